@@ -1,0 +1,33 @@
+"""captioner: say what is in a photograph, and show where each word looked.
+
+The flow, one module a step:
+
+    images      a picture file            -> pixels          (B, 3, S, S)
+    encoder     pixels                    -> features        (B, N, D)
+    attention   query, keys, features     -> context, weights (B, D), (B, N)
+    decoder     words so far + context    -> next word       (B, V), until the end token
+    search      greedy, beam or sampling over the decoder's step
+    api         all of it behind Captioner.load().caption("photo.jpg")
+
+Dimensions, everywhere: B batch, N grid locations, D feature size, T caption words, H hidden
+state size, A attention size, E embedding size, V vocabulary, K beam, G rows that share a picture.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from captioner.errors import CaptionerError
+
+if TYPE_CHECKING:
+    from captioner.api import Caption, Captioner, Word
+
+__version__ = "0.1.0"
+__all__ = ["Caption", "Captioner", "CaptionerError", "Word", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the Python interface, and with it torch, only when it is asked for."""
+    if name in ("Caption", "Captioner", "Word"):
+        from captioner import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'captioner' has no attribute {name!r}")
