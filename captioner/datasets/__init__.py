@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from captioner.datasets.coco import read_coco
-from captioner.datasets.records import CaptionedPicture, CaptionFile, find_picture
+from captioner.datasets.karpathy import read_karpathy
+from captioner.datasets.records import CaptionedPicture, CaptionFile, find_picture, read_text
+from captioner.datasets.table import read_csv, read_jsonl
 from captioner.errors import CaptionerError
 
 __all__ = ["SPLITS", "CaptionedPicture", "read_captions", "read_caption_file"]
@@ -58,18 +60,25 @@ def read_caption_file(file: Path, split: str = "train") -> CaptionFile:
     """
     if split not in SPLITS:
         raise CaptionerError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    if file.suffix.lower() == ".csv":
+        return read_csv(file)
+    if file.suffix.lower() == ".jsonl":
+        return read_jsonl(file)
     content = _read_json(file)
     if isinstance(content, dict) and "annotations" in content:
         return read_coco(content, file)
-    raise CaptionerError(f"{file}: not a caption file of a known form; see data/README.md")
+    if isinstance(content, dict) and isinstance(content.get("images"), list):
+        return read_karpathy(content, file, split)
+    raise CaptionerError(
+        f"{file}: expected captions in COCO's or Karpathy's form, or a .csv or .jsonl file; "
+        "data/README.md shows all four"
+    )
 
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CaptionerError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8, or not JSON
+        return json.loads(read_text(file))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise CaptionerError(f"{file} is not valid JSON: {error}") from error
 
 

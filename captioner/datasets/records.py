@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from captioner.errors import CaptionerError
+
 
 @dataclass(frozen=True)
 class CaptionedPicture:
@@ -38,3 +40,13 @@ def find_picture(file_name: str, images: Sequence[Path]) -> Path | None:
             if (folder / name).is_file():
                 return folder / name
     return None
+
+
+def read_text(file: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; CaptionerError if it is not."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CaptionerError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CaptionerError(f"{file} is not UTF-8 text; save it as UTF-8") from error
