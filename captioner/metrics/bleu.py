@@ -1,0 +1,112 @@
+"""BLEU-1 to BLEU-4, counted by nltk and combined as the official COCO code does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from captioner.errors import CaptionerError
+
+ORDERS = 4
+# The official code's guards against dividing by zero. They decide the scores of captions shorter
+# than four words, which is where nltk's own corpus_bleu goes another way.
+_TINY = 1e-15
+_SMALL = 1e-9
+
+
+@dataclass(frozen=True)
+class BleuCounts:
+    """What BLEU needs to know about each of P captions; sums of rows are a corpus's counts."""
+
+    matches: np.ndarray  # (P, 4) n-grams also in a reference, clipped
+    ngrams: np.ndarray  # (P, 4) n-grams in the caption
+    lengths: np.ndarray  # (P,) words in the caption
+    reference_lengths: np.ndarray  # (P,) words in the reference closest in length
+
+
+def count(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> BleuCounts:
+    """Count the n-grams that candidates share with their references.
+
+    Args:
+        candidates: P captions, each a list of tokens.
+        references: for each caption its references, each a list of tokens.
+
+    Raises:
+        CaptionerError: if the numbers differ or a picture has no references.
+    """
+    # Imported here because it takes most of a second.
+    from nltk.translate.bleu_score import closest_ref_length, modified_precision
+
+    if len(candidates) != len(references):
+        raise CaptionerError(
+            f"BLEU got {len(candidates)} candidates for {len(references)} pictures; "
+            "give one candidate a picture."
+        )
+    matches = np.zeros((len(candidates), ORDERS))
+    reference_lengths = np.zeros(len(candidates))
+    for row, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
+        if not captions:
+            raise CaptionerError(f"BLEU needs references for every picture; {row} has none.")
+        for order in range(min(ORDERS, len(candidate))):
+            matches[row, order] = modified_precision(captions, candidate, order + 1).numerator
+        reference_lengths[row] = closest_ref_length(captions, len(candidate))
+    lengths = np.array([len(candidate) for candidate in candidates], dtype=float)
+    ngrams = np.maximum(0, lengths[:, None] - np.arange(ORDERS))
+    return BleuCounts(matches, ngrams, lengths, reference_lengths)
+
+
+def per_picture(counts: BleuCounts) -> np.ndarray:
+    """Give each caption's own BLEU-1..4, (P, 4), from 0 to 1."""
+    return from_counts(counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths)
+
+
+def corpus(counts: BleuCounts) -> np.ndarray:
+    """Give the BLEU-1..4 of all captions together, (4,), from 0 to 1."""
+    return from_counts(
+        counts.matches.sum(0),
+        counts.ngrams.sum(0),
+        counts.lengths.sum(),
+        counts.reference_lengths.sum(),
+    )
+
+
+def from_counts(
+    matches: np.ndarray, ngrams: np.ndarray, lengths: np.ndarray, reference_lengths: np.ndarray
+) -> np.ndarray:
+    """Turn counts into BLEU-1..4: BP * (p_1 ... p_n)^(1/n) (Papineni et al. 2002).
+
+    Args:
+        matches: (..., 4) n-grams shared; ngrams: (..., 4) n-grams in all.
+        lengths: (...) words; reference_lengths: (...) words to be compared with.
+
+    Returns:
+        (..., 4) scores from 0 to 1.
+    """
+    precision = (matches + _TINY) / (ngrams + _SMALL)
+    ratio = (lengths + _TINY) / (reference_lengths + _SMALL)
+    with np.errstate(under="ignore"):
+        penalty = np.where(ratio < 1, np.exp(1 - 1 / ratio), 1.0)
+        means = np.cumprod(precision, axis=-1) ** (1 / np.arange(1, ORDERS + 1))
+    return means * penalty[..., None]
+
+
+def bleu(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> np.ndarray:
+    """Give the corpus BLEU-1..4 of one candidate a picture, as the official COCO code has it.
+
+    Args:
+        candidates: P captions, each a list of tokens.
+        references: for each caption its references, each a list of tokens.
+
+    Returns:
+        (4,) scores from 0 to 1.
+
+    Raises:
+        CaptionerError: if the numbers differ or a picture has no references.
+    """
+    return corpus(count(candidates, references))

@@ -1,0 +1,217 @@
+"""CIDEr-D: agreement with the references, weighing the words that tell pictures apart.
+
+Vedantam et al. 2015, "CIDEr: Consensus-based Image Description Evaluation". What the official COCO
+code prints as "CIDEr" is the variant the paper calls CIDEr-D: counts are clipped at the
+reference's, and a Gaussian penalises a difference in length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from captioner.errors import CaptionerError
+
+ORDERS = 4
+SIGMA = 6.0
+_BITS = 31  # an n-gram is coded as (id of its first n-1 words) << 31 | id of its last word
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The n-grams of one order in a list of sentences, as sparse TF-IDF vectors.
+
+    Entries are sorted by sentence, then by n-gram; `keys` is sentence << 31 | n-gram id.
+    """
+
+    keys: np.ndarray
+    weights: np.ndarray
+    norms: np.ndarray  # one a sentence
+
+
+class CiderD:
+    """Scores captions against the references of pictures it has been given once, up front.
+
+    Everything that depends on the references alone (document frequencies, TF-IDF vectors, norms)
+    is computed here, so that a call to `score` costs only its candidates: a reward that can be
+    asked for at every training step.
+
+    Args:
+        references: for each picture its reference captions, each a list of tokens. The document
+            frequency of an n-gram is the number of these pictures that have it.
+
+    Raises:
+        CaptionerError: if there are no pictures or a picture has no references.
+    """
+
+    def __init__(self, references: Sequence[Sequence[Sequence[str]]]) -> None:
+        if not references:
+            raise CaptionerError("CIDEr needs the references of at least one picture, got none.")
+        self._count = np.array([len(captions) for captions in references])
+        if not self._count.all():
+            picture = int(np.flatnonzero(self._count == 0)[0])
+            raise CaptionerError(f"CIDEr needs references for every picture; {picture} has none.")
+        self._first = np.concatenate([[0], np.cumsum(self._count)])
+        sentences = [caption for captions in references for caption in captions]
+        self._words: dict[str, int] = {}
+        for caption in sentences:
+            for word in caption:
+                self._words.setdefault(word, len(self._words))
+        self._lengths = _bigram_counts(sentences)
+        picture_of = np.repeat(np.arange(len(references)), self._count)
+        self._codes: list[np.ndarray] = []
+        self._idf: list[np.ndarray] = []
+        self._references: list[_Vectors] = []
+        for sentence, codes in self._walk(sentences, learn=True):
+            ids = np.searchsorted(self._codes[-1], codes)
+            in_picture = np.unique(picture_of[sentence] << _BITS | ids) & ((1 << _BITS) - 1)
+            frequency = np.bincount(in_picture, minlength=len(self._codes[-1]))
+            self._idf.append(np.log(len(references)) - np.log(frequency))
+            self._references.append(
+                self._vectors(sentence, ids, len(sentences), len(self._codes) - 1)
+            )
+
+    def score(
+        self, candidates: Sequence[Sequence[str]], pictures: Sequence[int] | np.ndarray
+    ) -> np.ndarray:
+        """Score each candidate against the references of its picture.
+
+        For n-gram orders n = 1..4, with g the TF-IDF vectors (Vedantam et al. 2015, equation 4):
+        10 exp(-(l(c) - l(r))^2 / (2 * 6^2)) min(g(c), g(r)) . g(r) / (|g(c)| |g(r)|),
+        averaged over the orders and the picture's references r. As in the official code, the
+        lengths l are numbers of bigrams.
+
+        Args:
+            candidates: C captions, each a list of tokens.
+            pictures: for each candidate the index of its picture in the references given up
+                front; a picture may be asked for any number of times.
+
+        Returns:
+            (C,) float64 scores from 0 to 10.
+
+        Raises:
+            CaptionerError: if the two differ in length or a picture is not known.
+        """
+        wanted = np.asarray(pictures, dtype=np.int64)
+        if wanted.shape != (len(candidates),):
+            raise CaptionerError(
+                f"CIDEr got {len(candidates)} candidates for {wanted.size} pictures; "
+                "give one picture index a candidate."
+            )
+        if len(wanted) and not (0 <= wanted.min() and wanted.max() < len(self._count)):
+            raise CaptionerError(
+                f"CIDEr knows pictures 0 to {len(self._count) - 1}, "
+                f"got {wanted.min()} to {wanted.max()}."
+            )
+        # Every candidate meets every reference of its picture: (P,) pairs.
+        candidate = np.repeat(np.arange(len(candidates)), self._count[wanted])
+        reference = _ranges(self._first[wanted], self._count[wanted])
+        similarity = np.zeros(len(candidate))
+        for order, (sentence, codes) in enumerate(self._walk(candidates, learn=False)):
+            vectors = self._vectors(sentence, self._ids(codes, order), len(candidates), order)
+            similarity += _clipped_cosine(vectors, self._references[order], candidate, reference)
+        difference = _bigram_counts(candidates)[candidate] - self._lengths[reference]
+        similarity *= np.exp(-(difference**2) / (2 * SIGMA**2))
+        total = np.bincount(candidate, weights=similarity, minlength=len(candidates))
+        return 10 * total / ORDERS / self._count[wanted]
+
+    def _walk(
+        self, sentences: Sequence[Sequence[str]], learn: bool
+    ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Yield, for each order, every n-gram's sentence and code.
+
+        With `learn`, the codes seen become the known ones, in `self._codes`.
+        """
+        lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
+        fresh: dict[str, int] = {}
+        known = self._words
+        words = np.array(
+            [
+                known[word] if word in known else fresh.setdefault(word, len(known) + len(fresh))
+                for sentence in sentences
+                for word in sentence
+            ],
+            dtype=np.int64,
+        )
+        sentence_of = np.repeat(np.arange(len(sentences)), lengths)
+        left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(words))  # words to the end
+        ids = np.zeros(len(words), dtype=np.int64)
+        for order in range(ORDERS):
+            starts = np.flatnonzero(left > order)
+            codes = ids[starts] << _BITS | words[starts + order]
+            if learn:
+                self._codes.append(np.unique(codes))
+            yield sentence_of[starts], codes
+            ids[starts] = self._ids(codes, order)
+
+    def _ids(self, codes: np.ndarray, order: int) -> np.ndarray:
+        """Turn codes into ids: the place among the known, or beyond them for n-grams never seen."""
+        known = self._codes[order]
+        if not len(known):
+            return np.unique(codes, return_inverse=True)[1].astype(np.int64)
+        ids = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+        unseen = known[ids] != codes
+        ids[unseen] = len(known) + np.unique(codes[unseen], return_inverse=True)[1]
+        return ids
+
+    def _vectors(
+        self, sentence: np.ndarray, ids: np.ndarray, sentences: int, order: int
+    ) -> _Vectors:
+        """Weigh the n-grams of one order; those that no reference has count as rare as can be."""
+        keys, count = np.unique(sentence << _BITS | ids, return_counts=True)
+        found = keys & ((1 << _BITS) - 1)
+        idf = np.append(self._idf[order], np.log(len(self._count)))
+        weights = count * idf[np.minimum(found, len(idf) - 1)]
+        norms = np.sqrt(np.bincount(keys >> _BITS, weights=weights**2, minlength=sentences))
+        return _Vectors(keys, weights, norms)
+
+
+def cider_d(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> np.ndarray:
+    """Score one candidate a picture; their mean is what the official code prints as "CIDEr".
+
+    Args:
+        candidates: P captions, each a list of tokens.
+        references: for each of the P pictures its references, each a list of tokens.
+
+    Returns:
+        (P,) float64 scores from 0 to 10; see `CiderD.score` for the equation.
+
+    Raises:
+        CaptionerError: if the numbers differ or a picture has no references.
+    """
+    return CiderD(references).score(candidates, np.arange(len(references)))
+
+
+def _clipped_cosine(
+    candidates: _Vectors, references: _Vectors, candidate: np.ndarray, reference: np.ndarray
+) -> np.ndarray:
+    """Give min(g(c), g(r)) . g(r) / (|g(c)| |g(r)|) for each pair (c, r)."""
+    result = np.zeros(len(candidate))
+    if not len(references.keys):
+        return result
+    bounds = np.searchsorted(candidates.keys >> _BITS, np.arange(len(candidates.norms) + 1))
+    size = np.diff(bounds)[candidate]
+    entry = _ranges(bounds[candidate], size)
+    pair = np.repeat(np.arange(len(candidate)), size)
+    wanted = reference[pair] << _BITS | candidates.keys[entry] & ((1 << _BITS) - 1)
+    place = np.minimum(np.searchsorted(references.keys, wanted), len(references.keys) - 1)
+    shared = references.keys[place] == wanted
+    theirs = references.weights[place[shared]]
+    product = np.minimum(candidates.weights[entry[shared]], theirs) * theirs
+    result += np.bincount(pair[shared], weights=product, minlength=len(candidate))
+    scale = candidates.norms[candidate] * references.norms[reference]
+    return np.divide(result, scale, out=np.zeros_like(result), where=scale > 0)
+
+
+def _ranges(first: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Join the ranges first[i], first[i] + 1, ... of the given sizes."""
+    ends = np.cumsum(size)
+    return np.repeat(first - ends + size, size) + np.arange(size.sum())
+
+
+def _bigram_counts(sentences: Sequence[Sequence[str]]) -> np.ndarray:
+    return np.array([max(0, len(sentence) - 1) for sentence in sentences], dtype=np.int64)
