@@ -1,0 +1,104 @@
+"""Attention weights made visible: an overlay, a panel with one overlay a word, plain arrays."""
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from captioner.errors import CaptionerError
+
+# How bright a place stays to which no weight went; enough to see what was passed over.
+DIMMEST = 0.2
+
+PANEL_COLUMNS = 5
+PANEL_PICTURE_PIXELS = 480
+
+
+def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
+    """Darken a picture where little was looked at: a spotlight of the size of the picture.
+
+    weights: (rows, columns), not negative; the heaviest cell keeps the picture's own brightness,
+    a cell without weight DIMMEST of it, so that an even map leaves the picture as it is. Cells
+    blend into one another. Raises CaptionerError for weights of another form.
+    """
+    heaviest = _check(np.asarray(weights)[np.newaxis]).max()
+    relative = np.asarray(weights, dtype=np.float32) / heaviest if heaviest > 0 else weights * 0
+    smooth = Image.fromarray(np.asarray(relative, dtype=np.float32)).resize(
+        picture.size, Image.Resampling.BILINEAR
+    )
+    brightness = DIMMEST + (1 - DIMMEST) * np.asarray(smooth)[:, :, np.newaxis]
+    lit = np.asarray(picture.convert("RGB"), dtype=np.float32) * brightness
+    return Image.fromarray(np.rint(lit).astype(np.uint8))
+
+
+def save_panel(
+    picture: Image.Image, words: Sequence[str], weights: NDArray[np.floating], file: Path
+) -> None:
+    """Write a PNG with the picture and then its overlay for each word, under the word.
+
+    weights: (T, rows, columns), one map a word. The file is written whole or not at all. Raises
+    CaptionerError where words and weights do not match, OSError where the file cannot be written.
+    """
+    maps = _check(weights, words)
+    small = picture.convert("RGB")
+    small.thumbnail((PANEL_PICTURE_PIXELS, PANEL_PICTURE_PIXELS))
+    cells = [("", small)]
+    cells += [(word, overlay(small, one)) for word, one in zip(words, maps, strict=True)]
+    columns = min(PANEL_COLUMNS, len(cells))
+    rows = math.ceil(len(cells) / columns)
+    # 0.3 inches above each picture are for the word.
+    width = 2.6
+    figure = Figure((columns * width, rows * (width * small.height / small.width + 0.3)), dpi=100)
+    for number, (word, image) in enumerate(cells, start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        axes.imshow(image)
+        axes.set_axis_off()
+        # A dollar sign would start a formula.
+        axes.set_title(word, fontsize=13, parse_math=False)
+    figure.tight_layout(pad=0.4)
+    _write(file, lambda out: figure.savefig(out, format="png"))
+
+
+def save_arrays(words: Sequence[str], weights: NDArray[np.floating], file: Path) -> None:
+    """Write a compressed NumPy .npz with `weights` (T, rows, columns) float32 and `words` (T,).
+
+    The file is written whole or not at all. Raises CaptionerError where words and weights do not
+    match, OSError where the file cannot be written.
+    """
+    maps = _check(weights, words)
+    texts = np.array(list(words), dtype=np.str_)
+    _write(file, lambda out: np.savez_compressed(out, weights=maps, words=texts))
+
+
+def _check(
+    weights: NDArray[np.floating], words: Sequence[str] | None = None
+) -> NDArray[np.float32]:
+    maps = np.asarray(weights, dtype=np.float32)
+    count = len(maps) if words is None and maps.ndim else len(words or ())
+    if maps.ndim != 3 or len(maps) != count or 0 in maps.shape[1:]:
+        raise CaptionerError(
+            f"attention weights have the shape {maps.shape}; expected (T, rows, columns) with one "
+            f"map for each of the {count} words"
+        )
+    if not (np.isfinite(maps).all() and (maps >= 0).all()):
+        raise CaptionerError("attention weights must be finite and not negative")
+    return maps
+
+
+def _write(file: Path, save: Callable[[BinaryIO], None]) -> None:
+    """Save beside the file and then move it into place."""
+    handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            save(out)
+        os.replace(part, file)
+    except BaseException:
+        os.unlink(part)
+        raise
