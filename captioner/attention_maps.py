@@ -28,11 +28,10 @@ def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
     a cell without weight DIMMEST of it, so that an even map leaves the picture as it is. Cells
     blend into one another. Raises CaptionerError for weights of another form.
     """
-    heaviest = _check(np.asarray(weights)[np.newaxis]).max()
-    relative = np.asarray(weights, dtype=np.float32) / heaviest if heaviest > 0 else weights * 0
-    smooth = Image.fromarray(np.asarray(relative, dtype=np.float32)).resize(
-        picture.size, Image.Resampling.BILINEAR
-    )
+    [cells] = _check(np.asarray(weights)[np.newaxis], [""])
+    heaviest = cells.max()
+    relative = Image.fromarray(cells / heaviest if heaviest > 0 else cells)
+    smooth = relative.resize(picture.size, Image.Resampling.BILINEAR)
     brightness = DIMMEST + (1 - DIMMEST) * np.asarray(smooth)[:, :, np.newaxis]
     lit = np.asarray(picture.convert("RGB"), dtype=np.float32) * brightness
     return Image.fromarray(np.rint(lit).astype(np.uint8))
@@ -77,15 +76,12 @@ def save_arrays(words: Sequence[str], weights: NDArray[np.floating], file: Path)
     _write(file, lambda out: np.savez_compressed(out, weights=maps, words=texts))
 
 
-def _check(
-    weights: NDArray[np.floating], words: Sequence[str] | None = None
-) -> NDArray[np.float32]:
+def _check(weights: NDArray[np.floating], words: Sequence[str]) -> NDArray[np.float32]:
     maps = np.asarray(weights, dtype=np.float32)
-    count = len(maps) if words is None and maps.ndim else len(words or ())
-    if maps.ndim != 3 or len(maps) != count or 0 in maps.shape[1:]:
+    if maps.ndim != 3 or len(maps) != len(words) or 0 in maps.shape[1:]:
         raise CaptionerError(
             f"attention weights have the shape {maps.shape}; expected (T, rows, columns) with one "
-            f"map for each of the {count} words"
+            f"map for each of the {len(words)} words"
         )
     if not (np.isfinite(maps).all() and (maps >= 0).all()):
         raise CaptionerError("attention weights must be finite and not negative")

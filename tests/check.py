@@ -1,0 +1,26 @@
+"""Every check, in order: formatting, lint, types, tests; stops at the first that fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKS = (
+    ("ruff", "format", "--check", "."),
+    ("ruff", "check", "."),
+    ("mypy",),
+    ("pytest",),
+)
+
+
+def main() -> None:
+    for check in CHECKS:
+        print("$", *check, flush=True)
+        done = subprocess.run(
+            [sys.executable, "-m", *check], cwd=Path(__file__).parents[1], check=False
+        )
+        if done.returncode:
+            sys.exit(f"{' '.join(check)} failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Attention maps: light falls where the weights are, and files are whole or not there."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner import CaptionerError
+from captioner.attention_maps import DIMMEST, overlay, save_arrays, save_panel
+
+ROWS, COLUMNS = 3, 5
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.new("RGB", (150, 90), (200, 100, 50))
+
+
+def one_cell(row: int, column: int) -> np.ndarray:
+    weights = np.zeros((ROWS, COLUMNS), dtype=np.float32)
+    weights[row, column] = 1
+    return weights
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 4), (2, 0), (1, 3)])
+def test_the_heaviest_cell_keeps_its_brightness_and_the_far_ones_are_dim(picture, row, column):
+    lit = np.asarray(overlay(picture, one_cell(row, column)))
+    assert lit.shape == (90, 150, 3)
+    middle = (row * 30 + 15, column * 30 + 15)
+    opposite = (15 if row else 75, 15 if column > 2 else 135)
+    assert lit[middle] == pytest.approx([200, 100, 50], abs=8)
+    assert lit[opposite] == pytest.approx(DIMMEST * np.array([200, 100, 50]), abs=1)
+
+
+def test_even_weights_leave_the_picture_as_it_is(picture):
+    lit = overlay(picture, np.full((ROWS, COLUMNS), 1 / 15))
+    assert np.array_equal(np.asarray(lit), np.asarray(picture))
+
+
+def test_only_the_ratio_of_weights_matters(picture):
+    weights = np.random.default_rng(0).random((ROWS, COLUMNS))
+    assert np.array_equal(overlay(picture, weights), overlay(picture, weights / 1000))
+
+
+def test_no_weight_at_all_is_dark_everywhere(picture):
+    lit = np.asarray(overlay(picture, np.zeros((ROWS, COLUMNS))))
+    assert lit.max() == DIMMEST * 200
+
+
+def test_a_grey_picture_becomes_a_colour_overlay():
+    lit = overlay(Image.new("L", (60, 40), 90), one_cell(1, 1))
+    assert lit.mode == "RGB"
+    assert lit.size == (60, 40)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [np.ones(5), np.ones((2, 3, 5)), np.ones((0, 5)), -one_cell(0, 0), one_cell(0, 0) * np.nan],
+)
+def test_weights_of_another_form_are_refused(picture, weights):
+    with pytest.raises(CaptionerError, match="attention weights"):
+        overlay(picture, weights)
+
+
+def test_a_panel_shows_each_words_own_map(picture, tmp_path):
+    """The same words with the light elsewhere: the panel changes in that word's part alone."""
+    corner, centre = one_cell(0, 0), one_cell(1, 2)
+    save_panel(picture, ["a", "dog"], np.stack([corner, corner]), tmp_path / "one.png")
+    save_panel(picture, ["a", "dog"], np.stack([corner, centre]), tmp_path / "two.png")
+    one, two = (np.asarray(Image.open(tmp_path / name)) for name in ("one.png", "two.png"))
+    assert one.shape == two.shape
+    differing = np.nonzero((one != two).any(axis=(0, 2)))[0]
+    assert differing.size
+    assert differing.min() > one.shape[1] * 2 / 3 - 5  # the third of three cells
+
+
+def test_a_panel_of_many_words_goes_on_in_further_rows(picture, tmp_path):
+    maps = np.stack([one_cell(0, 0)] * 7)
+    save_panel(picture, list("abcdefg"), maps, tmp_path / "seven.png")
+    save_panel(picture, list("abc"), maps[:3], tmp_path / "three.png")
+    with Image.open(tmp_path / "seven.png") as seven, Image.open(tmp_path / "three.png") as three:
+        assert seven.height == pytest.approx(2 * three.height, abs=2)
+
+
+@pytest.mark.parametrize("word", ["$", "$x$", r"\frac", "naïve", "<b>"])
+def test_any_word_can_be_a_title(picture, tmp_path, word):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_panel(picture, [word], one_cell(0, 0)[np.newaxis], tmp_path / "panel.png")
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    maps = np.random.default_rng(1).random((2, ROWS, COLUMNS)).astype(np.float32)
+    save_arrays(["a", "dog"], maps, tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz") as saved:
+        assert set(saved) == {"weights", "words"}
+        assert np.array_equal(saved["weights"], maps)
+        assert saved["words"].tolist() == ["a", "dog"]
+
+
+def test_a_caption_without_words_has_an_empty_file(picture, tmp_path):
+    nothing = np.zeros((0, ROWS, COLUMNS))
+    save_arrays([], nothing, tmp_path / "maps.npz")
+    save_panel(picture, [], nothing, tmp_path / "maps.png")
+    with np.load(tmp_path / "maps.npz") as saved:
+        assert saved["weights"].shape == (0, ROWS, COLUMNS)
+        assert saved["words"].shape == (0,)
+
+
+def test_one_map_a_word(picture, tmp_path):
+    with pytest.raises(CaptionerError, match="each of the 2 words"):
+        save_arrays(["a", "dog"], one_cell(0, 0)[np.newaxis], tmp_path / "maps.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(picture, tmp_path, monkeypatch):
+    """As on a full disk: the error is passed on, no half file takes the place of a whole one."""
+    target = tmp_path / "maps.npz"
+    save_arrays(["a"], one_cell(0, 0)[np.newaxis], target)
+    before = target.read_bytes()
+
+    def fill_the_disk(out, **arrays):
+        out.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_arrays(["a"], one_cell(1, 1)[np.newaxis], target)
+    assert target.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_output_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OSError):
+        save_arrays(["a"], one_cell(0, 0)[np.newaxis], Path(tmp_path / "nowhere" / "maps.npz"))
