@@ -1,4 +1,4 @@
-"""The four forms of caption files say the same thing; wrong ones are one line that says what and where."""
+"""The four forms of caption files say the same; a wrong one is one line with what and where."""
 
 import json
 from collections.abc import Callable
@@ -104,7 +104,8 @@ def test_karpathy_coco_names_the_folder_and_the_coco_id(images: Path, write: Wri
         (
             "bom.jsonl",
             '\ufeff{"image": "b.png", "caption": "two cats, one dog", "by": "me"}\r\n'
-            '{"image": "a.png", "caption": "a hat"}\r\n{"image": "a.png", "caption": "ein Hut über"}\r\n',
+            '{"image": "a.png", "caption": "a hat"}\r\n'
+            '{"image": "a.png", "caption": "ein Hut über"}\r\n',
         ),
     ],
 )
