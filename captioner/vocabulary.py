@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from captioner.errors import CaptionerError
 
 PADDING, START, END, UNKNOWN = range(4)
+NEVER_WRITTEN = [PADDING, START, UNKNOWN]
 SPECIAL_TOKENS = ("<padding>", "<start>", "<end>", "<unknown>")
 
 # A word is a run of letters and digits of any script; apostrophes and hyphens stay when inside it.

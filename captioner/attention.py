@@ -1,0 +1,58 @@
+"""Spatial attention: which grid locations to read before the next word."""
+
+import torch
+from torch import Tensor, nn
+
+
+class SpatialAttention(nn.Module):
+    """Weigh grid locations by how well their keys match a query (Xu et al. 2015, section 4).
+
+    With heads = None the score is additive, e_i = w · tanh(W_k a_i + W_q h) (Xu et al. 2015,
+    equations 4 and 5, after Bahdanau et al. 2014). With heads >= 1 it is the scaled dot product
+    softmax(q · k_i / sqrt(A / heads)) of each head (Vaswani et al. 2017, equation 1), and each
+    head reads its own slice of the features.
+
+    Stores nothing between calls: keys are projected once a picture and passed in.
+    """
+
+    def __init__(
+        self, *, query_size: int, feature_size: int, attention_size: int, heads: int | None
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.key_projection = nn.Linear(feature_size, attention_size, bias=heads is None)
+        self.query_projection = nn.Linear(query_size, attention_size, bias=False)
+        self.score = nn.Linear(attention_size, 1, bias=False) if heads is None else None
+
+    def project(self, features: Tensor) -> Tensor:
+        """Keys (B, N, A) of features (B, N, D): once a picture, not once a word."""
+        return self.key_projection(features)
+
+    def forward(
+        self, query: Tensor, keys: Tensor, features: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Read the features with a query: context (B·G, D) and weights (B·G, N), rows summing to 1.
+
+        query: (B·G, H), G consecutive rows for each picture (beams, samples; G = 1 in training).
+        keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), True where it may look;
+        a masked location weighs exactly 0. The weights of several heads are their mean.
+        """
+        pictures, locations, _ = keys.shape
+        queries = self.query_projection(query).view(pictures, query.shape[0] // pictures, -1)
+        if self.score is not None:
+            summed = torch.tanh(queries.unsqueeze(2) + keys.unsqueeze(1))
+            scores = self.score(summed).squeeze(-1).unsqueeze(1)  # (B, 1, G, N)
+        else:
+            scores = self._heads(queries) @ self._heads(keys).transpose(2, 3)
+            scores = scores * (queries.shape[-1] // scores.shape[1]) ** -0.5  # (B, heads, G, N)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
+        weights = torch.softmax(scores, dim=-1)
+        context = weights @ self._heads(features)  # (B, heads, G, D / heads)
+        context = context.transpose(1, 2).reshape(query.shape[0], features.shape[-1])
+        return context, weights.mean(1).reshape(query.shape[0], locations)
+
+    def _heads(self, vectors: Tensor) -> Tensor:
+        """(B, L, S) -> (B, heads, L, S / heads)."""
+        rows, length, _ = vectors.shape
+        return vectors.view(rows, length, self.heads or 1, -1).transpose(1, 2)

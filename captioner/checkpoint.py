@@ -1,0 +1,159 @@
+"""Checkpoints: one .safetensors file with weights and everything needed to use them; no pickle."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from captioner.config import DecodingConfig, ModelConfig, TrainingConfig, from_dict
+from captioner.errors import CaptionerError
+from captioner.images import IMAGENET_MEAN, IMAGENET_STD
+from captioner.model import CaptioningModel
+from captioner.vocabulary import SPECIAL_TOKENS, Vocabulary
+
+FORMAT = "captioner"
+FORMAT_VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """A model and what is known of it: how it was trained, how to decode, how it scored.
+
+    scores: a list of {"set", "signature", "values"}, whatever the trainer measured.
+    """
+
+    model: CaptioningModel
+    training: TrainingConfig
+    decoding: DecodingConfig
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, each once, under the first of its names."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
+    """Write atomically; half stores float16. Raises CaptionerError when it cannot be written."""
+    tensors = {}
+    for name, tensor in named_tensors(checkpoint.model).items():
+        tensor = tensor.detach().cpu().contiguous()
+        tensors[name] = tensor.half() if half and tensor.dtype == torch.float32 else tensor
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "model": dataclasses.asdict(checkpoint.model.config),
+        "vocabulary": list(checkpoint.model.vocabulary.words[len(SPECIAL_TOKENS) :]),
+        "preprocessing": _preprocessing(checkpoint.model.config),
+        "training": dataclasses.asdict(checkpoint.training),
+        "decoding": dataclasses.asdict(checkpoint.decoding),
+        "scores": checkpoint.scores,
+        "data": checkpoint.data,
+        "versions": _versions(),
+    }
+    write_tensors(tensors, {FORMAT: json.dumps(metadata)}, file)
+
+
+def load(file: Path) -> Checkpoint:
+    """Read and check a checkpoint; the model comes in evaluation mode, float32, on the CPU.
+
+    Raises CaptionerError for a file that is absent, corrupt, of a newer format, or whose weights
+    do not fit its own settings.
+    """
+    tensors, metadata = read_tensors(file)
+    if FORMAT not in metadata:
+        raise CaptionerError(f"{file}: holds tensors but is not a captioner checkpoint")
+    about = json.loads(metadata[FORMAT])
+    version = about.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CaptionerError(
+            f"{file}: checkpoint format {version}, this captioner reads format {FORMAT_VERSION}; "
+            "install the captioner release that wrote it, or a newer one"
+        )
+    config = from_dict(ModelConfig, about["model"], f"{file} model")
+    if about["preprocessing"] != _preprocessing(config):
+        raise CaptionerError(
+            f"{file}: pictures were prepared as {about['preprocessing']}, "
+            f"this captioner prepares them as {_preprocessing(config)}"
+        )
+    model = CaptioningModel(config, Vocabulary(about["vocabulary"]))
+    fill(model, tensors, file)
+    return Checkpoint(
+        model=model.eval(),
+        training=from_dict(TrainingConfig, about["training"], f"{file} training"),
+        decoding=from_dict(DecodingConfig, about["decoding"], f"{file} decoding"),
+        scores=about["scores"],
+        data=about["data"],
+    )
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
+    """Copy tensors into a model of exactly these names and shapes, or raise CaptionerError."""
+    expected = named_tensors(model)
+    wrong = sorted(set(expected) ^ set(tensors)) or [
+        name for name, tensor in expected.items() if tensor.shape != tensors[name].shape
+    ]
+    if wrong:
+        raise CaptionerError(
+            f"{file}: weights do not fit its settings: {len(wrong)} tensors, first {wrong[0]}"
+        )
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+
+
+def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:
+    """A .safetensors file, whole or not at all; CaptionerError when it cannot be written."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata=metadata)
+        os.replace(partial, file)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise CaptionerError(
+            f"{file}: cannot be written ({error}); free some space or choose another folder"
+        ) from error
+
+
+def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a .safetensors file; CaptionerError when unreadable."""
+    if not file.is_file():
+        raise CaptionerError(f"{file}: no such checkpoint file")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return tensors, opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CaptionerError(
+            f"{file}: not a readable .safetensors checkpoint ({error}); "
+            "it may be truncated: copy or train it again"
+        ) from error
+
+
+def _preprocessing(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "size": config.image_size,
+        "resize": "squash",
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+    }
+
+
+def _versions() -> dict[str, str]:
+    import torchvision
+
+    import captioner
+
+    return {
+        "captioner": captioner.__version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }

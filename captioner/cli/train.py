@@ -1,0 +1,166 @@
+"""captioner train: train a captioner, or go on training one."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from captioner.errors import CaptionerError
+
+
+def train(
+    output: Annotated[Path, typer.Option(help="Folder for checkpoints, log and cache.")],
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pictures; may be given several times.")
+    ] = None,
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option(help="COCO or Karpathy JSON, CSV or JSON Lines; several are joined."),
+    ] = None,
+    val_captions: Annotated[
+        list[Path] | None, typer.Option(help="Held-out captions; several are joined.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with every setting; options override it.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.")] = None,
+    pictures_per_batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides weights, order and dropout.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="A torchvision classification backbone, as resnet50.")
+    ] = None,
+    encoder_weights: Annotated[
+        str | None,
+        typer.Option(help="torchvision (download), none, or a state-dict or checkpoint file."),
+    ] = None,
+    fine_tune_from: Annotated[
+        str | None, typer.Option(help="Train the encoder from this stage on; default: frozen.")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose model training goes on from.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in --output stopped.")
+    ] = False,
+) -> None:
+    """Train on captions; stop with Ctrl-C at any time and go on with --resume."""
+    from captioner.api import choose_device
+    from captioner.config import DataConfig, RunConfig, from_dict, read_toml
+    from captioner.training import Interrupted, fit
+
+    data = {"images": images, "captions": captions, "val_captions": val_captions}
+    model = {"encoder": encoder}
+    training = {
+        "epochs": epochs,
+        "pictures_per_batch": pictures_per_batch,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "encoder_weights": encoder_weights,
+        "fine_tune_from": fine_tune_from,
+        "start_from": str(start_from) if start_from else None,
+    }
+    given = [*data.values(), config, *model.values(), *training.values()]
+    settings = output / "settings.toml"
+    if resume and any(value is not None for value in given):
+        raise CaptionerError(
+            f"--resume takes its settings from {settings}; give only --output and --device with it"
+        )
+    if resume and not settings.exists():
+        raise CaptionerError(f"{output}: no run to resume; start it without --resume")
+    if not resume and (output / "state.safetensors").exists():
+        raise CaptionerError(
+            f"{output} already holds a run; go on with --resume or choose another --output"
+        )
+    run = read_toml(settings if resume else config) if resume or config else RunConfig()
+    lists = {name: [str(path) for path in paths] for name, paths in data.items() if paths}
+    run = RunConfig(
+        data=from_dict(DataConfig, dataclasses.asdict(run.data) | lists, "options"),
+        model=dataclasses.replace(run.model, **_given(model)),
+        training=dataclasses.replace(run.training, **_given(training)),
+        decoding=run.decoding,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    with _Screen() as screen:
+        try:
+            fit(run, output, device=choose_device(device), resume=resume, reporter=screen)
+        except Interrupted:
+            screen.note(f"stopped; go on with: captioner train --output {output} --resume")
+            raise typer.Exit(130) from None
+    print(output / "best.safetensors")
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+class _Screen:
+    """Progress on standard error: a bar on a terminal, else a line every hundredth of the way.
+
+    The first Ctrl-C asks training to save and stop; the second ends it at once.
+    """
+
+    def __enter__(self) -> _Screen:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.terminal = console.is_terminal
+        self.task: Any = None
+        self.name = ""
+        self.hundredth = -1
+        self.stopping = False
+        self.previous = {
+            number: signal.signal(number, self._interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.stopping:
+            raise KeyboardInterrupt
+        self.stopping = True
+        self.note("stopping after this step; press Ctrl-C again to stop at once")
+
+    def interrupted(self) -> bool:
+        return self.stopping
+
+    def note(self, text: str) -> None:
+        if self.terminal:
+            self.bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def progress(self, task: str, done: int, total: int, detail: str) -> None:
+        if task != self.name:
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task(task, total=total, detail=detail)
+            self.name, self.hundredth = task, -1
+        self.bar.update(self.task, completed=done, total=total, detail=detail)
+        if not self.terminal and done * 100 // total > self.hundredth:
+            self.hundredth = done * 100 // total
+            print(f"{task} {done}/{total} {detail}".rstrip(), file=sys.stderr, flush=True)

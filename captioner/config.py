@@ -1,0 +1,266 @@
+"""Every setting, validated: the model's, the training's and the decoding's; to and from TOML."""
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from captioner.errors import CaptionerError
+
+Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig", "DataConfig")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What the network is; stored in the checkpoint.
+
+    encoder: a torchvision classification backbone by name.
+    encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
+    image_size: side in pixels of the square that each picture is squashed to.
+    feature_size: D, after the adapter that follows the backbone.
+    attention: "additive" (Xu et al. 2015) or "dot" (scaled, with attention_heads heads).
+    context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
+    """
+
+    encoder: str = "mobilenet_v2"
+    encoder_stage: str = ""
+    image_size: int = 225
+    feature_size: int = 512
+    attention: str = "dot"
+    attention_size: int = 512
+    attention_heads: int = 8
+    context_gate: bool = True
+    embedding_size: int = 300
+    hidden_size: int = 512
+    feature_dropout: float = 0.1
+    embedding_dropout: float = 0.1
+    hidden_dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _at_least(self, 1, "feature_size", "attention_size", "attention_heads")
+        _at_least(self, 1, "embedding_size", "hidden_size")
+        _at_least(self, 32, "image_size")
+        for name in ("feature_dropout", "embedding_dropout", "hidden_dropout"):
+            _within(self, 0, 0.95, name)
+        if self.attention not in ("additive", "dot"):
+            raise CaptionerError(f"attention is {self.attention!r}; choose additive or dot")
+        if self.attention == "additive" and self.attention_heads != 1:
+            raise CaptionerError(
+                f"attention_heads is {self.attention_heads}; additive attention has one head: "
+                "set attention_heads to 1 or attention to dot"
+            )
+        if self.attention_size % self.attention_heads or self.feature_size % self.attention_heads:
+            raise CaptionerError(
+                f"attention_heads {self.attention_heads} must divide attention_size "
+                f"{self.attention_size} and feature_size {self.feature_size}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig:
+    """How a caption is searched for.
+
+    beam_size: K; 1 is greedy. num_captions: how many captions a picture, best first.
+    max_words: the longest caption. length_penalty: a caption's score is its log probability over
+    its length in tokens to this power. block_ngrams: no n-gram of this many words twice; 0: allowed.
+    sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
+    probable (0: all) and to the smallest set with probability top_p.
+    """
+
+    beam_size: int = 5
+    num_captions: int = 1
+    max_words: int = 20
+    length_penalty: float = 0.0
+    block_ngrams: int = 3
+    sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _at_least(self, 1, "beam_size", "num_captions", "max_words")
+        _at_least(self, 0, "block_ngrams", "top_k", "seed", "length_penalty")
+        if self.temperature <= 0:
+            raise CaptionerError(f"temperature is {self.temperature}; it must be above 0")
+        if not 0 < self.top_p <= 1:
+            raise CaptionerError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if not self.sample and self.num_captions > self.beam_size:
+            raise CaptionerError(
+                f"num_captions is {self.num_captions} but beam_size only {self.beam_size}; "
+                "raise beam_size or sample"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the network is trained; stored in the checkpoint.
+
+    encoder_weights: "torchvision" (its download), "none" (random), or a file: a torchvision state
+    dict (.pth, .safetensors) or a captioner checkpoint, whose encoder is taken.
+    start_from: a checkpoint whose whole model and vocabulary training goes on from; or empty.
+    fine_tune_from: the encoder stage from which on weights are trained; empty: all frozen.
+    update_batch_norm: let the trained stages update their batch-norm statistics; needed from
+    scratch, harmful with few pictures a batch on pretrained weights.
+    augment: random crops and colours, every picture decoded anew each time; otherwise the frozen
+    stages' output is cached.
+    mirror: half the time the mirror image, but never where a caption says left or right.
+    learning_rate, encoder_learning_rate: peaks, reached after warm_up_steps, then a cosine to 0.
+    attention_penalty: weight of the doubly stochastic penalty (Xu et al. 2015, equation 14).
+    average_decay: decay of the running average of the weights that is validated and saved; 0: none.
+    autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
+    captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
+    bleu_reward times sentence BLEU-4; cross_entropy_share mixes the two losses.
+    validation_pictures: at most so many, spread evenly over the validation set; 0: all.
+    patience: stop after so many epochs without a better BLEU-4; 0: never. max_cache_gib: a bound.
+    """
+
+    encoder_weights: str = "torchvision"
+    start_from: str = ""
+    fine_tune_from: str = ""
+    update_batch_norm: bool = False
+    augment: bool = False
+    mirror: bool = True
+    min_count: int = 5
+    max_words: int = 20
+    epochs: int = 20
+    pictures_per_batch: int = 24
+    captions_per_picture: int = 5
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 1e-4
+    warm_up_steps: int = 200
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    label_smoothing: float = 0.1
+    attention_penalty: float = 0.0
+    average_decay: float = 0.0
+    autocast: bool = False
+    self_critical: bool = False
+    sample_temperature: float = 0.6
+    bleu_reward: float = 0.5
+    cross_entropy_share: float = 0.0
+    validation_pictures: int = 1000
+    patience: int = 0
+    save_steps: int = 200
+    workers: int = 2
+    max_cache_gib: float = 20.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
+        _at_least(self, 1, "captions_per_picture", "save_steps")
+        _at_least(self, 0, "warm_up_steps", "validation_pictures", "patience", "workers", "seed")
+        _at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
+        _at_least(self, 0, "attention_penalty", "bleu_reward", "max_cache_gib")
+        _within(self, 0, 1, "cross_entropy_share")
+        _within(self, 0, 0.99, "label_smoothing")
+        _within(self, 0, 0.99999, "average_decay")
+        if self.sample_temperature <= 0:
+            raise CaptionerError(
+                f"sample_temperature is {self.sample_temperature}; it must be above 0"
+            )
+        if self.self_critical and self.captions_per_picture < 2:
+            raise CaptionerError(
+                "self_critical compares several samples of a picture: "
+                f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where pictures and captions lie; stays on this machine, not stored in the checkpoint.
+
+    images: folders searched in order. captions, val_captions: files, joined picture by picture.
+    """
+
+    images: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    val_captions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All of one training run: the four tables of its TOML file."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+
+
+def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Config:
+    """Build one config from plain values; raises CaptionerError for a key it does not have."""
+    known = [f.name for f in dataclasses.fields(kind)]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise CaptionerError(
+            f"{source}: unknown setting {', '.join(unknown)}; known are {', '.join(known)}"
+        )
+    lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    return kind(**{**settings, **lists})
+
+
+def read_toml(file: Path) -> RunConfig:
+    """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
+    kinds = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}
+    unknown = [name for name in tables if name not in kinds or not isinstance(tables[name], dict)]
+    if unknown:
+        raise CaptionerError(
+            f"{file}: unknown entry {', '.join(unknown)}; expected tables [{'], ['.join(kinds)}]"
+        )
+    return RunConfig(
+        data=from_dict(DataConfig, tables.get("data", {}), f"{file} [data]"),
+        model=from_dict(ModelConfig, tables.get("model", {}), f"{file} [model]"),
+        training=from_dict(TrainingConfig, tables.get("training", {}), f"{file} [training]"),
+        decoding=from_dict(DecodingConfig, tables.get("decoding", {}), f"{file} [decoding]"),
+    )
+
+
+def to_toml(run: RunConfig) -> str:
+    """The settings as a TOML file that `read_toml` reads back to the same."""
+    lines = []
+    for table in dataclasses.fields(run):
+        lines.append(f"[{table.name}]")
+        settings = dataclasses.asdict(getattr(run, table.name))
+        # JSON's strings, numbers, booleans and lists are TOML's too.
+        lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _check_types(config: Any) -> None:
+    """Refuse a value of another type than its default; a whole number serves as a float."""
+    for f in dataclasses.fields(config):
+        value, default = getattr(config, f.name), f.default
+        if isinstance(default, float) and type(value) is int:
+            object.__setattr__(config, f.name, float(value))
+        elif type(value) is not type(default):
+            raise CaptionerError(
+                f"{f.name} is {value!r}, a {type(value).__name__}; "
+                f"expected a {type(default).__name__}, for example {default!r}"
+            )
+
+
+def _at_least(config: Any, least: float, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise CaptionerError(f"{name} is {value}; it must be at least {least}")
+
+
+def _within(config: Any, least: float, most: float, name: str) -> None:
+    value = getattr(config, name)
+    if not least <= value <= most:
+        raise CaptionerError(f"{name} is {value}; it must lie between {least} and {most}")

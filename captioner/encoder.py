@@ -1,0 +1,202 @@
+"""A picture to a grid of features, by any torchvision classification backbone."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights, list_models
+
+from captioner.errors import CaptionerError
+
+
+class Encoder(nn.Module):
+    """A backbone cut before its pooling, then an adapter to D features a location.
+
+    The backbone's stages are frozen until `fine_tune` is called: no gradient, and always in
+    evaluation mode, so that neither weights nor batch-norm statistics move. `trunk` runs the
+    frozen stages, and its result can be cached; `head` runs the rest. The adapter is Linear,
+    LayerNorm, ReLU and a learned vector a location, without which attention could not tell left
+    from right.
+
+    backbone: a name in torchvision.models; last_stage: where to cut it, such as "features.13"
+    (empty: before the pooling); image_size: side of the square input in pixels. Raises
+    CaptionerError for a backbone or stage that does not exist or is no grid of features.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str,
+        last_stage: str,
+        image_size: int,
+        feature_size: int,
+        feature_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        named = _stages(backbone, last_stage)
+        self.stage_names = [name for name, _ in named]
+        self.stages = nn.Sequential(*(stage for _, stage in named))
+        self.stages.to(memory_format=torch.channels_last)
+        self.frozen_stages = len(named)
+        self.update_batch_norm = False
+        rows, columns, channels = _grid(self.stages, backbone, image_size)
+        self.image_size = image_size
+        self.grid = (rows, columns)
+        self.adapter = nn.Sequential(
+            nn.Linear(channels, feature_size), nn.LayerNorm(feature_size), nn.ReLU()
+        )
+        self.positions = nn.Parameter(torch.randn(rows * columns, feature_size) * 0.02)
+        self.dropout = nn.Dropout(feature_dropout)
+        self.stages.requires_grad_(False)
+
+    def fine_tune(self, first_stage: str, *, update_batch_norm: bool) -> None:
+        """Train the weights from this stage on; update_batch_norm: and their running statistics.
+
+        Raises CaptionerError for a stage that the backbone does not have.
+        """
+        self.frozen_stages = _index(self.stage_names, first_stage, self.backbone)
+        self.update_batch_norm = update_batch_norm
+        for index, stage in enumerate(self.stages):
+            stage.requires_grad_(index >= self.frozen_stages)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Training mode, except for frozen stages and for batch norm with fixed statistics."""
+        super().train(mode)
+        for index, stage in enumerate(self.stages):
+            if index < self.frozen_stages:
+                stage.eval()
+            elif not self.update_batch_norm:
+                for module in stage.modules():
+                    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                        module.eval()
+        return self
+
+    def trunk(self, pictures: Tensor) -> Tensor:
+        """Frozen stages: pictures (B, 3, S, S) to maps (B, rows, columns, channels)."""
+        with torch.no_grad():
+            maps = pictures.contiguous(memory_format=torch.channels_last)
+            maps = self.stages[: self.frozen_stages](maps)
+        return maps.permute(0, 2, 3, 1)
+
+    def head(self, maps: Tensor) -> Tensor:
+        """The other stages and the adapter: maps of `trunk` to features (B, N, D)."""
+        maps = self.stages[self.frozen_stages :](maps.permute(0, 3, 1, 2))
+        features = self.adapter(maps.flatten(2).transpose(1, 2))
+        return self.dropout(features + self.positions)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S), ImageNet-normalised, to features (B, N, D), row by row."""
+        return self.head(self.trunk(pictures))
+
+
+def load_weights(encoder: Encoder, source: str) -> None:
+    """Fill the backbone's stages: "torchvision", "none", or a file.
+
+    A file is a state dict of the same torchvision model (.pth or .safetensors; float16 is
+    widened; a classifier is ignored) or a captioner checkpoint with the same backbone. Raises
+    CaptionerError where the weights cannot be had or do not fit.
+    """
+    if source == "none":
+        return
+    state = _downloaded(encoder.backbone) if source == "torchvision" else _read(Path(source))
+    if any(name.startswith("encoder.stages.") for name in state):
+        renamed = {name.removeprefix("encoder.stages."): value for name, value in state.items()}
+    else:
+        renamed = {
+            f"{index}.{name.removeprefix(stage + '.')}": value
+            for index, stage in enumerate(encoder.stage_names)
+            for name, value in state.items()
+            if name.startswith(stage + ".")
+        }
+    expected = encoder.stages.state_dict()
+    missing = [
+        name
+        for name, value in expected.items()
+        if not name.endswith("num_batches_tracked")
+        and (name not in renamed or renamed[name].shape != value.shape)
+    ]
+    if missing:
+        raise CaptionerError(
+            f"{source}: weights do not fit {encoder.backbone}: {len(missing)} of {len(expected)} "
+            f"tensors missing or of another shape, first {missing[0]}; "
+            "give the state dict of that same torchvision model"
+        )
+    fitting = {name: value.float() for name, value in renamed.items() if name in expected}
+    encoder.stages.load_state_dict(fitting, strict=False)
+
+
+def _downloaded(backbone: str) -> dict[str, Tensor]:
+    try:
+        return dict(get_model_weights(backbone).DEFAULT.get_state_dict(check_hash=True))
+    except OSError as error:
+        raise CaptionerError(
+            f"the ImageNet weights of {backbone} cannot be downloaded ({error}); give a file with "
+            "--encoder-weights FILE, or --encoder-weights none to start from random ones"
+        ) from error
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError) as error:
+        raise CaptionerError(f"{file}: cannot read encoder weights ({error})") from error
+    except Exception as error:  # torch.load raises many kinds for a file that is no state dict
+        raise CaptionerError(
+            f"{file}: not a state dict that can be read safely; "
+            "expected a .pth or .safetensors file of tensors"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CaptionerError(f"{file}: expected a state dict, tensors by name")
+    return state
+
+
+def _stages(backbone: str, last_stage: str) -> list[tuple[str, nn.Module]]:
+    """The backbone's stages in order, up to the pooling or to last_stage, by torchvision's name."""
+    classifiers = list_models(module=__import__("torchvision").models)
+    if backbone not in classifiers:
+        raise CaptionerError(
+            f"encoder {backbone!r} is not a torchvision classification backbone; "
+            f"choose one of {', '.join(classifiers)}"
+        )
+    stages: list[tuple[str, nn.Module]] = []
+    for name, child in get_model(backbone, weights=None).named_children():
+        if name in ("avgpool", "classifier", "fc", "head", "heads"):
+            break
+        if name in ("features", "layers") and isinstance(child, nn.Sequential):
+            stages += [(f"{name}.{inner}", stage) for inner, stage in child.named_children()]
+        else:
+            stages.append((name, child))
+    if last_stage:
+        names = [name for name, _ in stages]
+        stages = stages[: _index(names, last_stage, backbone) + 1]
+    return stages
+
+
+def _index(names: list[str], stage: str, backbone: str) -> int:
+    if stage not in names:
+        raise CaptionerError(
+            f"{backbone} has no stage {stage!r}; its stages are {', '.join(names)}"
+        )
+    return names.index(stage)
+
+
+def _grid(stages: nn.Sequential, backbone: str, image_size: int) -> tuple[int, int, int]:
+    """Rows, columns and channels that the stages make of one picture, found by running them."""
+    stages.eval()
+    try:
+        with torch.no_grad():
+            maps = stages(torch.zeros(1, 3, image_size, image_size))
+        _, channels, rows, columns = maps.shape
+    except Exception as error:
+        raise CaptionerError(
+            f"{backbone} cannot be run stage by stage on {image_size} x {image_size} pixels to a "
+            "grid of features; choose a larger image_size or another backbone, such as "
+            "mobilenet_v2, resnet50 or convnext_tiny"
+        ) from error
+    return rows, columns, channels

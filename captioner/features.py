@@ -1,0 +1,135 @@
+"""The feature cache: the output of the encoder's frozen stages, computed once and kept on disk."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captioner.checkpoint import named_tensors
+from captioner.encoder import Encoder
+from captioner.errors import CaptionerError
+from captioner.images import open_picture, to_tensor
+
+BATCH = 32
+GIB = 2**30
+
+
+class FeatureCache:
+    """Maps (rows, columns, channels) of each picture and of its mirror image, float16, on disk.
+
+    The file is memory-mapped, so reading costs no more memory than a batch. Its name holds a
+    fingerprint of the frozen weights and of the pictures' names, sizes and times, so that a
+    cache never serves another encoder or other pictures. Building it can be interrupted: how many
+    pictures are done stands beside it and building goes on from there.
+    """
+
+    def __init__(self, file: Path, *, pictures: int, views: int, shape: tuple[int, ...]) -> None:
+        self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(pictures, views, *shape))
+
+    def read(self, picture: int, mirrored: bool) -> Tensor:
+        """One picture's maps (rows, columns, channels), float16."""
+        return torch.from_numpy(self.maps[picture, int(mirrored)].copy())
+
+
+def cache_size(encoder: Encoder, pictures: int, *, mirrored: bool) -> int:
+    """Bytes that a cache of so many pictures takes on disk."""
+    return int(np.prod(_map_shape(encoder))) * 2 * pictures * (2 if mirrored else 1)
+
+
+def build_cache(
+    encoder: Encoder,
+    pictures: Sequence[Path],
+    folder: Path,
+    *,
+    mirrored: bool,
+    max_gib: float,
+    autocast: bool,
+    progress: Callable[[int], None],
+) -> FeatureCache:
+    """Compute or complete the cache of these pictures; progress hears how many are done.
+
+    mirrored: keep each picture's mirror image too. Raises CaptionerError before any work where
+    the cache would be larger than max_gib or than the free space, and for a picture that cannot
+    be read.
+    """
+    shape, views = _map_shape(encoder), 2 if mirrored else 1
+    size = cache_size(encoder, len(pictures), mirrored=mirrored)
+    file = folder / f"features-{_fingerprint(encoder, pictures, mirrored, autocast)}.f16"
+    counter = file.with_suffix(".json")
+    done = json.loads(counter.read_text())["done"] if counter.exists() and file.exists() else 0
+    if done < len(pictures):
+        if not done:
+            _check_room(folder, size, max_gib)
+        maps = np.memmap(
+            file,
+            dtype=np.float16,
+            mode="r+" if done else "w+",
+            shape=(len(pictures), views, *shape),
+        )
+        with ThreadPoolExecutor(2) as pool:
+            for start in range(done, len(pictures), BATCH):
+                chosen = pictures[start : start + BATCH]
+                batch = torch.stack(
+                    list(
+                        pool.map(
+                            lambda path: to_tensor(open_picture(path), encoder.image_size), chosen
+                        )
+                    )
+                )
+                maps[start : start + len(chosen), 0] = _trunk(encoder, batch, autocast)
+                if mirrored:
+                    maps[start : start + len(chosen), 1] = _trunk(encoder, batch.flip(3), autocast)
+                progress(start + len(chosen))
+                if (start // BATCH) % 20 == 19 or start + BATCH >= len(pictures):
+                    maps.flush()
+                    partial = counter.with_suffix(".partial")
+                    partial.write_text(json.dumps({"done": start + len(chosen)}))
+                    os.replace(partial, counter)
+    return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
+
+
+def _trunk(encoder: Encoder, batch: Tensor, autocast: bool) -> np.ndarray:
+    device = encoder.positions.device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+        maps = encoder.trunk(batch.to(device))
+    return maps.to(torch.float16).cpu().numpy()
+
+
+def _map_shape(encoder: Encoder) -> tuple[int, ...]:
+    size, device = encoder.image_size, encoder.positions.device
+    return tuple(encoder.trunk(torch.zeros(1, 3, size, size, device=device)).shape[1:])
+
+
+def _check_room(folder: Path, size: int, max_gib: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > max_gib * GIB:
+        raise CaptionerError(
+            f"the feature cache would take {size / GIB:.1f} GiB, more than max_cache_gib "
+            f"{max_gib:g}; raise it, use fewer pictures, or an earlier encoder_stage"
+        )
+    if size > free:
+        raise CaptionerError(
+            f"the feature cache needs {size / GIB:.1f} GiB but {folder} has {free / GIB:.1f} GiB "
+            "free; free some space or choose another output folder"
+        )
+
+
+def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool) -> str:
+    digest = hashlib.sha256(
+        f"{encoder.backbone} {encoder.image_size} {mirrored} {autocast}".encode()
+    )
+    for name, tensor in named_tensors(encoder.stages[: encoder.frozen_stages]).items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for path in pictures:
+        stat = path.stat()
+        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

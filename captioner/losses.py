@@ -1,0 +1,45 @@
+"""What training makes small. Modules return logits; everything about targets is here."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from captioner.decoder import TeacherForced
+from captioner.vocabulary import NEVER_WRITTEN
+
+
+def caption_loss(
+    predicted: TeacherForced, *, label_smoothing: float, attention_penalty: float
+) -> Tensor:
+    """Mean cross entropy a word (nats), plus the doubly stochastic penalty.
+
+    The penalty, attention_penalty times the mean over captions of sum_i (1 - sum_t a_ti)^2, asks
+    every location to be looked at about once a caption (Xu et al. 2015, equation 14).
+    """
+    loss = functional.cross_entropy(
+        predicted.logits.float(), predicted.targets, label_smoothing=label_smoothing
+    )
+    if attention_penalty:
+        captions = int(predicted.captions.max()) + 1
+        looked = predicted.weights.new_zeros(captions, predicted.weights.shape[1])
+        looked = looked.index_add(0, predicted.captions, predicted.weights)
+        loss = loss + attention_penalty * (1 - looked).square().sum(1).mean()
+    return loss
+
+
+def self_critical_loss(predicted: TeacherForced, advantages: Tensor, temperature: float) -> Tensor:
+    """Policy gradient on sampled captions (Rennie et al. 2017, equation 8), a word's mean.
+
+    predicted: teacher forcing over the samples; advantages (captions,): reward minus baseline;
+    temperature: the one the samples were drawn at, so that the gradient is that of the policy.
+    """
+    logits = predicted.logits.float() / temperature
+    logits[:, NEVER_WRITTEN] = float("-inf")
+    log_probabilities = -functional.cross_entropy(logits, predicted.targets, reduction="none")
+    return -(advantages[predicted.captions] * log_probabilities).mean()
+
+
+def leave_one_out_advantages(rewards: Tensor) -> Tensor:
+    """Rewards (pictures, samples) minus the mean reward of the same picture's other samples."""
+    samples = rewards.shape[1]
+    others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
+    return rewards - others

@@ -1,0 +1,264 @@
+"""Training: cross entropy or self-critical, cached features or not, resumable at any step."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captioner import checkpoint
+from captioner.batches import Batch, pad
+from captioner.checkpoint import Checkpoint, named_tensors
+from captioner.config import DecodingConfig, RunConfig, TrainingConfig, to_toml
+from captioner.errors import CaptionerError
+from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
+from captioner.model import CaptioningModel
+from captioner.search import sample_tokens
+from captioner.training_state import Position, load_state, save_state
+from captioner.training_task import Reporter, Task, prepare
+from captioner.validation import evaluate
+from captioner.vocabulary import END
+
+LOG_STEPS = 20
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to stop and has saved everything needed to resume."""
+
+
+def fit(
+    run: RunConfig, output: Path, *, device: torch.device, resume: bool, reporter: Reporter
+) -> None:
+    """Train to the end of the last epoch, or until early stopping or an interrupt.
+
+    Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
+    resume from, log.jsonl, curve.png and the feature caches. A resumed run equals an
+    uninterrupted one, to the bit on a CPU. Raises CaptionerError for bad input or a loss that is
+    not finite, and Interrupted.
+    """
+    torch.manual_seed(run.training.seed)
+    task = prepare(run, output, device, reporter)
+    optimizer = make_optimizer(task.model, run.training)
+    average = _copy(task.model) if run.training.average_decay else task.model
+    position, state = Position(), output / "state.safetensors"
+    if resume:
+        position = load_state(state, task.model, average, optimizer)
+        reporter.note(f"resuming at step {position.step}")
+    else:
+        (output / "settings.toml").write_text(to_toml(run), encoding="utf-8")
+    task.log.cut(position.step)
+    while position.epoch < run.training.epochs:
+        train_one_epoch(task, average, optimizer, position)
+        save_state(state, position, task.model, average, optimizer)
+        _finish_epoch(task, average, position)
+        save_state(state, position, task.model, average, optimizer)
+        if 0 < run.training.patience <= position.epochs_since_best:
+            reporter.note(f"no better BLEU-4 for {position.epochs_since_best} epochs: stopping")
+            break
+
+
+def train_one_epoch(
+    task: Task, average: CaptioningModel, optimizer: torch.optim.Optimizer, position: Position
+) -> None:
+    """Take the epoch's remaining steps, saving the state now and then and when interrupted."""
+    config, state = task.run.training, task.output / "state.safetensors"
+    total = len(task.train) * config.epochs
+    recent: list[tuple[float, float, int]] = []
+    started = time.monotonic()
+    for batch in task.train.epoch(position.epoch, position.batch):
+        _set_learning_rates(optimizer, config, position.step, total)
+        recent.append(_train_step(task, optimizer, batch, position.step))
+        position.step += 1
+        position.batch += 1
+        if average is not task.model:
+            _update_average(average, task.model, config.average_decay, position.step)
+        if len(recent) == LOG_STEPS:
+            seconds, started = time.monotonic() - started, time.monotonic()
+            _log(task, position, total, recent, optimizer.param_groups[0]["lr"], seconds)
+            recent.clear()
+        stop = task.reporter.interrupted()
+        if stop or position.step % config.save_steps == 0:
+            save_state(state, position, task.model, average, optimizer)
+        if stop:
+            raise Interrupted
+
+
+def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019): no decay for biases, norms and embeddings; the
+    backbone's own learning rate."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        backbone = name.startswith("encoder.stages.")
+        peak = config.encoder_learning_rate if backbone else config.learning_rate
+        plain = parameter.ndim < 2 or "embedding" in name or "positions" in name
+        groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "peak": peak, "weight_decay": decay}
+            for (peak, decay), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+    )
+
+
+def _set_learning_rates(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, total: int
+) -> None:
+    """Linear warm-up, then a cosine that reaches 0 after the last step."""
+    warm = min(1.0, (step + 1) / max(1, config.warm_up_steps))
+    after = max(0, step - config.warm_up_steps) / max(1, total - config.warm_up_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * warm * 0.5 * (1 + math.cos(math.pi * after))
+
+
+def _train_step(
+    task: Task, optimizer: torch.optim.Optimizer, batch: Batch, step: int
+) -> tuple[float, float, int]:
+    """One optimizer step; returns loss, gradient norm before clipping, and captions trained on."""
+    config = task.run.training
+    with torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=config.autocast):
+        if task.reward is None:
+            loss = _cross_entropy(task, batch)
+        else:
+            loss = _self_critical(task, batch, step)
+            if config.cross_entropy_share:
+                share = config.cross_entropy_share
+                loss = (1 - share) * loss + share * _cross_entropy(task, batch)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise CaptionerError(
+            f"the loss is {value} at step {step}; the checkpoints before it are kept: "
+            "lower learning_rate, raise warm_up_steps, or turn autocast off"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf)
+    optimizer.step()
+    return value, float(norm), len(batch.lengths)
+
+
+def _features(task: Task, batch: Batch) -> Tensor:
+    pictures = batch.pictures.to(task.device)
+    if task.train.source.cache is None:
+        pictures = task.model.encoder.trunk(pictures)
+    return task.model.encoder.head(pictures)
+
+
+def _cross_entropy(task: Task, batch: Batch) -> Tensor:
+    task.model.train()
+    config, device = task.run.training, task.device
+    forced = task.model.decoder(
+        batch.tokens.to(device), batch.lengths, batch.rows.to(device), _features(task, batch)
+    )
+    return caption_loss(
+        forced,
+        label_smoothing=config.label_smoothing,
+        attention_penalty=config.attention_penalty,
+    )
+
+
+def _self_critical(task: Task, batch: Batch, step: int) -> Tensor:
+    """Sample without dropout, reward, then teach with dropout (Rennie et al. 2017)."""
+    config, model = task.run.training, task.model
+    assert task.reward is not None
+    samples = config.captions_per_picture
+    decoding = DecodingConfig(
+        sample=True,
+        num_captions=samples,
+        max_words=config.max_words,
+        block_ngrams=0,
+        temperature=config.sample_temperature,
+    )
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    model.eval()
+    with torch.no_grad():
+        drawn, _, _ = sample_tokens(model.decoder, _features(task, batch), decoding, generator)
+    captions = [line[: line.index(END) + 1] for line in drawn.tolist()]
+    indices = [index for index in batch.indices for _ in range(samples)]
+    rewards = torch.tensor(task.reward(captions, indices), dtype=torch.float32)
+    advantages = leave_one_out_advantages(rewards.view(-1, samples)).view(-1).to(task.device)
+    model.train()
+    tokens, lengths = pad(captions)
+    rows = torch.arange(len(batch.indices), device=task.device).repeat_interleave(samples)
+    forced = model.decoder(tokens.to(task.device), lengths, rows, _features(task, batch))
+    return self_critical_loss(forced, advantages, config.sample_temperature)
+
+
+def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> None:
+    """Validate, save last and perhaps best, log and draw, and move on to the next epoch."""
+    scores = evaluate(
+        average,
+        task.validation,
+        task.run.decoding,
+        autocast=task.run.training.autocast,
+        reporter=task.reporter,
+    )
+    position.epoch += 1
+    position.batch = 0
+    position.epochs_since_best += 1
+    saved = Checkpoint(
+        model=average,
+        training=task.run.training,
+        decoding=task.run.decoding,
+        scores=[{"set": "validation during training", "values": scores}],
+        data=task.data,
+    )
+    checkpoint.save(saved, task.output / "last.safetensors")
+    if scores["BLEU-4"] > position.best:
+        position.best, position.epochs_since_best = scores["BLEU-4"], 0
+        checkpoint.save(saved, task.output / "best.safetensors")
+    task.log.write({"step": position.step, "epoch": position.epoch, **scores})
+    task.log.draw(task.output / "curve.png")
+    listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    task.reporter.note(f"epoch {position.epoch} of {task.run.training.epochs}: {listed}")
+
+
+def _log(
+    task: Task,
+    position: Position,
+    total: int,
+    recent: list[tuple[float, float, int]],
+    learning_rate: float,
+    seconds: float,
+) -> None:
+    losses, norms, captions = zip(*recent, strict=True)
+    clip = task.run.training.clip_norm
+    record: dict[str, Any] = {
+        "step": position.step,
+        "loss": sum(losses) / len(recent),
+        "gradient norm": sum(norms) / len(recent),
+        "clipped": sum(norm > clip > 0 for norm in norms) / len(recent),
+        "learning rate": learning_rate,
+        "captions a second": sum(captions) / seconds,
+    }
+    task.log.write(record)
+    detail = f"loss {record['loss']:.3f}, {record['captions a second']:.0f} captions/s"
+    task.reporter.progress("training", position.step, total, detail)
+
+
+def _copy(model: CaptioningModel) -> CaptioningModel:
+    """The same model again, for its weights to be the running average; not itself trained."""
+    copied = CaptioningModel(model.config, model.vocabulary).to(model.encoder.positions.device)
+    checkpoint.fill(copied, named_tensors(model), Path("the model"))
+    copied.encoder.frozen_stages = model.encoder.frozen_stages
+    return copied.requires_grad_(False)
+
+
+@torch.no_grad()
+def _update_average(
+    average: CaptioningModel, model: CaptioningModel, decay: float, step: int
+) -> None:
+    """average <- decay * average + (1 - decay) * model; a shorter memory in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    kept, moving = named_tensors(average), named_tensors(model)
+    for name, value in kept.items():
+        if value.dtype.is_floating_point:
+            value.lerp_(moving[name], 1 - decay)
+        else:
+            value.copy_(moving[name])

@@ -1,0 +1,44 @@
+"""The record of a run: log.jsonl, one JSON object a line, and the learning curve drawn from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class TrainingLog:
+    """Appends records to a JSON Lines file; each has the "step" it was made at."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def cut(self, step: int) -> None:
+        """Drop what was logged after this step: a resumed run does those steps again."""
+        kept = [record for record in self.records() if record["step"] <= step]
+        self.file.write_text("".join(json.dumps(record) + "\n" for record in kept))
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        with self.file.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(record) + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records so far."""
+        if not self.file.exists():
+            return []
+        return [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+
+    def draw(self, file: Path) -> None:
+        """Draw training and validation loss and the scores against the step, as a PNG."""
+        from matplotlib.figure import Figure
+
+        records = self.records()
+        figure = Figure(figsize=(9, 3.5), layout="constrained")
+        losses, scores = figure.subplots(1, 2)
+        for axes, names in ((losses, ("loss", "validation loss")), (scores, ("BLEU-4", "CIDEr"))):
+            for name in names:
+                points = [(record["step"], record[name]) for record in records if name in record]
+                if points:
+                    axes.plot(*zip(*points, strict=True), label=name, marker=".")
+            axes.set_xlabel("step")
+            axes.legend()
+        figure.savefig(file, dpi=100)

@@ -1,0 +1,81 @@
+"""What training needs to go on where it stopped, as one .safetensors file."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from captioner.checkpoint import fill, named_tensors, read_tensors, write_tensors
+from captioner.errors import CaptionerError
+from captioner.model import CaptioningModel
+
+
+@dataclass
+class Position:
+    """Where a run is: steps taken, the epoch and the next batch in it, and the best so far."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float = -1.0
+    epochs_since_best: int = 0
+
+
+def save_state(
+    file: Path,
+    position: Position,
+    model: CaptioningModel,
+    average: CaptioningModel,
+    optimizer: Optimizer,
+) -> None:
+    """Write weights, averaged weights, optimizer, random states and position; all or nothing."""
+    tensors = {f"model.{name}": value for name, value in named_tensors(model).items()}
+    if average is not model:
+        averaged = named_tensors(average).items()
+        tensors |= {f"average.{name}": value for name, value in averaged}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_tensors(tensors, {"position": json.dumps(dataclasses.asdict(position))}, file)
+
+
+def load_state(
+    file: Path, model: CaptioningModel, average: CaptioningModel, optimizer: Optimizer
+) -> Position:
+    """Put everything that `save_state` wrote back in its place.
+
+    Raises CaptionerError where the file is absent, corrupt or of another model.
+    """
+    if not file.exists():
+        raise CaptionerError(f"{file}: no training state to resume; start the run without --resume")
+    tensors, metadata = read_tensors(file)
+    if "position" not in metadata:
+        raise CaptionerError(f"{file}: not a captioner training state")
+    fill(model, _part(tensors, "model."), file)
+    if average is not model:
+        fill(average, _part(tensors, "average."), file)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return Position(**json.loads(metadata["position"]))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
