@@ -100,7 +100,7 @@ class CiderD:
                 f"CIDEr got {len(candidates)} candidates for {wanted.size} pictures; "
                 "give one picture index a candidate."
             )
-        if len(wanted) and not (0 <= wanted.min() and wanted.max() < len(self._count)):
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self._count)):
             raise CaptionerError(
                 f"CIDEr knows pictures 0 to {len(self._count) - 1}, "
                 f"got {wanted.min()} to {wanted.max()}."
