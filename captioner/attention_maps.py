@@ -1,11 +1,8 @@
 """Attention weights made visible: an overlay, a panel with one overlay a word, plain arrays."""
 
 import math
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.errors import CaptionerError
+from captioner.files import write_whole
 
 # How bright a place stays to which no weight went; enough to see what was passed over.
 DIMMEST = 0.2
@@ -43,7 +41,7 @@ def save_panel(
     """Write a PNG with the picture and then its overlay for each word, under the word.
 
     weights: (T, rows, columns), one map a word. The file is written whole or not at all. Raises
-    CaptionerError where words and weights do not match, OSError where the file cannot be written.
+    CaptionerError where words and weights do not match and where the file cannot be written.
     """
     maps = _check(weights, words)
     small = picture.convert("RGB")
@@ -62,18 +60,23 @@ def save_panel(
         # A dollar sign would start a formula.
         axes.set_title(word, fontsize=13, parse_math=False)
     figure.tight_layout(pad=0.4)
-    _write(file, lambda out: figure.savefig(out, format="png"))
+    write_whole(file, lambda partial: figure.savefig(partial, format="png"))
 
 
 def save_arrays(words: Sequence[str], weights: NDArray[np.floating], file: Path) -> None:
     """Write a compressed NumPy .npz with `weights` (T, rows, columns) float32 and `words` (T,).
 
     The file is written whole or not at all. Raises CaptionerError where words and weights do not
-    match, OSError where the file cannot be written.
+    match and where the file cannot be written.
     """
     maps = _check(weights, words)
     texts = np.array(list(words), dtype=np.str_)
-    _write(file, lambda out: np.savez_compressed(out, weights=maps, words=texts))
+
+    def save(partial: Path) -> None:
+        with partial.open("wb") as out:
+            np.savez_compressed(out, weights=maps, words=texts)
+
+    write_whole(file, save)
 
 
 def _check(weights: NDArray[np.floating], words: Sequence[str]) -> NDArray[np.float32]:
@@ -86,15 +89,3 @@ def _check(weights: NDArray[np.floating], words: Sequence[str]) -> NDArray[np.fl
     if not (np.isfinite(maps).all() and (maps >= 0).all()):
         raise CaptionerError("attention weights must be finite and not negative")
     return maps
-
-
-def _write(file: Path, save: Callable[[BinaryIO], None]) -> None:
-    """Save beside the file and then move it into place."""
-    handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            save(out)
-        os.replace(part, file)
-    except BaseException:
-        os.unlink(part)
-        raise

@@ -4,13 +4,15 @@ Nothing here, nor at the top of a command's module, imports torch or numpy: thos
 command functions, so that --help and wrong arguments answer at once.
 """
 
+import io
+import os
 import sys
 from typing import Annotated, NoReturn, cast
 
 import typer
 
 from captioner import CaptionerError, __version__
-from captioner.cli import attend, caption
+from captioner.cli import attend, caption, train
 
 # What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
 # brings its own copy of Click, so the parent of its one public name is the right class to catch.
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(caption.caption)
 app.command()(attend.attend)
+app.command()(train.train)
 
 
 def print_version(wanted: bool) -> None:
@@ -33,7 +36,7 @@ def print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def captioner(
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show it.")
     ] = False,
@@ -50,13 +53,21 @@ def fail(message: str) -> NoReturn:
 def main() -> None:
     """Run the command line; every foreseeable failure becomes one line and exit status 2."""
     arguments = sys.argv[1:] or ["--help"]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # print file names that are not UTF-8 as they are
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = app(args=arguments, prog_name="captioner", standalone_mode=False)
+        sys.stdout.flush()
     except UsageError as error:
         command = error.ctx.command_path if error.ctx else "captioner"
-        fail(f"{error.format_message()} See {command} --help.")
+        fail(f"{error.format_message().rstrip('.')}; see {command} --help")
     except CaptionerError as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        # If it was stdout that failed, Python would try it once more on the way out.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        status = 130
     sys.exit(status)

@@ -7,7 +7,6 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.sources import find_pictures, is_one_picture
-from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
 
 SUFFIXES = (".png", ".npz")
@@ -18,8 +17,8 @@ def attend(
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="maps.png: a panel a word; maps.npz: arrays.")
     ],
-    beam_size: options.BeamSize = DecodingConfig.beam_size,
-    max_words: options.MaxWords = DecodingConfig.max_words,
+    beam_size: options.BeamSize = None,
+    max_words: options.MaxWords = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
@@ -35,7 +34,6 @@ def attend(
         raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
     if not is_one_picture([path]):
         raise CaptionerError(f"{path}: expected a single picture")
-    decoding = DecodingConfig(beam_size=beam_size, max_words=max_words)
     [source] = find_pictures([path])
 
     from captioner.api import Captioner
@@ -43,7 +41,8 @@ def attend(
     from captioner.images import open_picture
 
     picture = open_picture(source)
-    [best] = Captioner.load(checkpoint, device).caption([picture], decoding=decoding)
+    model = Captioner.load(checkpoint, device)
+    best = model.caption(picture, beam_size=beam_size, num_captions=1, max_words=max_words)
     words = [word.word for word in best.words]
     if suffix == ".png":
         save_panel(picture, words, best.attention, output)

@@ -9,7 +9,6 @@ import typer
 from captioner.cli import options
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import find_pictures, is_one_picture
-from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -22,16 +21,16 @@ def caption(
         typer.Argument(metavar="PATH", help="Files, folders, globs, web addresses or -."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="A JSON line a picture.")] = False,
-    beam_size: options.BeamSize = DecodingConfig.beam_size,
-    num_captions: options.NumCaptions = DecodingConfig.num_captions,
-    max_words: options.MaxWords = DecodingConfig.max_words,
-    length_penalty: options.LengthPenalty = DecodingConfig.length_penalty,
-    block_ngrams: options.BlockNgrams = DecodingConfig.block_ngrams,
-    sample: options.Sample = False,
-    temperature: options.Temperature = DecodingConfig.temperature,
-    top_k: options.TopK = DecodingConfig.top_k,
-    top_p: options.TopP = DecodingConfig.top_p,
-    seed: options.Seed = DecodingConfig.seed,
+    beam_size: options.BeamSize = None,
+    num_captions: options.NumCaptions = None,
+    max_words: options.MaxWords = None,
+    length_penalty: options.LengthPenalty = None,
+    block_ngrams: options.BlockNgrams = None,
+    sample: options.Sample = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
@@ -42,24 +41,27 @@ def caption(
     tab and the caption. A picture that cannot be read is reported, the rest go on, and the exit
     status is 1.
     """
-    decoding = DecodingConfig(
-        beam_size=beam_size,
-        num_captions=num_captions,
-        max_words=max_words,
-        length_penalty=length_penalty,
-        block_ngrams=block_ngrams,
-        sample=sample,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-    )
     pictures = find_pictures(paths)
     alone = is_one_picture(paths)
 
     from captioner.api import Captioner
 
     model = Captioner.load(checkpoint, device)
+    decoding = options.choose_decoding(
+        model.decoding,
+        {
+            "beam_size": beam_size,
+            "num_captions": num_captions,
+            "max_words": max_words,
+            "length_penalty": length_penalty,
+            "block_ngrams": block_ngrams,
+            "sample": sample,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
+        },
+    )
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)
     for picture, result in show_progress(results, total=len(pictures)):

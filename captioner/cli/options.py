@@ -1,9 +1,12 @@
-"""Options that several commands share; their defaults are those of DecodingConfig."""
+"""Options that several commands share. Decoding that is not asked for is the checkpoint's own."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from captioner.config import DecodingConfig
 
 Checkpoint = Annotated[
     Path | None,
@@ -14,24 +17,37 @@ Device = Annotated[
     typer.Option(help="cpu, cuda, cuda:1, mps ... [default: a GPU where there is one]"),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Pictures looked at together.")]
-BeamSize = Annotated[int, typer.Option(help="Captions kept at each word; 1 is greedy.")]
-NumCaptions = Annotated[int, typer.Option(help="Captions a picture, best first.")]
-MaxWords = Annotated[int, typer.Option(help="The longest caption.")]
+BeamSize = Annotated[
+    int | None, typer.Option(min=1, help="Captions kept at each word; 1 is greedy.")
+]
+NumCaptions = Annotated[int | None, typer.Option(min=1, help="Captions a picture, best first.")]
+MaxWords = Annotated[int | None, typer.Option(min=1, help="The longest caption.")]
 LengthPenalty = Annotated[
-    float,
-    typer.Option(help="A caption's score is log probability / length to this power."),
+    float | None,
+    typer.Option(min=0, help="A caption's score is log probability / length to this power."),
 ]
 BlockNgrams = Annotated[
-    int, typer.Option(help="Say no sequence of so many words twice; 0 allows it.")
+    int | None, typer.Option(min=0, help="Say no sequence of so many words twice; 0 allows it.")
 ]
-Sample = Annotated[bool, typer.Option("--sample", help="Draw the words instead of searching.")]
+Sample = Annotated[
+    bool | None, typer.Option("--sample", help="Draw the words instead of searching.")
+]
 Temperature = Annotated[
-    float, typer.Option(help="With --sample: below 1 is safer, above 1 more surprising.")
+    float | None, typer.Option(help="With --sample: below 1 is safer, above 1 more surprising.")
 ]
 TopK = Annotated[
-    int, typer.Option(help="With --sample: draw from so many likeliest words; 0: from all.")
+    int | None,
+    typer.Option(min=0, help="With --sample: draw from so many likeliest words; 0: from all."),
 ]
 TopP = Annotated[
-    float, typer.Option(help="With --sample: draw from the likeliest words of this total.")
+    float | None,
+    typer.Option(max=1, help="With --sample: draw from the likeliest words of this total."),
 ]
-Seed = Annotated[int, typer.Option(help="With --sample: the same seed draws the same words.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
+]
+
+
+def choose_decoding(stored: DecodingConfig, asked: dict[str, Any]) -> DecodingConfig:
+    """The checkpoint's decoding with what was asked for, all that is not None, in its place."""
+    return replace(stored, **{name: value for name, value in asked.items() if value is not None})

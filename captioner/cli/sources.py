@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from captioner.errors import CaptionerError
 
@@ -21,7 +22,10 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Stream:
-    """A picture that is fetched when it is read, and not before."""
+    """A picture that is fetched when it is read, and not before.
+
+    For Pillow, read() is all that a file needs.
+    """
 
     name: str
     read: Callable[[], bytes]
@@ -35,18 +39,18 @@ def is_one_picture(arguments: list[str]) -> bool:
     return len(arguments) == 1 and not Path(arguments[0]).is_dir() and not _is_glob(arguments[0])
 
 
-def find_pictures(arguments: list[str]) -> list[Path | Stream]:
+def find_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
     """List the pictures that the arguments stand for, in the order given, each folder sorted.
 
     Raises CaptionerError for a folder without pictures and a pattern that matches nothing. A file
     that is not there is found out on reading, so that the other pictures are still looked at.
     """
-    found: list[Path | Stream] = []
+    found: list[Path | BinaryIO] = []
     for argument in arguments:
         if argument == "-":
-            found.append(Stream("-", _read_standard_input))
+            found.append(cast(BinaryIO, Stream("-", _read_standard_input)))
         elif argument.startswith(("http://", "https://")):
-            found.append(Stream(argument, partial(_download, argument)))
+            found.append(cast(BinaryIO, Stream(argument, partial(_download, argument))))
         elif Path(argument).is_dir():
             found += _pictures_in(Path(argument))
         elif _is_glob(argument):
@@ -103,7 +107,9 @@ def _download(url: str) -> bytes:
                     raise CaptionerError(f"{url}: larger than {MAX_BYTES // 2**20} MB")
                 if time.monotonic() > deadline:
                     raise CaptionerError(f"{url}: not here after {TIMEOUT_SECONDS} seconds")
-    # URLError and a timeout are OSErrors; a port that is no number is a ValueError.
+            if response.length:
+                raise CaptionerError(f"{url}: the connection broke off; try again")
+    # URLError and a timeout are OSErrors; a port that is no number is an HTTPException.
     except (OSError, HTTPException) as error:
         raise CaptionerError(f"{url}: cannot be fetched ({error})") from error
     return bytes(content)

@@ -1,0 +1,34 @@
+"""What several test modules need."""
+
+from pathlib import Path
+
+import pytest
+
+WORDS = ("a", "cat", "cup", "dog", "of", "on", "red", "sits", "table", "the")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint with random weights, made in a moment: for tests of all around it."""
+    import torch
+
+    from captioner.checkpoint import Checkpoint, save
+    from captioner.config import DecodingConfig, ModelConfig, TrainingConfig
+    from captioner.model import CaptioningModel
+    from captioner.vocabulary import Vocabulary
+
+    torch.manual_seed(7)
+    config = ModelConfig(
+        encoder="mobilenet_v2",
+        encoder_stage="features.3",
+        image_size=64,
+        feature_size=14,
+        attention_size=22,
+        attention_heads=2,
+        embedding_size=13,
+        hidden_size=17,
+    )
+    model = CaptioningModel(config, Vocabulary(WORDS)).eval()
+    file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save(Checkpoint(model, TrainingConfig(), DecodingConfig(max_words=7)), file)
+    return file

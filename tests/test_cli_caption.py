@@ -1,0 +1,230 @@
+"""captioner caption and captioner attend, with a model of random weights: everything around it."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner import Captioner, cli
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the command line with the tiny checkpoint: exit status, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        given = ["captioner", *map(str, arguments), "--checkpoint", str(tiny_checkpoint)]
+        monkeypatch.setattr(sys, "argv", given)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three different pictures and, between them, one that is none."""
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(3)
+    Path("photos").mkdir()
+    for name in ("a.png", "c.png", "d.png"):
+        pixels = noise.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(f"photos/{name}")
+    Path("photos/b.jpg").write_text("not a picture")
+    return Path("photos")
+
+
+def test_one_picture_gives_its_caption_alone(run, photos, tiny_checkpoint):
+    status, out, err = run("caption", photos / "a.png")
+    assert (status, err) == (0, "")
+    assert out == Captioner.load(tiny_checkpoint).caption(photos / "a.png").text + "\n"
+
+
+def test_several_give_paths_and_captions_and_one_that_fails_stops_none(run, photos):
+    status, out, err = run("caption", photos)
+    assert status == 1
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [path for path, _ in lines] == ["photos/a.png", "photos/c.png", "photos/d.png"]
+    assert [text for _, text in lines] == [
+        run("caption", path)[1].rstrip("\n") for path, _ in lines
+    ]
+    assert err.startswith("captioner: error: photos/b.jpg is not a picture")
+    assert err.count("\n") == 1
+
+
+def test_the_batch_size_changes_nothing(run, photos):
+    assert run("caption", photos, "--batch-size", 1) == run("caption", photos, "--batch-size", 3)
+
+
+def test_json_gives_every_picture_its_line(run, photos, tiny_checkpoint):
+    status, out, err = run("caption", "--json", photos)
+    assert (status, err) == (1, "")
+    first, second, *_ = records = [json.loads(line) for line in out.splitlines()]
+    assert [Path(record["image"]).name for record in records] == [
+        "a.png",
+        "b.jpg",
+        "c.png",
+        "d.png",
+    ]
+    assert set(second) == {"image", "error"}
+    best = Captioner.load(tiny_checkpoint).caption(photos / "a.png")
+    [said] = first["captions"]
+    assert said["text"] == best.text == " ".join(word["word"] for word in said["words"])
+    assert said["log_probability"] == pytest.approx(best.log_probability, abs=1e-4)
+    assert all(0 < word["probability"] <= 1 for word in said["words"])
+
+
+def test_several_captions_come_best_first(run, photos):
+    _, out, _ = run("caption", photos / "a.png", "--num-captions", 3, "--json")
+    captions = json.loads(out)["captions"]
+    assert len({caption["text"] for caption in captions}) == 3
+    chances = [caption["log_probability"] for caption in captions]
+    assert chances == sorted(chances, reverse=True)
+    _, plain, _ = run("caption", photos / "a.png", "--num-captions", 3)
+    assert plain.splitlines() == [caption["text"] for caption in captions]
+
+
+def test_words_are_drawn_the_same_with_the_same_seed(run, photos):
+    drawn = {
+        seed: run("caption", photos / "a.png", "--sample", "--temperature", 3, "--seed", seed)[1]
+        for seed in range(4)
+    }
+    assert len(set(drawn.values())) > 1
+    assert (
+        drawn[2] == run("caption", photos / "a.png", "--sample", "--temperature", 3, "--seed", 2)[1]
+    )
+
+
+def test_decoding_not_asked_for_is_the_checkpoints_own(run, photos):
+    """The tiny checkpoint was stored with captions of at most 7 words."""
+    _, seven, _ = run("caption", photos / "a.png", "--block-ngrams", 0)
+    _, two, _ = run("caption", photos / "a.png", "--max-words", 2)
+    assert len(seven.split()) <= 7
+    assert len(two.split()) <= 2
+    assert (
+        run("caption", photos / "a.png", "--max-words", 7)[1] == run("caption", photos / "a.png")[1]
+    )
+
+
+def test_a_picture_from_standard_input(run, photos, monkeypatch):
+    content = (photos / "a.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert run("caption", "-") == run("caption", photos / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.png"], "no such file: gone.png"),
+        (["photos/b.jpg"], "photos/b.jpg is not a picture"),
+        (["photos/*.tif"], "matches no file"),
+        (["photos/a.png", "--num-captions", "9", "--beam-size", "2"], "beam_size only 2"),
+        (["photos/a.png", "--sample", "--temperature", "0"], "temperature is 0"),
+        (["photos/a.png", "--device", "abacus"], "device 'abacus'"),
+    ],
+)
+def test_nothing_to_caption_is_one_line_and_status_2(run, photos, arguments, message):
+    status, out, err = run("caption", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("captioner: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_checkpoint_that_is_none(run, photos, monkeypatch, capsys):
+    argv = ["captioner", "caption", "photos/a.png", "--checkpoint", "photos/b.jpg"]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "photos/b.jpg" in capsys.readouterr().err
+
+
+def test_captions_come_one_by_one_and_a_reader_who_leaves_is_no_error(photos, tiny_checkpoint):
+    """The first line is there long before the last, and `| head -1` ends it without a word."""
+    many = Path("many")
+    many.mkdir()
+    content = (photos / "a.png").read_bytes()
+    for number in range(400):
+        (many / f"{number:03}.png").write_bytes(content)
+    script = "from captioner.cli import main; main()"
+    command = [sys.executable, "-c", script, "caption", str(many), "--batch-size", "2"]
+    process = subprocess.Popen(
+        [*command, "--checkpoint", str(tiny_checkpoint)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().startswith("many/000.png\t")
+    assert process.poll() is None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) != 0
+
+
+def test_names_that_are_not_utf8_come_out_as_they_are(photos, tiny_checkpoint):
+    odd = os.fsencode("photos") + b"/\xff.png"
+    with open(odd, "wb") as file:
+        file.write((photos / "a.png").read_bytes())
+    script = "from captioner.cli import main; main()"
+    command = [sys.executable, "-c", script, "caption", odd, "photos/a.png"]
+    done = subprocess.run(
+        [*command, "--checkpoint", tiny_checkpoint],
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.stderr == b""
+    assert done.stdout.startswith(odd + b"\t")
+
+
+def test_attend_saves_the_arrays_of_the_caption_it_prints(run, photos, tiny_checkpoint):
+    status, out, err = run("attend", photos / "a.png", "--output", "maps.npz")
+    assert (status, err) == (0, "")
+    best = Captioner.load(tiny_checkpoint).caption(photos / "a.png")
+    assert out == best.text + "\n"
+    with np.load("maps.npz") as saved:
+        assert saved["words"].tolist() == best.text.split()
+        np.testing.assert_allclose(saved["weights"], best.attention, atol=1e-6)
+
+
+def test_attend_saves_a_panel(run, photos):
+    assert run("attend", photos / "a.png", "--output", "MAPS.PNG")[0] == 0
+    with Image.open("MAPS.PNG") as panel:
+        assert panel.format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("picture", "output", "message"),
+    [
+        ("photos/a.png", "maps.pdf", r"maps.pdf.*\.png or \.npz"),
+        ("photos/a.png", "maps", r"\.png or \.npz"),
+        ("photos/a.png", "nowhere/maps.png", "no folder nowhere"),
+        ("photos", "maps.png", "expected a single picture"),
+        ("photos/*.png", "maps.png", "expected a single picture"),
+        ("photos/b.jpg", "maps.png", "photos/b.jpg is not a picture"),
+        ("gone.png", "maps.png", "no such file: gone.png"),
+    ],
+)
+def test_attend_says_what_is_wrong_and_writes_nothing(run, photos, picture, output, message):
+    status, out, err = run("attend", picture, "--output", output)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert re.search(message, err)
+    assert [path.name for path in Path().iterdir()] == ["photos"]
