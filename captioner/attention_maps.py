@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -12,27 +13,28 @@ from PIL import Image
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
 
-# How bright a place stays to which no weight went; enough to see what was passed over.
-DIMMEST = 0.2
+# How far the heat covers the grey picture: where no weight went, and at the heaviest cell.
+LEAST_COVER, MOST_COVER = 0.25, 0.7
 
 PANEL_COLUMNS = 5
 PANEL_PICTURE_PIXELS = 480
 
 
 def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
-    """Darken a picture where little was looked at: a spotlight of the size of the picture.
+    """Lay attention over a grey copy of a picture as heat, from dark (none) to bright (most).
 
-    weights: (rows, columns), not negative; the heaviest cell keeps the picture's own brightness,
-    a cell without weight DIMMEST of it, so that an even map leaves the picture as it is. Cells
-    blend into one another. Raises CaptionerError for weights of another form.
+    weights: (rows, columns), not negative, relative to the heaviest; cells blend into one
+    another. The overlay is RGB of the picture's size. Raises CaptionerError for weights of
+    another form.
     """
     [cells] = _check(np.asarray(weights)[np.newaxis], [""])
     heaviest = cells.max()
     relative = Image.fromarray(cells / heaviest if heaviest > 0 else cells)
-    smooth = relative.resize(picture.size, Image.Resampling.BILINEAR)
-    brightness = DIMMEST + (1 - DIMMEST) * np.asarray(smooth)[:, :, np.newaxis]
-    lit = np.asarray(picture.convert("RGB"), dtype=np.float32) * brightness
-    return Image.fromarray(np.rint(lit).astype(np.uint8))
+    heat = np.asarray(relative.resize(picture.size, Image.Resampling.BILINEAR))
+    colours = 255 * matplotlib.colormaps["inferno"](heat)[:, :, :3]
+    cover = (LEAST_COVER + (MOST_COVER - LEAST_COVER) * heat)[:, :, np.newaxis]
+    grey = np.asarray(picture.convert("L").convert("RGB"))
+    return Image.fromarray(np.rint((1 - cover) * grey + cover * colours).astype(np.uint8))
 
 
 def save_panel(

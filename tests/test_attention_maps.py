@@ -8,14 +8,18 @@ import pytest
 from PIL import Image
 
 from captioner import CaptionerError
-from captioner.attention_maps import DIMMEST, overlay, save_arrays, save_panel
+from captioner.attention_maps import LEAST_COVER, MOST_COVER, overlay, save_arrays, save_panel
 
 ROWS, COLUMNS = 3, 5
 
 
+# The ends of the colour map, and a picture between them, grey however it is converted.
+BRIGHT, DARK, GREY = np.array([252, 255, 164]), np.array([0, 0, 4]), 100
+
+
 @pytest.fixture
 def picture() -> Image.Image:
-    return Image.new("RGB", (150, 90), (200, 100, 50))
+    return Image.new("RGB", (155, 93), (GREY, GREY, GREY))
 
 
 def one_cell(row: int, column: int) -> np.ndarray:
@@ -25,28 +29,29 @@ def one_cell(row: int, column: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 4), (2, 0), (1, 3)])
-def test_the_heaviest_cell_keeps_its_brightness_and_the_far_ones_are_dim(picture, row, column):
+def test_the_heaviest_cell_is_bright_and_the_far_ones_dark(picture, row, column):
     lit = np.asarray(overlay(picture, one_cell(row, column)))
-    assert lit.shape == (90, 150, 3)
-    middle = (row * 30 + 15, column * 30 + 15)
+    assert lit.shape == (93, 155, 3)
+    middle = (row * 31 + 15, column * 31 + 15)  # each cell covers 31 by 31 pixels
     opposite = (15 if row else 75, 15 if column > 2 else 135)
-    assert lit[middle] == pytest.approx([200, 100, 50], abs=8)
-    assert lit[opposite] == pytest.approx(DIMMEST * np.array([200, 100, 50]), abs=1)
+    assert lit[middle] == pytest.approx((1 - MOST_COVER) * GREY + MOST_COVER * BRIGHT, abs=1)
+    assert lit[opposite] == pytest.approx((1 - LEAST_COVER) * GREY + LEAST_COVER * DARK, abs=1)
 
 
-def test_even_weights_leave_the_picture_as_it_is(picture):
-    lit = overlay(picture, np.full((ROWS, COLUMNS), 1 / 15))
-    assert np.array_equal(np.asarray(lit), np.asarray(picture))
+def test_even_weights_are_bright_everywhere(picture):
+    lit = np.asarray(overlay(picture, np.full((ROWS, COLUMNS), 1 / 15)))
+    assert (lit == np.rint((1 - MOST_COVER) * GREY + MOST_COVER * BRIGHT)).all()
 
 
 def test_only_the_ratio_of_weights_matters(picture):
     weights = np.random.default_rng(0).random((ROWS, COLUMNS))
-    assert np.array_equal(overlay(picture, weights), overlay(picture, weights / 1000))
+    one, other = (np.asarray(overlay(picture, weights * factor)) for factor in (1, 0.001))
+    assert np.abs(one.astype(int) - other).max() <= 1
 
 
 def test_no_weight_at_all_is_dark_everywhere(picture):
     lit = np.asarray(overlay(picture, np.zeros((ROWS, COLUMNS))))
-    assert lit.max() == DIMMEST * 200
+    assert (lit == np.rint((1 - LEAST_COVER) * GREY + LEAST_COVER * DARK)).all()
 
 
 def test_a_grey_picture_becomes_a_colour_overlay():
