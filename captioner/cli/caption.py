@@ -39,7 +39,7 @@ def caption(
 
     One picture gives its caption alone; several, a folder or a pattern give lines of the path, a
     tab and the caption. A picture that cannot be read is reported, the rest go on, and the exit
-    status is 1.
+    status is 1. How to search is the checkpoint's choice where no option says otherwise.
     """
     pictures = find_pictures(paths)
     alone = is_one_picture(paths)

@@ -1,0 +1,150 @@
+"""captioner evaluate: decode a data set with a model and score what it said."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captioner.cli import options
+from captioner.cli.progress import show_progress
+from captioner.config import DecodingConfig
+from captioner.errors import CaptionerError
+from captioner.files import write_whole
+
+if TYPE_CHECKING:
+    from captioner.api import Captioner
+    from captioner.datasets import CaptionedPicture
+    from captioner.metrics import CaptionScores
+
+app = typer.Typer()
+
+
+@app.callback()
+def evaluate() -> None:
+    """Decode a data set and score the result."""
+
+
+@app.command()
+def captions(
+    images: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+    ],
+    annotations: Annotated[
+        Path,
+        typer.Option("--annotations", "--captions", metavar="FILE", help="Reference captions."),
+    ],
+    split: Annotated[
+        str, typer.Option(help="train, val or test: of a file in Karpathy's form.")
+    ] = "val",
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the captions as COCO results.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
+    beam_size: options.BeamSize = None,
+    max_words: options.MaxWords = None,
+    length_penalty: options.LengthPenalty = None,
+    block_ngrams: options.BlockNgrams = None,
+    sample: options.Sample = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    batch_size: options.BatchSize = 16,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+) -> None:
+    """Caption every picture of a set and score the captions.
+
+    Prints BLEU, ROUGE-L and CIDEr with a signature that says how they came about. The references
+    are in COCO's form, Karpathy's, or one's own CSV or JSON Lines. How to decode is the
+    checkpoint's choice where no option says otherwise.
+    """
+    if results is not None and not results.parent.is_dir():
+        raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
+
+    from captioner.api import Captioner
+    from captioner.datasets import read_captions
+    from captioner.metrics import score_captions
+
+    pictures = read_captions(annotations, images, split)
+    model = Captioner.load(checkpoint, device)
+    decoding = options.choose_decoding(
+        model.decoding,
+        {
+            "beam_size": beam_size,
+            "num_captions": 1,
+            "max_words": max_words,
+            "length_penalty": length_penalty,
+            "block_ngrams": block_ngrams,
+            "sample": sample,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
+        },
+    )
+    said = decode(model, pictures, decoding, batch_size)
+    if results is not None:
+        write_results(said, results)
+    references = {picture.image_id: picture.captions for picture in pictures}
+    print_scores(score_captions(said, references, decoding=describe(decoding)), as_json)
+
+
+def decode(
+    model: "Captioner",
+    pictures: "list[CaptionedPicture]",
+    decoding: DecodingConfig,
+    batch_size: int,
+) -> dict[int | str, str]:
+    """Caption every picture: image id -> caption. A picture that cannot be read ends it, since a
+    score over the others could not be compared."""
+    said = {}
+    paths = [picture.path for picture in pictures]
+    results = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
+    for picture, (_, result) in zip(
+        pictures, show_progress(results, total=len(pictures)), strict=True
+    ):
+        if isinstance(result, CaptionerError):
+            raise result
+        said[picture.image_id] = result[0].text
+    return said
+
+
+def write_results(said: dict[int | str, str], file: Path) -> None:
+    """Write a COCO result file."""
+    records = [{"image_id": picture, "caption": text} for picture, text in said.items()]
+    write_whole(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
+
+
+def describe(decoding: DecodingConfig) -> str:
+    """Decoding as the signature gives it, such as beam5,words20,penalty0,block3."""
+    how = f"beam{decoding.beam_size}"
+    if decoding.sample:
+        how = (
+            f"sample,temperature{decoding.temperature:g},topk{decoding.top_k},"
+            f"topp{decoding.top_p:g},seed{decoding.seed}"
+        )
+    return (
+        f"{how},words{decoding.max_words},penalty{decoding.length_penalty:g},"
+        f"block{decoding.block_ngrams}"
+    )
+
+
+def print_scores(scores: "CaptionScores", as_json: bool) -> None:
+    """Print scores as fractions and how the words vary, with the signature last."""
+    if as_json:
+        record = {
+            "scores": scores.values,
+            "diversity": scores.diversity,
+            "pictures": len(scores.pictures),
+            "signature": scores.signature,
+        }
+        print(json.dumps(record))
+        return
+    width = max(map(len, (*scores.values, *scores.diversity)))
+    for name, value in scores.values.items():
+        print(f"{name:{width}}  {value:.4f}")
+    for name, value in scores.diversity.items():
+        print(f"{name:{width}}  {value:g}")
+    print(scores.signature)

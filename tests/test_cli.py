@@ -1,0 +1,130 @@
+"""The command line as a whole: quick help, one line an error, quiet ends."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import captioner
+from captioner import CaptionerError, cli
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from captioner.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["caption", "--help"],
+        ["attend", "--help"],
+        ["evaluate", "captions", "--help"],
+        ["score", "captions", "--help"],
+        ["train", "--help"],
+        ["data", "--help"],
+    ],
+)
+def test_help_loads_nothing_heavy(arguments):
+    """Half a second instead of five: neither torch nor numpy is imported to print help."""
+    script = (
+        "import sys; from captioner.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'matplotlib', 'nltk'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: captioner")
+
+
+def test_version():
+    assert run("--version").stdout == f"captioner {captioner.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paint"], "No such command 'paint'"),
+        (["caption"], "Missing argument"),
+        (["caption", "--beam", "3", "a.png"], "No such option: --beam"),
+        (["caption", "--beam-size", "0", "a.png"], "--beam-size"),
+        (["caption", "--beam-size", "x", "a.png"], "--beam-size"),
+        (["caption", "--num-captions", "0", "a.png"], "--num-captions"),
+        (["caption", "--max-words", "-1", "a.png"], "--max-words"),
+        (["caption", "--batch-size", "0", "a.png"], "--batch-size"),
+        (["caption", "--top-p", "1.5", "a.png"], "--top-p"),
+        (["attend", "a.png"], "--output"),
+        (["evaluate", "captions", "--images", "."], "--annotations"),
+        (["evaluate"], "Missing command"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_status_2(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("captioner: error: ")
+    assert message in done.stderr
+    assert "--help" in done.stderr
+
+
+@pytest.fixture
+def main_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], object]:
+    """Run main with a command that fails in the given way; return its exit status."""
+
+    def fail(error: BaseException) -> object:
+        def app(**_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "app", app)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (CaptionerError("two\nlines   of it"), "two lines of it"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(13, "Permission denied", "maps.png"), "maps.png: Permission denied"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_a_foreseeable_failure_is_one_line_and_status_2(main_that, capsys, error, line):
+    assert main_that(error) == 2
+    assert capsys.readouterr().err == f"captioner: error: {line}\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(main_that):
+    with pytest.raises(ZeroDivisionError):
+        main_that(ZeroDivisionError())
+
+
+def test_an_interrupt_is_status_130(main_that, capsys):
+    assert main_that(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from captioner.cli import main; main()", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "captioner: error: No space left on device\n"
