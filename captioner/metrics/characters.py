@@ -7,19 +7,26 @@ Unicode's first plane; it drops all beyond, emoji among them.
 
 from __future__ import annotations
 
+import re
+
 LETTER = "é"
 DIGIT = "٠"
 MARK = "\u0301"  # goes on with a word, starts one, but does not follow a digit
 SYMBOL = "§"  # a token of its own
 NOTHING = "\0"  # dropped; parts the words on either side
 
-_QUOTES = str.maketrans(
-    "\u0092\u2019\u203a\u0091\u2018\u201b\u2039\u0093\u0094\u00ab\u00bb\u201c\u201d"
-    "\u0096\u0097\u2014\u2015",
-    '\'\'\'````""""""\u2013\u2013\u2013\u2013',
-)
-_AS_THEY_ARE = "\u00a0\u00ad\u058a\u066b\u066c\u2010\u2011\u2013\u2026\u2044"
-_SPACES = "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u3000"
+PAIR = "\u201c"  # half of two typographic quotes side by side, which make one token
+
+_STAND_INS = {
+    "'": "\u0092\u2019\u203a",
+    "`": "\u0091\u2018\u201b\u2039",
+    '"': "\u0093\u0094\u00ab\u00bb\u201c\u201d",
+    "\u2013": "\u0096\u0097\u2013\u2014\u2015",
+    " ": "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u3000",
+}
+_PAIRS = re.compile("[\u0091-\u0094\u00ab\u00bb\u2018-\u201f\u2039\u203a]{2}")
+_SIDE_BY_SIDE = "\ue000\ue000"
+_AS_THEY_ARE = "\u00a0\u00ad\u058a\u066b\u066c\u2010\u2011\u2026\u2044"
 _SYMBOLS = (
     "\u0080 \u00a1-\u00a9 \u00ac \u00ae-\u00b4 \u00b6-\u00b9 \u00bc-\u00bf \u00d7 \u00f7 \u037e "
     "\u0387 \u0589 \u05be \u05c0 \u05c3 \u05c6 \u05f3-\u05f4 \u0600-\u0603 \u0606-\u060c \u0614 "
@@ -43,18 +50,13 @@ _MARKS = (
 )
 
 
-def plain_quotes(text: str) -> str:
-    """Write curly and angled quotes and long dashes as one of each sort."""
-    return text if text.isascii() else text.translate(_QUOTES)
-
-
 def shape(text: str) -> str:
     """Give a text of the same length in which every character stands for its kind."""
     if text.isascii():
         return text
     return "".join(
         character if character < "\x7f" else _kinds.get(character) or _kind(character)
-        for character in text
+        for character in _PAIRS.sub(_SIDE_BY_SIDE, text)
     )
 
 
@@ -68,7 +70,10 @@ def _spread(ranges: str) -> list[str]:
 
 
 _kinds = dict.fromkeys(_spread(_MARKS), MARK) | dict.fromkeys(_spread(_SYMBOLS), SYMBOL)
-_kinds |= {character: character for character in _AS_THEY_ARE} | dict.fromkeys(_SPACES, " ")
+_kinds |= {character: character for character in _AS_THEY_ARE}
+_kinds["\ue000"] = PAIR
+for _stand_in, _characters in _STAND_INS.items():
+    _kinds |= dict.fromkeys(_characters, _stand_in)
 
 
 def _kind(character: str) -> str:

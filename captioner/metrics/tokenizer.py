@@ -12,14 +12,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from captioner.metrics.characters import plain_quotes, shape
+from captioner.metrics.characters import PAIR, shape
 from captioner.metrics.token_rules import RULES
 
-DROPPED = re.compile(r"[.?!,:;'`\"–…]|''|``|-+|\.{3,5}")
+DROPPED = re.compile(r"[.?!,:;'`\"–…]|''|``|-{1,4}|\.{3,5}")
 """What the official code removes: its punctuation marks, quotes and dashes.
 
 Its list has brackets too, but in capitals ("-LRB-"), which lower-cased tokens never are.
 """
+
+CLITICS = re.compile(r"'(?:[msd]|re|ve|ll)|n['`]t")
+"""What is written with a straight apostrophe whichever the caption has."""
 
 SPLIT_WORDS = {"cannot": 3, "gonna": 3, "gotta": 3, "lemme": 3, "gimme": 3, "wanna": 3}
 """Words that are two, and where the second begins."""
@@ -32,8 +35,15 @@ SPELLINGS = {
     "&ndash;": "",
 }  # fmt: skip
 
+QUOTES = str.maketrans(
+    dict.fromkeys("\u0093\u00ab\u201c", "``")
+    | dict.fromkeys("\u0094\u00bb\u201d", "''")
+    | dict.fromkeys("\u0091\u2018\u201b\u2039", "`")
+    | dict.fromkeys("\u0092\u2019\u203a", "'")
+)
+
 # A caption made of these alone can be tokenized piece by piece: none of them looks at the next.
-_PLAIN = re.compile(r"\"?(?:[A-Za-z]{2,}|[A-Z](?=,|$)|a)(?:['-][A-Za-z]+)*[.,?!]?\"?|[.,?!;\"]")
+_PLAIN = re.compile(r"\"?[A-Za-z]{2,}(?:['-][A-Za-z]+)*[.,?!]?\"?|[A-Za-z],?|[.,?!;\"]")
 
 
 def tokenize(text: str) -> list[str]:
@@ -45,14 +55,13 @@ def tokenize(text: str) -> list[str]:
     pieces = text.split()
     if all(map(_PLAIN.fullmatch, pieces)):
         return [token for piece in pieces for token in _scan(piece)]
-    return list(_scan(" ".join(text.splitlines())))
+    return list(_scan(" ".join(text.splitlines()).replace("&apos;", "'")))
 
 
 @lru_cache(maxsize=1 << 16)
 def _scan(text: str) -> tuple[str, ...]:
     """Apply the rules from left to right, the longest match first."""
-    text = plain_quotes(text)
-    shaped = shape(text)
+    shaped = shape(text) + "\n\n"
     tokens: list[str] = []
     position = 0
     while position < len(text):
@@ -65,15 +74,20 @@ def _scan(text: str) -> tuple[str, ...]:
         split = SPLIT_WORDS.get(token)
         if split and longest == end:
             tokens += [token[:split], token[split:]]
-        elif token and not DROPPED.fullmatch(token):
-            tokens.append(_spell(token))
+        elif not DROPPED.fullmatch(shaped, position, end):
+            tokens.append(_spell(token, shaped[position:end].lower()))
         position = max(end, position + 1)
     return tuple(token for token in tokens if token)
 
 
-def _spell(token: str) -> str:
+def _spell(token: str, shaped: str) -> str:
     """Write a token as the official tokenizer prints it."""
     if token in SPELLINGS:
         return SPELLINGS[token]
+    if CLITICS.fullmatch(shaped):
+        return shaped
+    if shaped == PAIR + PAIR:
+        token = token.translate(QUOTES)
+        return "" if token in ("''", "``") else token
     token = token.replace("\u00ad", "").replace("&amp;", "&").replace(" ", "\u00a0")
     return token.replace("(", "-lrb-").replace(")", "-rrb-")
