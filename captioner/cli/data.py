@@ -1,0 +1,137 @@
+"""captioner data: check a set before training, make one, or download COCO."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captioner.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from captioner.datasets.checking import Report
+
+app = typer.Typer(help="Check a set before training, make one, or download COCO.")
+
+SHOWN = 3  # problems of a kind that are named; --json names them all
+
+
+@app.command()
+def check(
+    images: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+    ],
+    captions: Annotated[
+        Path, typer.Option(metavar="FILE", help="COCO or Karpathy JSON, CSV or JSON Lines.")
+    ],
+    split: Annotated[
+        str, typer.Option(help="train, val or test: of a file in Karpathy's form.")
+    ] = "train",
+    as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+) -> None:
+    """Read captions and decode every picture; exit status 1 if something is wrong."""
+    from captioner.datasets import read_caption_file
+    from captioner.datasets.checking import examine, find_pictures, report
+
+    content = read_caption_file(captions, split)
+    paths = find_pictures(content, images)
+    examined = list(show_progress(examine(paths.values()), total=len(paths)))
+    found = report(content, paths, examined)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found)))
+    else:
+        _print_report(found)
+    if any(found.problems().values()):
+        raise typer.Exit(1)
+
+
+def _print_report(found: "Report") -> None:
+    counts = {
+        "pictures": found.pictures,
+        "pictures without captions": found.pictures_without_captions,
+        "captions": found.captions,
+        "different words": found.vocabulary,
+        "words in the longest caption": found.longest_caption,
+    }
+    for name, count in counts.items():
+        print(f"{name:<28} {count:>8}")
+    for name, problems in found.problems().items():
+        print(f"{name:<28} {len(problems):>8}")
+        for problem in problems[:SHOWN]:
+            print(f"    {' = '.join(problem) if isinstance(problem, list) else problem}")
+        if len(problems) > SHOWN:
+            print("    ... (--json names them all)")
+
+
+@app.command()
+def shapes(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
+    images: Annotated[int, typer.Option(help="Pictures; a fifth of them for validation.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same set.")] = 0,
+    size: Annotated[int, typer.Option(help="Width and height of a picture, in pixels.")] = 224,
+) -> None:
+    """Make a set of coloured shapes with captions, questions and boxes."""
+    from captioner.datasets.shapes import make_shapes
+
+    for _ in show_progress(make_shapes(output, images=images, seed=seed, size=size), total=images):
+        pass
+    print(output)
+
+
+@app.command()
+def coco(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to put it in.")],
+    year: Annotated[int, typer.Option(help="2014 (21 GB) or 2017 (20 GB).")] = 2014,
+    server: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="A mirror. [default: COCO's own server]"),
+    ] = None,
+) -> None:
+    """Download COCO's captions and pictures; run it again to go on after a break."""
+    from captioner.datasets.coco_archives import COCO_SERVER, download_coco
+
+    with _bytes_on_screen() as progress:
+        download_coco(output, year=year, server=server or COCO_SERVER, progress=progress)
+    print(output)
+
+
+@contextmanager
+def _bytes_on_screen() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress in bytes on stderr: a bar on a terminal, else a line every tenth of the way."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
+    bar = Progress(
+        *columns,
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    tasks = {}
+    tenths: dict[str, int] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=total)
+        bar.update(tasks[name], completed=done)
+        tenth = 10 * done // max(total, 1)
+        if not console.is_terminal and tenth > tenths.get(name, -1):
+            tenths[name] = tenth
+            print(f"{name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", file=sys.stderr, flush=True)
+
+    with bar:
+        yield show
