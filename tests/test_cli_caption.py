@@ -228,3 +228,26 @@ def test_attend_says_what_is_wrong_and_writes_nothing(run, photos, picture, outp
     assert err.count("\n") == 1
     assert re.search(message, err)
     assert [path.name for path in Path().iterdir()] == ["photos"]
+
+
+def test_the_installed_command_captions_the_samples_from_any_folder(tmp_path):
+    """With the checkpoint that ships, and nothing of the clone on the path."""
+    clone = Path(__file__).parents[1]
+    if not (clone / "checkpoints" / "default.safetensors").exists():
+        pytest.skip("this clone holds no checkpoint")
+    command = Path(sys.executable).with_name("captioner")
+    if not command.exists():
+        pytest.skip("captioner is not installed")
+    done = subprocess.run(
+        [command, "caption", clone / "data" / "samples"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = dict(line.split("\t") for line in done.stdout.splitlines())
+    captions = {Path(path).stem: text for path, text in said.items()}
+    assert len(captions) == 5
+    assert "cat" in captions["chelsea"].split()
+    assert {"cup", "coffee"} & set(captions["coffee"].split())
