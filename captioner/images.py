@@ -20,6 +20,10 @@ MAX_PIXELS = 80_000_000
 # Only formats that Pillow decodes by itself: an EPS file, for one, would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
+# Pillow warns of large pictures, which are refused here, and of broken metadata, which is no
+# harm. Once for all: warnings.catch_warnings() is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,13 +45,10 @@ def open_picture(source: str | Path | BinaryIO | bytes | Image.Image) -> Image.I
     """
     name = _name(source)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures, which are refused here, and of broken metadata.
-            warnings.simplefilter("ignore")
-            if isinstance(source, Image.Image):  # stays open: it is the caller's
-                return _decode(source, name)
-            with _open(source, name) as picture:
-                return _decode(picture, name)
+        if isinstance(source, Image.Image):  # stays open: it is the caller's
+            return _decode(source, name)
+        with _open(source, name) as picture:
+            return _decode(picture, name)
     except CaptionerError:
         raise
     except Exception as error:  # decoders fail with OSError, SyntaxError, struct.error, ...
@@ -106,7 +107,7 @@ def _check_size(picture: Image.Image, name: str) -> None:
     if not picture.width or not picture.height:
         raise CaptionerError(f"{name} has no pixels: it is {picture.width}x{picture.height}")
     if picture.width * picture.height > MAX_PIXELS:
-        raise CaptionerError(f"{_oversized(name)}: it is {picture.width}x{picture.height}")
+        raise CaptionerError(_oversized(name))
 
 
 def _oversized(name: str) -> str:
@@ -127,16 +128,19 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode[0] in "IF":  # "I", "I;16", "I;16B", "F": Pillow would clip these at 255
         return _to_eight_bits(picture).convert("RGB")
     if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
+        picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+        opaque = Image.new("RGB", picture.size, "white")
+        opaque.paste(picture, mask=picture.getchannel("A"))
+        return opaque
     return picture.convert("RGB")
 
 
 def _to_eight_bits(picture: Image.Image) -> Image.Image:
     """White is 65535 or, where that is not said (32 bits, floating point), the largest value."""
-    values = np.asarray(picture).astype(np.float32)
-    largest = float(np.nanmax(values))
-    white = 65535.0 if picture.mode != "F" and largest <= 65535 else max(largest, 1e-12)
-    scaled = np.nan_to_num(values / white).clip(0, 1) * 255
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    values = np.asarray(picture).astype(np.float32)  # changed in place: it may be large
+    np.nan_to_num(values, copy=False)
+    largest = float(values.max())
+    white = 65535 if picture.mode != "F" and largest <= 65535 else max(largest, 1e-12)
+    values *= 255 / white
+    np.rint(values.clip(0, 255, out=values), out=values)
+    return Image.fromarray(values.astype(np.uint8))
