@@ -11,10 +11,11 @@ from captioner import __version__
 from captioner.metrics import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.diversity import diversity
+from captioner.metrics.official import meteor, spice
+from captioner.metrics.results import PictureId, matched_pictures
 from captioner.metrics.rouge import rouge_l
 from captioner.metrics.tokenizer import tokenize
-
-PictureId = int | str
+from captioner.metrics.warning_signs import find_warnings
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CaptionScores:
         values: the corpus's scores as fractions, e.g. {"BLEU-4": 0.21, "CIDEr": 0.61}.
         diversity: see `captioner.metrics.diversity.diversity`.
         signature: how the values were computed; only scores with the same signature compare.
+        warnings: signs that the captions are worse than the values, one sentence each.
         pictures: the ids, in the order of the arrays below.
         per_picture: for each metric its (P,) scores, picture by picture.
         bleu_counts: what BLEU's corpus score is made of, picture by picture.
@@ -33,6 +35,7 @@ class CaptionScores:
     values: dict[str, float]
     diversity: dict[str, float]
     signature: str
+    warnings: tuple[str, ...]
     pictures: tuple[PictureId, ...]
     per_picture: dict[str, np.ndarray]
     bleu_counts: bleu.BleuCounts
@@ -45,6 +48,8 @@ def score_captions(
     seen: Iterable[str] | None = None,
     allow_partial: bool = False,
     decoding: str = "unknown",
+    with_meteor: bool = False,
+    with_spice: bool = False,
 ) -> CaptionScores:
     """Score one caption a picture with BLEU-1..4, ROUGE-L and CIDEr, as the official code does.
 
@@ -54,30 +59,65 @@ def score_captions(
         seen: training captions; with them the share of novel captions is told.
         allow_partial: score the pictures that both have, and say so in the signature.
         decoding: how the captions were made, for the signature.
+        with_meteor: score METEOR as well, which needs Java and pycocoevalcap.
+        with_spice: score SPICE as well, which needs the same.
 
     Raises:
-        CaptionerError: see `check_captions`.
+        CaptionerError: if the two are not for the same pictures, a picture has no references, or
+            a caption is no text; see `captioner.metrics.results.matched_pictures`.
     """
-    pictures = tuple(candidates)
+    pictures = matched_pictures(candidates, references, allow_partial)
     captions = [tokenize(candidates[picture]) for picture in pictures]
     wanted = [[tokenize(text) for text in references[picture]] for picture in pictures]
-    # BLEU and CIDEr of the official code split at the no-break space inside "1 1/2"; ROUGE-L does
-    # not.
-    split = [" ".join(words).split() for words in captions]
-    split_wanted = [[" ".join(words).split() for words in texts] for texts in wanted]
-    counts = bleu.count(split, split_wanted)
+    # The official code joins tokens with spaces and has BLEU and CIDEr part them again wherever
+    # there is white space: also inside "1 1/2", which is one token and one word of ROUGE-L.
+    words = [_split(caption) for caption in captions]
+    wanted_words = [[_split(caption) for caption in texts] for texts in wanted]
+    counts = bleu.count(words, wanted_words)
     by_order = bleu.per_picture(counts)
-    per_picture = {f"BLEU-{n + 1}": by_order[:, n] for n in range(bleu.ORDERS)}
-    per_picture["ROUGE-L"] = rouge_l(captions, wanted)
-    per_picture["CIDEr"] = cider_d(split, split_wanted)
     corpus = bleu.corpus(counts)
+    per_picture = {f"BLEU-{n + 1}": by_order[:, n] for n in range(bleu.ORDERS)}
     values = {f"BLEU-{n + 1}": float(corpus[n]) for n in range(bleu.ORDERS)}
+    if with_meteor:
+        values["METEOR"], per_picture["METEOR"] = meteor(captions, wanted)
+    per_picture["ROUGE-L"] = rouge_l(captions, wanted)
+    per_picture["CIDEr"] = cider_d(words, wanted_words)
     values |= {name: float(per_picture[name].mean()) for name in ("ROUGE-L", "CIDEr")}
+    if with_spice:
+        values["SPICE"], per_picture["SPICE"] = spice(captions, wanted)
+    known = None if seen is None else [tokenize(text) for text in seen]
+    every = set(candidates) | set(references)
     return CaptionScores(
         values=values,
-        diversity=diversity(captions, None if seen is None else [tokenize(text) for text in seen]),
-        signature=f"version:{__version__}",
-        pictures=pictures,
+        diversity=diversity(captions, known),
+        signature=_sign(values, wanted, len(every), decoding),
+        warnings=find_warnings(captions),
+        pictures=tuple(pictures),
         per_picture=per_picture,
         bleu_counts=counts,
+    )
+
+
+def _split(tokens: list[str]) -> list[str]:
+    return " ".join(tokens).split()
+
+
+def _sign(
+    metrics: Iterable[str], references: Sequence[Sequence[object]], pictures: int, decoding: str
+) -> str:
+    """Write down everything that a score depends on beside the captions (after sacreBLEU)."""
+    fewest, most = min(map(len, references)), max(map(len, references))
+    partial = f" of {pictures}, partial" if len(references) < pictures else ""
+    return "|".join(
+        [
+            "+".join(metrics),
+            f"pictures:{len(references)}{partial}",
+            f"references:{fewest if fewest == most else f'{fewest}-{most}'}",
+            "tokenizer:ptb3.4.1,lowercase,nopunct",
+            "bleu:corpus,smooth1e-15,brevity-closest",
+            "rouge:beta1.2",
+            "cider:D,n4,sigma6,frequencies-of-references",
+            f"decoding:{decoding}",
+            f"captioner:{__version__}",
+        ]
     )

@@ -48,14 +48,14 @@ def _any_case(pattern: str) -> str:
 
 # --- pieces ---
 A = r"[A-Za-z]"
-L = rf"(?:[A-Za-z{LETTER}{MARK}\u00ad]|&[aeiouAEIOU](?:acute|grave|uml);)"
+L = rf"(?:[A-Za-z{LETTER}{MARK}]|&[aeiouAEIOU](?:acute|grave|uml);)"
 D = rf"[0-9{DIGIT}]"
 WORD = rf"{L}(?:{L}|{D})*(?:[.!?]{L}(?:{L}|{D})*)*"
-NUMBER = rf"[-+]?(?:{D}*(?:[.:,\u00ad\u066b\u066c]{D}+)+|{D}+)"
+NUMBER = rf"[-+]?(?:{D}*(?:[.:,\u066b\u066c]{D}+)+|{D}+)"
 CLITIC = _any_case("'(?:[msd]|re|ve|ll)")
 INITIALS = rf"(?:{A}(?:\.{A})+)"
 COUNTRY = r"(?:(?:Canada|Sino|Korean|EU|Japan|non)-U\.S|U\.S\.-(?:U\.K|U\.S\.S\.R))"
-PART = rf"[A-Za-z0-9{LETTER}{DIGIT}\u00ad]"
+PART = rf"[A-Za-z0-9{LETTER}{DIGIT}]"
 NOT = r"[nN]['`][tT]"
 ELIDED = rf"[dDlLoO]['`]{A}{{2}}{PART}*"  # d'oeuvre, o'clock
 UNIT = rf"(?:{ELIDED}|{PART}+(?:_{PART}+)*)"
@@ -81,7 +81,7 @@ SENTENCE_END = rf" *\n|[ \u00a0]+(?:{_one_of(STARTERS + STARTERS.upper())}[ \u00
 
 WORDS = [
     rf"({WORD})(?:{CLITIC})?",
-    rf"([A-Za-z\u00ad]*[A-MO-Za-mo-z]\u00ad*){NOT}",
+    rf"([A-Za-z]*[A-MO-Za-mo-z]){NOT}",
     rf"({CLITIC}|{NOT})(?!{A})",
     rf"((?:{D}|[A-Za-z{LETTER}])+)",
     r"([A-Za-z0-9]+(?:-[A-Za-z]+){0,2}(?:\\?/[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}){1,2})",
@@ -113,7 +113,7 @@ APOSTROPHES = [
     rf"({A}+[aeiouyAEIOUY]['`][aeiouA-Z][A-Za-z{LETTER}]*)",
     rf"([dDjJlL]'|[yY]'(?={A}))",
     _any_case(r"('n'|ol'|'em|'till?|'cause|'[2-9]0s|c'mon|c'est|cap'n|dunkin'|somethin')"),
-    _any_case(r"('n|'[0-9][0-9])(?=[ \n])"),
+    _any_case(r"('n|'[0-9][0-9])(?=[ \u00a0\n])"),
     _any_case(r"('t)(?=is|was)"),
 ]
 MARKS = [

@@ -55,7 +55,8 @@ def tokenize(text: str) -> list[str]:
     pieces = text.split()
     if all(map(_PLAIN.fullmatch, pieces)):
         return [token for piece in pieces for token in _scan(piece)]
-    return list(_scan(" ".join(text.splitlines()).replace("&apos;", "'")))
+    text = " ".join(text.splitlines()).replace("&apos;", "'").replace("\u00ad", "")
+    return list(_scan(text))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -89,5 +90,5 @@ def _spell(token: str, shaped: str) -> str:
     if shaped == PAIR + PAIR:
         token = token.translate(QUOTES)
         return "" if token in ("''", "``") else token
-    token = token.replace("\u00ad", "").replace("&amp;", "&").replace(" ", "\u00a0")
+    token = token.replace("&amp;", "&").replace(" ", "\u00a0")
     return token.replace("(", "-lrb-").replace(")", "-rrb-")

@@ -1,0 +1,109 @@
+"""How far a score may be trusted: paired bootstrap resampling over pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from captioner.errors import CaptionerError
+from captioner.metrics import bleu
+from captioner.metrics.scores import CaptionScores
+
+DRAWS = 1000
+SEED = 0
+LEVEL = 0.95
+MEANS = ("ROUGE-L", "CIDEr", "SPICE")
+"""Corpus scores that are means over pictures. METEOR's is not; it gets no interval."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the 95% percentile interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One system's score minus another's, its 95% interval and how easily chance explains it."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def intervals(scores: CaptionScores) -> dict[str, Interval]:
+    """Give each score's 95% interval over 1,000 draws of the pictures with replacement.
+
+    The document frequencies of CIDEr stay those of all pictures. The draws are the same every
+    time, so that the same input gives the same interval.
+    """
+    drawn = _resample(scores)
+    return {
+        name: Interval(scores.values[name], *_percentiles(values)) for name, values in drawn.items()
+    }
+
+
+def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Difference]:
+    """Compare two systems on the same pictures (Koehn 2004, "Statistical significance tests").
+
+    Both are scored on the same 1,000 draws; the two-sided p-value is twice the share of draws in
+    which the difference has the other sign.
+
+    Raises:
+        CaptionerError: if the two were not scored on the same pictures with the same metrics.
+    """
+    if first.pictures != second.pictures:
+        raise CaptionerError(
+            f"two systems compare on the same pictures only; got {len(first.pictures):,} and "
+            f"{len(second.pictures):,} that differ."
+        )
+    if first.values.keys() != second.values.keys():
+        raise CaptionerError("two systems compare on the same metrics only.")
+    drawn, others = _resample(first), _resample(second)
+    found = {}
+    for name, values in drawn.items():
+        gaps = values - others[name]
+        # One more of each, so that no finite number of draws makes certain.
+        against = 1 + min((gaps <= 0).sum(), (gaps >= 0).sum())
+        p_value = min(1.0, 2 * against / (DRAWS + 1))
+        found[name] = Difference(
+            first.values[name] - second.values[name], *_percentiles(gaps), float(p_value)
+        )
+    return found
+
+
+def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
+    """Give each metric's (DRAWS,) scores on pictures drawn with replacement."""
+    counts = scores.bleu_counts
+    means = [name for name in scores.values if name in MEANS]
+    columns = [counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths]
+    columns += [scores.per_picture[name] for name in means]
+    table = np.column_stack(columns)
+    totals = np.array([times @ table for times in _draws(len(table))])
+    four = bleu.ORDERS
+    by_order = bleu.from_counts(
+        totals[:, :four], totals[:, four : 2 * four], totals[:, 2 * four], totals[:, 2 * four + 1]
+    )
+    drawn = {f"BLEU-{n + 1}": by_order[:, n] for n in range(four)}
+    for place, name in enumerate(means):
+        drawn[name] = totals[:, 2 * four + 2 + place] / len(table)
+    return drawn
+
+
+def _draws(pictures: int) -> Iterator[np.ndarray]:
+    """Yield, for each draw, how many times each picture was drawn."""
+    generator = np.random.default_rng(SEED)
+    for _ in range(DRAWS):
+        drawn = generator.integers(0, pictures, pictures)
+        yield np.bincount(drawn, minlength=pictures).astype(float)
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

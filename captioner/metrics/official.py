@@ -1,0 +1,87 @@
+"""METEOR and SPICE: run through pycocoevalcap, which needs Java."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+
+from captioner.errors import CaptionerError
+
+
+def meteor(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> tuple[float, np.ndarray]:
+    """Score with METEOR 1.5 (Denkowski and Lavie 2014): the corpus's score and each picture's.
+
+    Args:
+        candidates: P captions, each a list of tokens.
+        references: for each caption its references, each a list of tokens.
+
+    Raises:
+        CaptionerError: if Java or pycocoevalcap is missing, or it fails.
+    """
+    _require_java("METEOR")
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    try:
+        score, each = Meteor().compute_score(_sentences(references), _captions(candidates))
+    except (OSError, ValueError) as error:
+        raise CaptionerError(f"METEOR failed in Java ({error}); leave it out.") from error
+    return float(score), np.array(each)
+
+
+def spice(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> tuple[float, np.ndarray]:
+    """Score with SPICE (Anderson et al. 2016): the mean over pictures and each picture's.
+
+    The first use downloads Stanford's parser models.
+
+    Args:
+        candidates: P captions, each a list of tokens.
+        references: for each caption its references, each a list of tokens.
+
+    Raises:
+        CaptionerError: if Java or pycocoevalcap is missing, or it fails.
+    """
+    _require_java("SPICE")
+    from subprocess import CalledProcessError
+
+    from pycocoevalcap.spice.spice import Spice
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the download's progress
+            score, each = Spice().compute_score(_sentences(references), _captions(candidates))
+    except (OSError, CalledProcessError) as error:
+        raise CaptionerError(
+            f"SPICE failed ({error}); it needs Java 8 and, at first, the internet. Leave it out."
+        ) from error
+    return float(score), np.array([scores["All"]["f"] for scores in each])
+
+
+def _require_java(metric: str) -> None:
+    if shutil.which("java") is None:
+        raise CaptionerError(
+            f"{metric} needs Java, and there is no `java` on the PATH; install a Java runtime or "
+            f"leave {metric} out: all other scores do without."
+        )
+    try:
+        import pycocoevalcap  # noqa: F401
+    except ImportError as error:
+        raise CaptionerError(
+            f"{metric} needs the package pycocoevalcap; run: pip install 'captioner[official]'."
+        ) from error
+
+
+def _captions(candidates: Sequence[Sequence[str]]) -> dict[int, list[str]]:
+    return {place: [" ".join(words)] for place, words in enumerate(candidates)}
+
+
+def _sentences(references: Sequence[Sequence[Sequence[str]]]) -> dict[int, list[str]]:
+    return {
+        place: [" ".join(words) for words in captions] for place, captions in enumerate(references)
+    }

@@ -1,0 +1,157 @@
+"""Reads and checks what is scored: a COCO result file and a COCO caption annotations file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from captioner.errors import CaptionerError
+
+PictureId = int | str
+RESULTS_FORM = 'a list of {"image_id": ..., "caption": "..."}'
+ANNOTATIONS_FORM = 'an object with "annotations": [{"image_id": ..., "caption": "..."}]'
+
+
+def read_results(file: Path) -> dict[PictureId, str]:
+    """Read a COCO result file: picture id -> caption.
+
+    Raises:
+        CaptionerError: if the file is not `RESULTS_FORM`, names a picture twice or has a caption
+            that is empty or no text.
+    """
+    content = _read_json(file, RESULTS_FORM)
+    if isinstance(content, dict) and "annotations" in content:
+        raise CaptionerError(
+            f"{file} is an annotations file, not a results file; give {RESULTS_FORM}."
+        )
+    if not isinstance(content, list) or not content:
+        raise CaptionerError(f"{file} is not a results file; expected {RESULTS_FORM}.")
+    captions: dict[PictureId, str] = {}
+    twice = []
+    for picture, caption in _captions(content, file, RESULTS_FORM):
+        if picture in captions:
+            twice.append(picture)
+        captions[picture] = caption
+    if twice:
+        raise CaptionerError(
+            f"{file} has more than one caption for {name_first(twice)}; keep one a picture."
+        )
+    return captions
+
+
+def read_references(file: Path) -> dict[PictureId, list[str]]:
+    """Read a COCO caption annotations file: picture id -> its reference captions.
+
+    Pictures that the file lists without captions come with an empty list.
+
+    Raises:
+        CaptionerError: if the file is not `ANNOTATIONS_FORM` or has a caption that is empty or no
+            text.
+    """
+    content = _read_json(file, ANNOTATIONS_FORM)
+    if isinstance(content, list):
+        raise CaptionerError(
+            f"{file} is a list, as results are; the references must be {ANNOTATIONS_FORM}."
+        )
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise CaptionerError(f"{file} is not an annotations file; expected {ANNOTATIONS_FORM}.")
+    references: dict[PictureId, list[str]] = {}
+    for record in content.get("images", []):
+        if not isinstance(record, dict) or not isinstance(record.get("id"), int | str):
+            raise CaptionerError(f'{file}: every record of "images" needs an "id".')
+        references[record["id"]] = []
+    for picture, caption in _captions(content["annotations"], file, ANNOTATIONS_FORM):
+        references.setdefault(picture, []).append(caption)
+    return references
+
+
+def matched_pictures(
+    candidates: Mapping[PictureId, str],
+    references: Mapping[PictureId, Sequence[str]],
+    allow_partial: bool = False,
+) -> list[PictureId]:
+    """List the pictures to score, in the order of the references.
+
+    Args:
+        candidates: picture id -> caption.
+        references: picture id -> reference captions.
+        allow_partial: leave out what only one of the two has, rather than refuse.
+
+    Raises:
+        CaptionerError: if captions are not text, references are absent, pictures are missing or
+            unknown (unless `allow_partial`), or nothing is left to score.
+    """
+    wrong = [picture for picture, caption in candidates.items() if not isinstance(caption, str)]
+    if wrong:
+        kind = type(candidates[wrong[0]]).__name__
+        raise CaptionerError(f"captions must be text, got {kind} for {name_first(wrong)}.")
+    wrong = [picture for picture, captions in references.items() if isinstance(captions, str)]
+    if wrong:
+        raise CaptionerError(f"references must be a list a picture, got text for {wrong[0]!r}.")
+    bare = [picture for picture, captions in references.items() if not captions]
+    missing = [picture for picture in references if picture not in candidates]
+    unknown = [picture for picture in candidates if picture not in references]
+    common = [picture for picture in references if picture in candidates and references[picture]]
+    if not common:
+        raise CaptionerError(
+            f"no picture is in both: the captions are for {name_first(list(candidates))}, "
+            f"the references for {name_first(list(references))}. Ids must be equal, and a number "
+            "is not equal to a text."
+        )
+    remedy = "or score the rest with --allow-partial (allow_partial=True)."
+    if missing and not allow_partial:
+        raise CaptionerError(f"no caption for {name_first(missing)}; add them, {remedy}")
+    if unknown and not allow_partial:
+        raise CaptionerError(
+            f"captions for pictures without references: {name_first(unknown)}; remove them, "
+            f"{remedy}"
+        )
+    if bare and not allow_partial:
+        raise CaptionerError(f"no references for {name_first(bare)}; add them, {remedy}")
+    return common
+
+
+def shared_pictures(
+    first: Mapping[PictureId, str], second: Mapping[PictureId, str]
+) -> tuple[dict[PictureId, str], dict[PictureId, str]]:
+    """Keep the captions of the pictures that two results both have."""
+    return (
+        {picture: caption for picture, caption in first.items() if picture in second},
+        {picture: caption for picture, caption in second.items() if picture in first},
+    )
+
+
+def name_first(pictures: Sequence[PictureId]) -> str:
+    """Say how many pictures there are and the ids of the first three."""
+    first = ", ".join(repr(picture) for picture in pictures[:3])
+    if len(pictures) == 1:
+        return f"picture {first}"
+    return f"{len(pictures):,} pictures ({first}{', ...' if len(pictures) > 3 else ''})"
+
+
+def _read_json(file: Path, form: str) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise CaptionerError(f"cannot read {file}: {reason}.") from error
+    except json.JSONDecodeError as error:
+        raise CaptionerError(f"{file} is not JSON ({error}); expected {form}.") from error
+
+
+def _captions(records: Sequence[Any], file: Path, form: str) -> Iterable[tuple[PictureId, str]]:
+    """Yield each record's picture and caption, having checked them."""
+    for number, record in enumerate(records):
+        if not isinstance(record, dict) or "image_id" not in record or "caption" not in record:
+            raise CaptionerError(f"{file}: record {number} is not right; expected {form}.")
+        picture, caption = record["image_id"], record["caption"]
+        if not isinstance(picture, int | str):
+            raise CaptionerError(
+                f"{file}: record {number} has the image_id {picture!r}; expected a number or text."
+            )
+        if not isinstance(caption, str) or not caption.strip():
+            what = "an empty caption" if isinstance(caption, str) else f"{caption!r} as a caption"
+            raise CaptionerError(f"{file}: {what} for picture {picture!r}; expected text.")
+        yield picture, caption
