@@ -161,7 +161,12 @@ def without(content: dict[str, Any], key: str, field: str) -> dict[str, Any]:
             "1 image ids have captions but no picture record: 3",
         ),
         ("a.json", COCO | {"annotations": []}, "no captions found"),
-        ("a.json", without(KARPATHY, "images", "sentences"), "picture 1 has no valid 'sentences'"),
+        ("a.json", without(KARPATHY, "images", "sentences"), "picture 1 is not in Karpathy's form"),
+        (
+            "a.json",
+            {"images": ["a.png"]},
+            "picture 1 is not in Karpathy's form",
+        ),
         ("a.csv", "", "expected a header with the columns image and caption"),
         ("a.csv", "a.png,a hat\n", "first line is 'a.png,a hat'; expected a header"),
         ("a.csv", "image,caption\na.png,a hat, red\n", "a.csv, line 2: expected 2 columns"),

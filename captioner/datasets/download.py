@@ -13,7 +13,7 @@ from captioner.errors import CaptionerError
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 60  # seconds without a byte
-MAX_FAILURES = 6  # in a row, without getting further than ever before
+MAX_FAILURES = 5  # in a row, without getting further than ever before
 
 # Told what is being done, and how many bytes of how many are done.
 Progress = Callable[[str, int, int], None]
@@ -55,6 +55,7 @@ def download(url: str, file: Path, *, size: int, md5: str, progress: Progress) -
 def _attempt(url: str, partial: Path, size: int, progress: Progress) -> str:
     """Add to the partial file what one connection yields; returns why there was no more."""
     start = _length(partial)
+    progress(f"downloading {partial.stem}", start, size)
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:

@@ -1,6 +1,6 @@
 """Captions in the form of Karpathy's splits (2015): one JSON file, every picture with its split."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from captioner.datasets.records import CaptionFile, CaptionRecord
@@ -22,8 +22,8 @@ def read_karpathy(content: dict[str, Any], file: Path, split: str) -> CaptionFil
                 records.append(_record(picture))
         except (AttributeError, KeyError, TypeError) as error:
             raise CaptionerError(
-                f"{file}: picture {number} has no valid {error}; expected Karpathy's form: "
-                "filename, split, and sentences with raw text"
+                f"{file}: picture {number} is not in Karpathy's form; "
+                "expected a filename, a split, and sentences with raw text"
             ) from error
     if not records:
         raise CaptionerError(f"{file}: no pictures in its split {split!r}")
@@ -34,7 +34,7 @@ def _record(picture: dict[str, Any]) -> CaptionRecord:
     folder = picture.get("filepath", "")  # only COCO's file has it: "train2014" or "val2014"
     name = picture["filename"]
     return CaptionRecord(
-        file_name=f"{folder}/{name}" if folder else name,
+        file_name=str(PurePosixPath(folder, name)),
         image_id=picture["cocoid"] if "cocoid" in picture else picture.get("imgid", name),
-        captions=tuple(str(sentence["raw"]) for sentence in picture["sentences"]),
+        captions=tuple(sentence["raw"].strip() for sentence in picture["sentences"]),
     )
