@@ -64,7 +64,9 @@ def caption(
     )
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)
-    for picture, result in show_progress(results, total=len(pictures)):
+    if not sys.stdout.isatty():  # on a terminal, the captions themselves show how far it is
+        results = show_progress(results, total=len(pictures))
+    for picture, result in results:
         failed += isinstance(result, CaptionerError)
         if as_json:
             print(json.dumps(to_record(str(picture), result)), flush=True)

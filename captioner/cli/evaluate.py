@@ -1,6 +1,7 @@
 """captioner evaluate: decode a data set with a model and score what it said."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
+from captioner.cli.score import as_record, print_table
 from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
@@ -15,7 +17,6 @@ from captioner.files import write_whole
 if TYPE_CHECKING:
     from captioner.api import Captioner
     from captioner.datasets import CaptionedPicture
-    from captioner.metrics import CaptionScores
 
 app = typer.Typer()
 
@@ -65,7 +66,7 @@ def captions(
 
     from captioner.api import Captioner
     from captioner.datasets import read_captions
-    from captioner.metrics import score_captions
+    from captioner.metrics import bootstrap, score_captions
 
     pictures = read_captions(annotations, images, split)
     model = Captioner.load(checkpoint, device)
@@ -88,7 +89,14 @@ def captions(
     if results is not None:
         write_results(said, results)
     references = {picture.image_id: picture.captions for picture in pictures}
-    print_scores(score_captions(said, references, decoding=describe(decoding)), as_json)
+    scores = score_captions(said, references, decoding=describe(decoding))
+    intervals = bootstrap.intervals(scores)
+    if as_json:
+        print(json.dumps(as_record(scores, intervals, differences=None)))
+    else:
+        print_table(scores, intervals, differences=None)
+    for warning in scores.warnings:
+        print(f"captioner: warning: {warning}", file=sys.stderr)
 
 
 def decode(
@@ -129,22 +137,3 @@ def describe(decoding: DecodingConfig) -> str:
         f"{how},words{decoding.max_words},penalty{decoding.length_penalty:g},"
         f"block{decoding.block_ngrams}"
     )
-
-
-def print_scores(scores: "CaptionScores", as_json: bool) -> None:
-    """Print scores as fractions and how the words vary, with the signature last."""
-    if as_json:
-        record = {
-            "scores": scores.values,
-            "diversity": scores.diversity,
-            "pictures": len(scores.pictures),
-            "signature": scores.signature,
-        }
-        print(json.dumps(record))
-        return
-    width = max(map(len, (*scores.values, *scores.diversity)))
-    for name, value in scores.values.items():
-        print(f"{name:{width}}  {value:.4f}")
-    for name, value in scores.diversity.items():
-        print(f"{name:{width}}  {value:g}")
-    print(scores.signature)

@@ -5,8 +5,15 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.progress import TimeRemainingColumn as TimeLeftColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 Item = TypeVar("Item")
@@ -21,21 +28,16 @@ class SpeedColumn(ProgressColumn):
 
 def show_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
     """Pass items on and count them on stderr, if that is a terminal and there are several."""
-    console = Console(stderr=True)
-    columns = (
+    with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         SpeedColumn(),
-        TimeLeftColumn(),
-    )
-    with Progress(
-        *columns,
-        console=console,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
         transient=True,
-        disable=total < 2 or not console.is_terminal,
-        # On a terminal, what is printed meanwhile has to go above the bar; elsewhere, untouched.
-        redirect_stdout=sys.stdout.isatty(),
+        disable=total < 2 or not sys.stderr.isatty(),
+        redirect_stdout=False,  # Rich would wrap results and turn their tabs into spaces
     ) as progress:
         task = progress.add_task("pictures", total=total)
         for item in items:
