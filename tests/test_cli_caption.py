@@ -63,6 +63,7 @@ def test_several_give_paths_and_captions_and_one_that_fails_stops_none(run, phot
     assert [text for _, text in lines] == [
         run("caption", path)[1].rstrip("\n") for path, _ in lines
     ]
+    assert len({text for _, text in lines}) == 3
     assert err.startswith("captioner: error: photos/b.jpg is not a picture")
     assert err.count("\n") == 1
 

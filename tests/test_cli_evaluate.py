@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -41,12 +40,10 @@ def run(
 def a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three pictures in two folders, their captions in COCO's form and in Karpathy's."""
     monkeypatch.chdir(tmp_path)
-    noise = np.random.default_rng(5)
     names = {30: "one/30.png", 10: "two/10.png", 20: "one/20.png"}
-    for name in names.values():
+    for name, colour in zip(names.values(), ("red", "green", "black"), strict=True):
         Path(name).parent.mkdir(exist_ok=True)
-        pixels = noise.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(name)
+        Image.new("RGB", (30, 20), colour).save(name)
     coco = {
         "images": [{"id": i, "file_name": Path(name).name} for i, name in names.items()],
         "annotations": [
@@ -72,13 +69,14 @@ COCO = ("--images", "one", "--images", "two", "--annotations", "coco.json")
 
 
 def test_the_result_file_holds_what_was_scored(run, tiny_checkpoint):
-    status, out, err = run(*COCO, "--results", "said.json", "--json")
-    assert (status, err) == (0, "")
+    status, out, _ = run(*COCO, "--results", "said.json", "--json")
+    assert status == 0
     results = json.loads(Path("said.json").read_text())
     said = {record["image_id"]: record["caption"] for record in results}
     assert list(said) == list(REFERENCES)
     model = Captioner.load(tiny_checkpoint)
     assert said[10] == model.caption("two/10.png").text
+    assert len(set(said.values())) > 1
     scores = score_captions(said, REFERENCES)
     printed = json.loads(out)
     assert printed["scores"] == pytest.approx(scores.values)
@@ -144,6 +142,13 @@ def test_bad_input_is_one_line_and_status_2(run, arguments, message):
     assert err.startswith("captioner: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_words_that_repeat_are_warned_of_on_stderr(run):
+    """A random model stammers."""
+    status, _, err = run(*COCO, "--block-ngrams", "0")
+    assert status == 0
+    assert "captioner: warning: 3 of 3 captions repeat themselves" in err
 
 
 def test_an_unreadable_picture_ends_it_without_a_result_file(run):
