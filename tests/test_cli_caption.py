@@ -136,6 +136,7 @@ def test_a_picture_from_standard_input(run, photos, monkeypatch):
         (["photos/*.tif"], "matches no file"),
         (["photos/a.png", "--num-captions", "9", "--beam-size", "2"], "beam_size only 2"),
         (["photos/a.png", "--sample", "--temperature", "0"], "temperature is 0"),
+        (["photos/a.png", "--seed", "0", "--top-k", "5"], "--top-k, --seed only counts with"),
         (["photos/a.png", "--device", "abacus"], "device 'abacus'"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from captioner.config import DecodingConfig
+from captioner.errors import CaptionerError
 
 Checkpoint = Annotated[
     Path | None,
@@ -49,5 +50,14 @@ Seed = Annotated[
 
 
 def choose_decoding(stored: DecodingConfig, asked: dict[str, Any]) -> DecodingConfig:
-    """The checkpoint's decoding with what was asked for, all that is not None, in its place."""
-    return replace(stored, **{name: value for name, value in asked.items() if value is not None})
+    """The checkpoint's decoding with what was asked for, all that is not None, in its place.
+
+    Raises CaptionerError for settings that make no sense, alone or together.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    chosen = replace(stored, **given)
+    idle = [name for name in ("temperature", "top_k", "top_p", "seed") if name in given]
+    if idle and not chosen.sample:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        raise CaptionerError(f"{options} only counts with --sample; add that or leave this out")
+    return chosen
