@@ -17,6 +17,7 @@ from captioner.errors import CaptionerError
 ORDERS = 4
 SIGMA = 6.0
 _BITS = 31  # an n-gram is coded as (id of its first n-1 words) << 31 | id of its last word
+_LOW = (1 << _BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,11 @@ class CiderD:
         self._codes: list[np.ndarray] = []
         self._idf: list[np.ndarray] = []
         self._references: list[_Vectors] = []
-        for sentence, codes in self._walk(sentences, learn=True):
-            ids = np.searchsorted(self._codes[-1], codes)
-            in_picture = np.unique(picture_of[sentence] << _BITS | ids) & ((1 << _BITS) - 1)
-            frequency = np.bincount(in_picture, minlength=len(self._codes[-1]))
+        for order, (sentence, ids) in enumerate(self._walk(sentences, learn=True)):
+            in_picture = _distinct(picture_of[sentence] << _BITS | ids) & _LOW
+            frequency = np.bincount(in_picture, minlength=len(self._codes[order]))
             self._idf.append(np.log(len(references)) - np.log(frequency))
-            self._references.append(
-                self._vectors(sentence, ids, len(sentences), len(self._codes) - 1)
-            )
+            self._references.append(self._vectors(sentence, ids, len(sentences), order))
 
     def score(
         self, candidates: Sequence[Sequence[str]], pictures: Sequence[int] | np.ndarray
@@ -109,8 +107,8 @@ class CiderD:
         candidate = np.repeat(np.arange(len(candidates)), self._count[wanted])
         reference = _ranges(self._first[wanted], self._count[wanted])
         similarity = np.zeros(len(candidate))
-        for order, (sentence, codes) in enumerate(self._walk(candidates, learn=False)):
-            vectors = self._vectors(sentence, self._ids(codes, order), len(candidates), order)
+        for order, (sentence, ids) in enumerate(self._walk(candidates, learn=False)):
+            vectors = self._vectors(sentence, ids, len(candidates), order)
             similarity += _clipped_cosine(vectors, self._references[order], candidate, reference)
         difference = _bigram_counts(candidates)[candidate] - self._lengths[reference]
         similarity *= np.exp(-(difference**2) / (2 * SIGMA**2))
@@ -120,9 +118,10 @@ class CiderD:
     def _walk(
         self, sentences: Sequence[Sequence[str]], learn: bool
     ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Yield, for each order, every n-gram's sentence and code.
+        """Yield, for each order, every n-gram's sentence and id.
 
-        With `learn`, the codes seen become the known ones, in `self._codes`.
+        An id is the place among the codes in `self._codes`, which `learn` sets to those met here;
+        n-grams that are not there get ids beyond.
         """
         lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
         fresh: dict[str, int] = {}
@@ -142,12 +141,15 @@ class CiderD:
             starts = np.flatnonzero(left > order)
             codes = ids[starts] << _BITS | words[starts + order]
             if learn:
-                self._codes.append(np.unique(codes))
-            yield sentence_of[starts], codes
-            ids[starts] = self._ids(codes, order)
+                known_codes, found = np.unique(codes, return_inverse=True)
+                self._codes.append(known_codes)
+            else:
+                found = self._ids(codes, order)
+            yield sentence_of[starts], found
+            ids[starts] = found
 
     def _ids(self, codes: np.ndarray, order: int) -> np.ndarray:
-        """Turn codes into ids: the place among the known, or beyond them for n-grams never seen."""
+        """Look codes up among the known ones."""
         known = self._codes[order]
         if not len(known):
             return np.unique(codes, return_inverse=True)[1].astype(np.int64)
@@ -161,7 +163,7 @@ class CiderD:
     ) -> _Vectors:
         """Weigh the n-grams of one order; those that no reference has count as rare as can be."""
         keys, count = np.unique(sentence << _BITS | ids, return_counts=True)
-        found = keys & ((1 << _BITS) - 1)
+        found = keys & _LOW
         idf = np.append(self._idf[order], np.log(len(self._count)))
         weights = count * idf[np.minimum(found, len(idf) - 1)]
         norms = np.sqrt(np.bincount(keys >> _BITS, weights=weights**2, minlength=sentences))
@@ -197,7 +199,7 @@ def _clipped_cosine(
     size = np.diff(bounds)[candidate]
     entry = _ranges(bounds[candidate], size)
     pair = np.repeat(np.arange(len(candidate)), size)
-    wanted = reference[pair] << _BITS | candidates.keys[entry] & ((1 << _BITS) - 1)
+    wanted = reference[pair] << _BITS | candidates.keys[entry] & _LOW
     place = np.minimum(np.searchsorted(references.keys, wanted), len(references.keys) - 1)
     shared = references.keys[place] == wanted
     theirs = references.weights[place[shared]]
@@ -205,6 +207,12 @@ def _clipped_cosine(
     result += np.bincount(pair[shared], weights=product, minlength=len(candidate))
     scale = candidates.norms[candidate] * references.norms[reference]
     return np.divide(result, scale, out=np.zeros_like(result), where=scale > 0)
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Sort and drop what is there twice; np.unique, which hashes, takes several times as long."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def _ranges(first: np.ndarray, size: np.ndarray) -> np.ndarray:

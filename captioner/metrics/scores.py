@@ -99,7 +99,8 @@ def score_captions(
 
 
 def _split(tokens: list[str]) -> list[str]:
-    return " ".join(tokens).split()
+    joined = " ".join(tokens)
+    return joined.split() if "\u00a0" in joined else tokens
 
 
 def _sign(

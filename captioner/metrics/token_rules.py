@@ -110,7 +110,7 @@ NUMBERS = [
 ]
 APOSTROPHES = [
     rf"([oO]'[oO]|[A-HJ-XZn]['`][A-Za-z{LETTER}]{{2,}})",
-    rf"({A}+[aeiouyAEIOUY]['`][aeiouA-Z][A-Za-z{LETTER}]*)",
+    rf"([A-Za-z{LETTER}]+[aeiouyAEIOUY]['`][aeiouA-Z][A-Za-z{LETTER}]*)",
     rf"([dDjJlL]'|[yY]'(?={A}))",
     _any_case(r"('n'|ol'|'em|'till?|'cause|'[2-9]0s|c'mon|c'est|cap'n|dunkin'|somethin')"),
     _any_case(r"('n|'[0-9][0-9])(?=[ \u00a0\n])"),

@@ -52,15 +52,23 @@ def tokenize(text: str) -> list[str]:
     Equal to Stanford's PTBTokenizer as the official code runs it, official punctuation dropped
     (Chen et al. 2015, "Microsoft COCO Captions", section 4.1).
     """
-    pieces = text.split()
-    if all(map(_PLAIN.fullmatch, pieces)):
-        return [token for piece in pieces for token in _scan(piece)]
-    text = " ".join(text.splitlines()).replace("&apos;", "'").replace("\u00ad", "")
-    return list(_scan(text))
+    tokens: list[str] = []
+    for piece in text.split():
+        found = _scan_plain(piece)
+        if found is None:
+            text = " ".join(text.splitlines()).replace("&apos;", "'").replace("\u00ad", "")
+            return _scan(text)
+        tokens += found
+    return tokens
 
 
 @lru_cache(maxsize=1 << 16)
-def _scan(text: str) -> tuple[str, ...]:
+def _scan_plain(piece: str) -> list[str] | None:
+    """Give the tokens of a plain piece; None if the caption must be looked at as a whole."""
+    return _scan(piece) if _PLAIN.fullmatch(piece) else None
+
+
+def _scan(text: str) -> list[str]:
     """Apply the rules from left to right, the longest match first."""
     shaped = shape(text) + "\n\n"
     tokens: list[str] = []
@@ -78,7 +86,7 @@ def _scan(text: str) -> tuple[str, ...]:
         elif not DROPPED.fullmatch(shaped, position, end):
             tokens.append(_spell(token, shaped[position:end].lower()))
         position = max(end, position + 1)
-    return tuple(token for token in tokens if token)
+    return [token for token in tokens if token]
 
 
 def _spell(token: str, shaped: str) -> str:
