@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from captioner.attention import SpatialAttention
-
-State = tuple[Tensor, Tensor]  # hidden and cell, each (rows, H)
+from captioner.recurrence import LSTMCell, State
 
 
 @dataclass(frozen=True)
@@ -49,37 +48,36 @@ class CaptionDecoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.initial_state = nn.Linear(feature_size, 2 * hidden_size)
         self.context_gate = nn.Linear(hidden_size, feature_size) if context_gate else None
-        self.cell = nn.LSTMCell(embedding_size + feature_size, hidden_size)
+        self.cell = LSTMCell(hidden_size=hidden_size)
+        self.word_input = nn.Linear(embedding_size, self.cell.gates * hidden_size)
+        self.context_input = nn.Linear(feature_size, self.cell.gates * hidden_size, bias=False)
         self.hidden_output = nn.Linear(hidden_size, embedding_size)
         self.context_output = nn.Linear(feature_size, embedding_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.hidden_dropout = nn.Dropout(hidden_dropout)
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+        nn.init.zeros_(self.word_input.bias)
+        nn.init.ones_(self.word_input.bias[hidden_size : 2 * hidden_size])  # remember at first
 
     def start(self, features: Tensor) -> State:
         """State before the first word, (B, H) twice, from the mean of the features (B, N, D)."""
         hidden, cell = torch.tanh(self.initial_state(features.mean(1))).chunk(2, dim=-1)
         return hidden, cell
 
-    def recur(
-        self, embedded: Tensor, state: State, features: Tensor, keys: Tensor
-    ) -> tuple[Tensor, State, Tensor]:
-        """One recurrence without the vocabulary projection.
+    def recur(self, word_input: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
+        """The recurrence after attention: gate the context (rows, D), then one step of the cell.
 
-        embedded (B·G, E), state, features (B, N, D) and keys (B, N, A) to an output (B·G, E), the
-        new state and the attention weights (B·G, N).
+        word_input: the embedded words, projected for the cell. Returns context and state.
         """
-        hidden, cell = state
-        context, weights = self.attention(hidden, keys, features)
         if self.context_gate is not None:
-            context = context * torch.sigmoid(self.context_gate(hidden))
-        hidden, cell = self.cell(torch.cat([embedded, context], dim=-1), (hidden, cell))
-        output = embedded + self.hidden_output(hidden) + self.context_output(context)
-        return self.hidden_dropout(output), (hidden, cell), weights
+            context = context * torch.sigmoid(self.context_gate(state[0]))
+        return context, self.cell(word_input + self.context_input(context), state)
 
-    def logits(self, output: Tensor) -> Tensor:
-        """Scores (..., V) of every word, from outputs (..., E) of `recur`."""
+    def logits(self, embedded: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
+        """Deep output: scores (rows, V) of every word, from E y (rows, E), z and h."""
+        output = embedded + self.hidden_output(hidden) + self.context_output(context)
+        output = self.hidden_dropout(output)
         return nn.functional.linear(output, self.embedding.weight, self.output_bias)
 
     def step(
@@ -90,8 +88,9 @@ class CaptionDecoder(nn.Module):
         G consecutive rows look at the same picture of features (B, N, D) and keys (B, N, A).
         """
         embedded = self.embedding_dropout(self.embedding(words))
-        output, state, weights = self.recur(embedded, state, features, keys)
-        return self.logits(output), state, weights
+        context, weights = self.attention(state[0], keys, features)
+        context, state = self.recur(self.word_input(embedded), context, state)
+        return self.logits(embedded, context, state[0]), state, weights
 
     def forward(
         self, tokens: Tensor, lengths: list[int], pictures: Tensor, features: Tensor
@@ -107,23 +106,49 @@ class CaptionDecoder(nn.Module):
         hidden, cell = (part[pictures] for part in self.start(features))
         keys = self.attention.project(features)
         # Under autocast the keys are bfloat16; features as well then, converted once, not a step.
-        keys, features = keys[pictures], features.to(keys.dtype)[pictures]
+        features = features.to(keys.dtype)
+        slots, places = _slots(pictures, len(features))
         embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))
-        outputs, weights, active = [], [], []
+        word_input = self.word_input(embedded)
+        steps = []
         for position in range(lengths[order[0]]):
             count = sum(length > position for length in lengths)
-            if count < len(hidden):  # not at every step: each cut costs a copy in the backward pass
-                hidden, cell = hidden[:count], cell[:count]
-                features, keys = features[:count], keys[:count]
-            output, (hidden, cell), weight = self.recur(
-                embedded[:count, position], (hidden, cell), features, keys
+            hidden, cell = hidden[:count], cell[:count]
+            # Captions of one picture share its keys: attention reads them once for all of them.
+            queries = hidden.new_zeros(places, hidden.shape[1]).index_copy(0, slots[:count], hidden)
+            context, weights = (
+                part[slots[:count]] for part in self.attention(queries, keys, features)
             )
-            outputs.append(output)
-            weights.append(weight)
-            active.append(count)
-        return TeacherForced(
-            logits=self.logits(torch.cat(outputs)),
-            targets=torch.cat([tokens[:n, t + 1] for t, n in enumerate(active)]),
-            weights=torch.cat(weights),
-            captions=torch.cat([rows[:count] for count in active]),
+            context, (hidden, cell) = self.recur(
+                word_input[:count, position], context, (hidden, cell)
+            )
+            steps.append(
+                (
+                    embedded[:count, position],
+                    context,
+                    hidden,
+                    weights,
+                    tokens[:count, position + 1],
+                    rows[:count],
+                )
+            )
+        words, contexts, hiddens, looked, targets, captions = (
+            torch.cat(part) for part in zip(*steps, strict=True)
         )
+        return TeacherForced(
+            logits=self.logits(words, contexts, hiddens),
+            targets=targets,
+            weights=looked,
+            captions=captions,
+        )
+
+
+def _slots(pictures: Tensor, count: int) -> tuple[Tensor, int]:
+    """A place of its own for each caption, with the same number of places for each picture.
+
+    pictures (captions,) to places (captions,), those of picture p from p * G on, and count * G.
+    """
+    same = pictures.unsqueeze(1) == pictures.unsqueeze(0)
+    before = same.tril(-1).sum(1)
+    most = int(before.max()) + 1
+    return pictures * most + before, count * most

@@ -1,0 +1,117 @@
+"""Checkpoints: what goes in comes out, and what is wrong is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from captioner import checkpoint
+from captioner.checkpoint import Checkpoint
+from captioner.config import DecodingConfig, ModelConfig, TrainingConfig
+from captioner.errors import CaptionerError
+from captioner.model import CaptioningModel
+from captioner.vocabulary import Vocabulary
+
+
+def make_checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        encoder_stage="features.3",
+        image_size=33,
+        feature_size=6,
+        attention_size=4,
+        attention_heads=2,
+        embedding_size=5,
+        hidden_size=7,
+    )
+    return Checkpoint(
+        model=CaptioningModel(config, Vocabulary(["ein", "hündchen"])),
+        training=TrainingConfig(learning_rate=0.5),
+        decoding=DecodingConfig(beam_size=3),
+        scores=[{"set": "made up", "values": {"BLEU-4": 0.25}}],
+    )
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_there_and_back(tmp_path: Path, half: bool) -> None:
+    saved = make_checkpoint()
+    file = tmp_path / "new folder" / "model.safetensors"
+    checkpoint.save(saved, file, half=half)
+    loaded = checkpoint.load(file)
+    assert loaded.model.config == saved.model.config
+    assert loaded.model.vocabulary.words == saved.model.vocabulary.words
+    assert (loaded.training, loaded.decoding) == (saved.training, saved.decoding)
+    assert loaded.scores == saved.scores
+    assert not loaded.model.training
+    ours, theirs = (checkpoint.named_tensors(c.model) for c in (saved, loaded))
+    assert set(ours) == set(theirs)
+    for name, value in ours.items():
+        expected = value.half().to(value.dtype) if half else value
+        assert torch.equal(theirs[name], expected), name
+    assert list(file.parent.iterdir()) == [file]
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    """Change entries of a checkpoint's metadata."""
+    with safe_open(file, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        about = json.loads(opened.metadata()["captioner"])
+    save_file(tensors, file, metadata={"captioner": json.dumps(about | changes)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 99}, "checkpoint format 99, this captioner reads format 1"),
+        ({"vocabulary": ["ein"]}, "weights do not fit its settings"),
+        ({"vocabulary": []}, "vocabulary is empty"),
+        ({"preprocessing": {"size": 33, "resize": "crop"}}, "pictures were prepared as"),
+        ({"model": {"colour": "red"}}, "unknown setting colour"),
+        ({"training": None}, "damaged"),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    rewrite(file, **changes)
+    with pytest.raises(CaptionerError, match=message):
+        checkpoint.load(file)
+
+
+def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    with pytest.raises(CaptionerError, match="no such checkpoint file"):
+        checkpoint.load(file)
+    checkpoint.save(make_checkpoint(), file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CaptionerError, match="not a readable .safetensors checkpoint"):
+        checkpoint.load(file)
+    file.write_text("hello")
+    with pytest.raises(CaptionerError, match="not a readable .safetensors checkpoint"):
+        checkpoint.load(file)
+    save_file({"weight": torch.zeros(2)}, file)
+    with pytest.raises(CaptionerError, match="not a captioner checkpoint"):
+        checkpoint.load(file)
+
+
+def test_a_failed_write_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    before = file.read_bytes()
+
+    def full_disk(tensors: object, partial: Path, metadata: object) -> None:
+        partial.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(CaptionerError, match="No space left on device.*free some space"):
+        checkpoint.save(make_checkpoint(), file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,64 @@
+"""Settings: what is refused, and TOML there and back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from captioner.config import (
+    DataConfig,
+    DecodingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    read_toml,
+    to_toml,
+)
+from captioner.errors import CaptionerError
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (DecodingConfig, {"beam_size": 0}, "beam_size is 0; it must be at least 1"),
+        (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0"),
+        (DecodingConfig, {"top_p": 1.5}, "top_p is 1.5"),
+        (DecodingConfig, {"beam_size": 2, "num_captions": 3}, "num_captions is 3"),
+        (ModelConfig, {"attention": "soft"}, "choose additive or dot"),
+        (ModelConfig, {"attention": "additive", "attention_heads": 4}, "one head"),
+        (ModelConfig, {"attention_heads": 3}, "must divide"),
+        (ModelConfig, {"hidden_dropout": 1.0}, "between 0 and 0.95"),
+        (ModelConfig, {"hidden_size": "512"}, "expected a int"),
+        (TrainingConfig, {"epochs": 0}, "epochs is 0"),
+        (TrainingConfig, {"self_critical": True, "captions_per_picture": 1}, "2 or more"),
+        (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate is nan"),
+    ],
+)
+def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(CaptionerError, match=message):
+        kind(**settings)
+
+
+def test_toml_there_and_back(tmp_path: Path) -> None:
+    run = RunConfig(
+        data=DataConfig(images=("a", 'b "quoted"'), captions=("ä.json",)),
+        model=ModelConfig(encoder="resnet18", hidden_size=64),
+        training=TrainingConfig(learning_rate=3e-5, autocast=True),
+        decoding=DecodingConfig(beam_size=3, length_penalty=1),
+    )
+    file = tmp_path / "settings.toml"
+    file.write_text(to_toml(run), encoding="utf-8")
+    assert read_toml(file) == run
+
+
+def test_toml_with_a_typo_lists_what_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[training]\nepoch = 3\n")
+    with pytest.raises(CaptionerError, match="unknown setting epoch; known are .*epochs"):
+        read_toml(file)
+    file.write_text("[trainning]\nepochs = 3\n")
+    with pytest.raises(CaptionerError, match="unknown entry trainning; expected tables"):
+        read_toml(file)
+    file.write_text("epochs = \n")
+    with pytest.raises(CaptionerError, match="cannot be read as a TOML file"):
+        read_toml(file)

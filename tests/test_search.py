@@ -1,0 +1,192 @@
+"""Search: greedy, beams and samples against brute force, and what may never be written."""
+
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from captioner.attention import SpatialAttention
+from captioner.config import DecodingConfig
+from captioner.decoder import CaptionDecoder
+from captioner.search import Hypothesis, find_captions
+from captioner.vocabulary import END, NEVER_WRITTEN, START
+
+V, E, H, D, A, N = 7, 5, 6, 4, 4, 3  # four special tokens, three words
+WORDS = (4, 5, 6)
+
+
+def make_decoder(seed: int = 0, sharpness: float = 4.0) -> tuple[CaptionDecoder, Tensor]:
+    torch.manual_seed(seed)
+    decoder = CaptionDecoder(
+        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=None),
+        vocabulary_size=V,
+        feature_size=D,
+        embedding_size=E,
+        hidden_size=H,
+        context_gate=True,
+        embedding_dropout=0.0,
+        hidden_dropout=0.0,
+    ).eval()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(sharpness)
+    return decoder, torch.randn(5, N, D)
+
+
+@torch.no_grad()
+def chances(decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...]) -> list[Tensor]:
+    """Log probabilities of every next token after each beginning of these words."""
+    keys, state = decoder.attention.project(features), decoder.start(features)
+    found = []
+    for position, word in enumerate((START, *words)):
+        logits, state, _ = decoder.step(torch.tensor([word]), state, features, keys)
+        logits[:, NEVER_WRITTEN] = float("-inf")
+        if position == 0:
+            logits[:, END] = float("-inf")
+        found.append(functional.log_softmax(logits[0], dim=-1))
+    return found
+
+
+def score(
+    decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...], max_words: int
+) -> float:
+    steps = chances(decoder, features, words)
+    total = sum(float(step[word]) for step, word in zip(steps, words, strict=False))
+    return total if len(words) == max_words else total + float(steps[-1][END])
+
+
+def brute_force(
+    decoder: CaptionDecoder, features: Tensor, max_words: int, length_penalty: float
+) -> list[tuple[int, ...]]:
+    """Every caption, best first."""
+    captions = [
+        words
+        for length in range(1, max_words + 1)
+        for words in itertools.product(WORDS, repeat=length)
+    ]
+    return sorted(
+        captions,
+        key=lambda words: (
+            -score(decoder, features, words, max_words) / (len(words) + 1) ** length_penalty
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("length_penalty", [0.0, 0.7, 2.0])
+def test_a_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> None:
+    decoder, features = make_decoder(seed)
+    config = DecodingConfig(
+        beam_size=50, num_captions=6, max_words=3, length_penalty=length_penalty, block_ngrams=0
+    )
+    found = find_captions(decoder, features, config)
+    for picture, hypotheses in enumerate(found):
+        own = features[picture : picture + 1]
+        expected = brute_force(decoder, own, 3, length_penalty)[:6]
+        assert [h.tokens for h in hypotheses] == expected
+        for hypothesis in hypotheses:
+            total = score(decoder, own, hypothesis.tokens, 3)
+            assert hypothesis.log_probability == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_beam_of_one_is_greedy(seed: int) -> None:
+    decoder, features = make_decoder(seed)
+    config = DecodingConfig(beam_size=1, max_words=8, length_penalty=1.0, block_ngrams=0)
+    for picture, [hypothesis] in enumerate(find_captions(decoder, features, config)):
+        words: tuple[int, ...] = ()
+        while len(words) < 8:
+            best = int(chances(decoder, features[picture : picture + 1], words)[-1].argmax())
+            if best == END:
+                break
+            words += (best,)
+        assert hypothesis.tokens == words
+
+
+@pytest.mark.parametrize("beam_size", [2, 3, 5])
+def test_batched_equals_one_by_one(beam_size: int) -> None:
+    decoder, features = make_decoder(3)
+    config = DecodingConfig(beam_size=beam_size, num_captions=2, max_words=6)
+    together = find_captions(decoder, features, config)
+    for picture, hypotheses in enumerate(together):
+        [alone] = find_captions(decoder, features[picture : picture + 1], config)
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        for one, other in zip(hypotheses, alone, strict=True):
+            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+            torch.testing.assert_close(one.weights, other.weights)
+
+
+def check_form(hypothesis: Hypothesis, max_words: int) -> None:
+    words = len(hypothesis.tokens)
+    assert 1 <= words <= max_words
+    assert set(hypothesis.tokens) <= set(WORDS)
+    assert len(hypothesis.probabilities) == words
+    assert hypothesis.weights.shape == (words, N)
+    torch.testing.assert_close(hypothesis.weights.sum(1), torch.ones(words))
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 4])
+@pytest.mark.parametrize("end_bias", [-100.0, 0.0, 100.0])
+def test_always_a_caption_whatever_the_model_wants(beam_size: int, end_bias: float) -> None:
+    decoder, features = make_decoder(1)
+    with torch.no_grad():
+        decoder.output_bias[END] = end_bias
+        decoder.output_bias[NEVER_WRITTEN] = 50.0
+    config = DecodingConfig(beam_size=beam_size, max_words=5, block_ngrams=0)
+    for [hypothesis] in find_captions(decoder, features, config):
+        check_form(hypothesis, 5)
+        assert len(hypothesis.tokens) == {-100.0: 5, 100.0: 1}.get(end_bias, len(hypothesis.tokens))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_ngram_twice(size: int) -> None:
+    decoder, features = make_decoder(2)
+    with torch.no_grad():
+        decoder.output_bias[END] = -100.0  # left alone it would go on and on
+    repeated = 0
+    for block in (0, size):
+        config = DecodingConfig(beam_size=2, max_words=12, block_ngrams=block)
+        for [hypothesis] in find_captions(decoder, features, config):
+            tokens = hypothesis.tokens
+            ngrams = Counter(tokens[i : i + size] for i in range(len(tokens) - size + 1))
+            if block:
+                assert max(ngrams.values()) == 1
+            else:
+                repeated += max(ngrams.values()) > 1
+    assert repeated == len(features)
+
+
+def test_samples_follow_the_models_probabilities() -> None:
+    decoder, features = make_decoder(5, sharpness=1.5)
+    config = DecodingConfig(sample=True, num_captions=4000, max_words=1, block_ngrams=0)
+    [samples] = find_captions(decoder, features[:1], config)
+    counts = Counter(hypothesis.tokens[0] for hypothesis in samples)
+    expected = chances(decoder, features[:1], ())[0].exp()
+    for word in WORDS:
+        # Three standard deviations of a share over 4,000 draws are at most 0.024.
+        assert counts[word] / 4000 == pytest.approx(float(expected[word]), abs=0.024)
+    assert samples[0].probabilities[0] == pytest.approx(float(expected[samples[0].tokens[0]]))
+
+
+def test_sampling_has_a_seed_and_its_cuts_work() -> None:
+    decoder, features = make_decoder(5, sharpness=1.5)
+
+    def draw(**settings: float) -> list[list[tuple[int, ...]]]:
+        config = DecodingConfig(sample=True, num_captions=30, max_words=6, **settings)  # type: ignore[arg-type]
+        found = find_captions(decoder, features, config)
+        for group in found:
+            for hypothesis in group:
+                check_form(hypothesis, 6)
+        return [[hypothesis.tokens for hypothesis in group] for group in found]
+
+    assert draw(seed=3) == draw(seed=3)
+    assert draw(seed=3) != draw(seed=4)
+    greedy = [
+        [h.tokens for h in group]
+        for group in find_captions(decoder, features, DecodingConfig(beam_size=1, max_words=6))
+    ]
+    for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
+        assert [sorted(set(group)) for group in draw(**cut)] == greedy
