@@ -42,6 +42,8 @@ QUOTES = str.maketrans(
     | dict.fromkeys("\u0092\u2019\u203a", "'")
 )
 
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f\\x85\u2028\u2029]")
+
 # A caption made of these alone can be tokenized piece by piece: none of them looks at the next.
 _PLAIN = re.compile(r"\"?[A-Za-z]{2,}(?:['-][A-Za-z]+)*[.,?!]?\"?|[A-Za-z],?|[.,?!;\"]")
 
@@ -56,7 +58,7 @@ def tokenize(text: str) -> list[str]:
     for piece in text.split():
         found = _scan_plain(piece)
         if found is None:
-            text = " ".join(text.splitlines()).replace("&apos;", "'").replace("\u00ad", "")
+            text = _CONTROL.sub(" ", text).replace("&apos;", "'").replace("\u00ad", "")
             return _scan(text)
         tokens += found
     return tokens

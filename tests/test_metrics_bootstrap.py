@@ -1,0 +1,61 @@
+"""Intervals and comparisons: do they say what they should about made-up systems?"""
+
+import numpy as np
+import pytest
+
+from captioner import CaptionerError
+from captioner.metrics import CaptionScores, score_captions
+from captioner.metrics.bootstrap import differences, intervals
+
+REFERENCES = {number: [f"a dog number{number} runs on the green grass"] for number in range(60)}
+
+
+def system(right: int) -> CaptionScores:
+    """Score a system that has the first captions right and the rest half wrong."""
+    said = {
+        number: texts[0] if number < right else f"a cat number{number} sits"
+        for number, texts in REFERENCES.items()
+    }
+    return score_captions(said, REFERENCES)
+
+
+def test_an_interval_holds_its_value_and_has_the_width_of_the_standard_error() -> None:
+    scores = system(30)
+    for name, found in intervals(scores).items():
+        assert found.low < scores.values[name] == found.value < found.high
+    rouge = intervals(scores)["ROUGE-L"]
+    error = scores.per_picture["ROUGE-L"].std() / np.sqrt(len(REFERENCES))
+    assert rouge.high - rouge.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_the_same_input_gives_the_same_interval() -> None:
+    assert intervals(system(30)) == intervals(system(30))
+
+
+def test_a_system_that_never_varies_has_no_width() -> None:
+    found = intervals(system(60))["ROUGE-L"]
+    assert (found.low, found.high) == (1, 1)
+
+
+def test_a_better_system_is_told_from_a_worse_and_not_from_itself() -> None:
+    better, worse = system(40), system(10)
+    for name, found in differences(better, worse).items():
+        assert found.value == pytest.approx(better.values[name] - worse.values[name])
+        assert found.low > 0 and found.p_value < 0.01
+    for found in differences(worse, better).values():
+        assert found.high < 0
+    for found in differences(better, better).values():
+        assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
+def test_pairing_finds_a_small_difference_that_the_intervals_hide() -> None:
+    first, second = system(34), system(28)
+    apart = intervals(second)["CIDEr"].high < intervals(first)["CIDEr"].low
+    assert not apart
+    assert differences(first, second)["CIDEr"].low > 0
+
+
+def test_systems_on_other_pictures_do_not_compare() -> None:
+    one = score_captions({1: "a dog"}, {1: ["a dog"]})
+    with pytest.raises(CaptionerError, match="the same pictures only"):
+        differences(system(3), one)
