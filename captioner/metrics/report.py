@@ -16,6 +16,7 @@ from captioner.metrics.scores import CaptionScores
 SHOWN = 50  # pictures from either end
 BINS = 20
 ORDERED_BY = "CIDEr"
+_NUMBER = ' class="number"'
 
 
 def write_page(
@@ -56,14 +57,8 @@ def write_page(
             f'<th scope="col"{_NUMBER if place > 1 else ""}><button>{escape(name)}</button></th>'
             for place, name in enumerate(columns)
         ),
-        rows="\n".join(
-            _picture_row(scores, row, candidates[picture], references[picture])
-            for row, picture in ((row, scores.pictures[row]) for row in shown)
-        ),
+        rows="\n".join(_picture_row(scores, row, candidates, references) for row in shown),
     )
-
-
-_NUMBER = ' class="number"'
 
 
 def _worst_and_best(values: np.ndarray) -> list[int]:
@@ -79,15 +74,21 @@ def _score_row(name: str, value: float, interval: Interval | None) -> str:
     )
 
 
-def _picture_row(scores: CaptionScores, row: int, candidate: str, references: Sequence[str]) -> str:
-    texts = "".join(f"<li>{escape(text)}</li>" for text in references)
+def _picture_row(
+    scores: CaptionScores,
+    row: int,
+    candidates: Mapping[PictureId, str],
+    references: Mapping[PictureId, Sequence[str]],
+) -> str:
+    picture = scores.pictures[row]
+    caption = escape(candidates[picture])
+    texts = "".join(f"<li>{escape(text)}</li>" for text in references[picture])
     numbers = "".join(
         f'<td{_NUMBER} data-value="{values[row]:.6g}">{values[row]:.3f}</td>'
         for values in scores.per_picture.values()
     )
-    picture = escape(str(scores.pictures[row]))
     return (
-        f'<tr><td>{picture}</td><td data-value="{escape(candidate)}">{escape(candidate)}'
+        f'<tr><td>{escape(str(picture))}</td><td data-value="{caption}">{caption}'
         f"<ul>{texts}</ul></td>{numbers}</tr>"
     )
 

@@ -1,8 +1,9 @@
 """The tokenizer's rules: what makes one Penn-Treebank token.
 
 Each rule is a pattern over the characters that `captioner.metrics.characters.shape` writes; its
-group 1 is the token and anything matched after it is context. Two line ends
-follow the text. The rules were found by asking the official tokenizer about millions of texts.
+group 1 is the token and anything matched after it is context. Two line ends follow the text. The
+longest match counts, and of equally long ones the first. The rules were found by asking the
+official tokenizer about millions of short texts.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ STOPS = [
     rf"({_any_case(_one_of(NUMBERED))}\.)(?= ?{D})",
     rf"({INITIALS}\.|{COUNTRY}\.|{A}\.(?!{SENTENCE_END}))",
 ]
+# After the stops, to which ties belong: "etc.-5" is "etc." and "-5".
 NUMBERS = [
     rf"({JOINED})",
     rf"({JOINED_NUMBERS})",
