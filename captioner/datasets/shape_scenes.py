@@ -77,7 +77,7 @@ def _one(random: Random) -> tuple[list[Shape], list[str]]:
 def _group(random: Random) -> tuple[list[Shape], list[str]]:
     number = random.choice((2, 3))
     colour, noun = random.choice(_KINDS)
-    side = random.randrange(46, 61)
+    side = random.randrange(54, 65)
     cell = UNITS // 3
     shapes = []
     for place in random.sample(range(9), number):
@@ -144,7 +144,7 @@ def _spread(random: Random, *, number: int) -> list[tuple[tuple[str, str], tuple
     centre = random.randrange(88, 137)
     places = []
     for position in range(number):
-        side = random.randrange(cell * 5 // 8, cell * 13 // 16)
+        side = random.randrange(cell * 3 // 4, cell * 7 // 8)
         along = position * cell + _within(random, cell - side)
         across = centre + random.randrange(-24, 25) - side // 2
         places.append((along, min(max(across, _MARGIN), UNITS - side - _MARGIN), side))
