@@ -59,6 +59,7 @@ CASES = [
     ("No. 5 is a no. Fig. 3 is a fig. five", "no. 5 is a no fig. 3 is a fig five"),
     ("A sign reading K. The end", "a sign reading k the end"),
     ("A sign reading K. the end", "a sign reading k. the end"),
+    ("the letter o'b. there", "the letter o b. there"),
     ("J. K. Rowling and J.K. Rowling", "j. k. rowling and j.k. rowling"),
     ("AT&T and R&B &amp; B &lt; C rock&roll", "at&t and r&b & b < c rock & roll"),
     ("C++ C# F-16 MP3 4x4 2x", "c++ c# f-16 mp3 4x4 2x"),

@@ -61,7 +61,7 @@ NOT = r"[nN]['`][tT]"
 ELIDED = rf"[dDlLoO]['`]{A}{{2}}{PART}*"  # d'oeuvre, o'clock
 UNIT = rf"(?:{ELIDED}|{PART}+(?:_{PART}+)*)"
 JOINED = rf"{UNIT}(?:[-\u058a\u2010\u2011]{UNIT})*"
-JOINED_NUMBERS = rf"{PART}(?:{PART}|[.,])*?(?:-(?:{INITIALS}\.|{PART}+))+"
+JOINED_NUMBERS = rf"[A-Za-z0-9][A-Za-z0-9.,]*?(?:-(?:{INITIALS}\.|[A-Za-z0-9]+))+"
 FILE_ENDING = _one_of("""
     bat bmp c cgi cpp dll doc docx exe gif gz h htm html jar java jpeg jpg mov mp3 pdf php pl png
     ppt ps py sql tar txt wav x xml zip
@@ -77,7 +77,7 @@ NOT_AT_END = NOT_IN_URL + r".!?{},\-"
 PATH = rf"(?:/[^{NOT_IN_URL}]+[^{NOT_AT_END}])?"
 NAME = r"[A-Za-z][A-Za-z0-9_:.\-]*"
 ATTRIBUTE = rf"{NAME}(?: *= *(?:'[^']*'|\"[^\"]*\"))?"
-TAG = rf"<(?:[!?][A-Za-z\-][^>\n]*|/?{NAME}(?: +{ATTRIBUTE})* */?) *>"
+TAG = rf"<(?:[!?][A-Za-z\-][^>\n]*|/{NAME}|{NAME}(?: +{ATTRIBUTE})* */?) *>"
 SENTENCE_END = rf" *\n|[ \u00a0]+(?:{_one_of(STARTERS + STARTERS.upper())}[ \u00a0\n]|{TAG})"
 
 WORDS = [
@@ -114,7 +114,7 @@ APOSTROPHES = [
     rf"([oO]'[oO]|[A-HJ-XZn]['`][A-Za-z{LETTER}]{{2,}})",
     rf"([A-Za-z{LETTER}]+[aeiouyAEIOUY]['`][aeiouA-Z][A-Za-z{LETTER}]*)",
     rf"([dDjJlL]'|[yY]'(?={A}))",
-    _any_case(r"('n'|ol'|'em|'till?|'cause|'[2-9]0s|c'mon|c'est|cap'n|dunkin'|somethin')"),
+    _any_case(r"('n'|ol'|'em|'till?|'cause|e'er|'[2-9]0s|c'mon|c'est|cap'n|dunkin'|somethin')"),
     _any_case(r"('n|'[0-9][0-9])(?=[ \u00a0\n])"),
     _any_case(r"('t)(?=is|was)"),
 ]

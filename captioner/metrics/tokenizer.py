@@ -2,9 +2,14 @@
 
 The official scorer runs Stanford's PTBTokenizer (CoreNLP 3.4.1, lower-casing) and then drops
 punctuation. Its lexer takes, at every place, the rule that matches most text, context included;
-the same is done here, with rules of our own. One thing differs on purpose: there, whether "K." at
-the end of a caption keeps its full stop depends on the caption that happens to come next; here it
-never does.
+the same is done here, with rules of our own. What is known to differ:
+
+- There, "K." at the end of a caption keeps its full stop or not by the first word of whatever
+  caption comes next. Here it never does, so that a caption's tokens are its own.
+- There, a line separator inside a caption (other than "\\n") shifts all later captions by one
+  picture. Here it is a space.
+- Soft hyphens beside digits or marks, a curly apostrophe before the beginning of a longer word
+  (as in ’nother), broken mark-up and letters that Unicode gained after 2012.
 """
 
 from __future__ import annotations
@@ -45,7 +50,10 @@ QUOTES = str.maketrans(
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f\\x85\u2028\u2029]")
 
 # A caption made of these alone can be tokenized piece by piece: none of them looks at the next.
-_PLAIN = re.compile(r"\"?[A-Za-z]{2,}(?:['-][A-Za-z]+)*[.,?!]?\"?|[A-Za-z],?|[.,?!;\"]")
+_PLAIN = re.compile(
+    r"\"?(?:[A-Za-z]{2,}(?:['-][A-Za-z]+)*[,?!]?|(?:[A-Za-z]+['-])*[A-Za-z]{2,}\.)\"?"
+    r"|[A-Za-z],?|[.,?!;\"]"
+)
 
 
 def tokenize(text: str) -> list[str]:
