@@ -8,6 +8,7 @@ the same is done here, with rules of our own. What is known to differ:
   caption comes next. Here it never does, so that a caption's tokens are its own.
 - There, a line separator inside a caption (other than "\\n") shifts all later captions by one
   picture. Here it is a space.
+- "Canada-U.S" and six such pairs of countries, written without the last full stop.
 - Soft hyphens beside digits or marks, a curly apostrophe before the beginning of a longer word
   (as in ’nother), broken mark-up and letters that Unicode gained after 2012.
 """
