@@ -89,6 +89,8 @@ class CaptionBatches:
                 batch_sampler=groups[first:],  # type: ignore[arg-type]
                 collate_fn=_collate,
                 num_workers=self.workers,
+                # Its own: otherwise it draws from the global state, which a resumed run restores.
+                generator=torch.Generator(),
             )
         )
 

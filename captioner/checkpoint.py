@@ -70,8 +70,19 @@ def load(file: Path) -> Checkpoint:
     tensors, metadata = read_tensors(file)
     if FORMAT not in metadata:
         raise CaptionerError(f"{file}: holds tensors but is not a captioner checkpoint")
-    about = json.loads(metadata[FORMAT])
-    version = about.get("format_version")
+    try:
+        return _interpret(json.loads(metadata[FORMAT]), tensors, file)
+    except CaptionerError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CaptionerError(
+            f"{file}: the checkpoint's description of itself is damaged ({error!r}); "
+            "copy or train it again"
+        ) from error
+
+
+def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) -> Checkpoint:
+    version = about["format_version"]
     if version != FORMAT_VERSION:
         raise CaptionerError(
             f"{file}: checkpoint format {version}, this captioner reads format {FORMAT_VERSION}; "

@@ -65,7 +65,7 @@ class DecodingConfig:
 
     beam_size: K; 1 is greedy. num_captions: how many captions a picture, best first.
     max_words: the longest caption. length_penalty: a caption's score is its log probability over
-    its length in tokens to this power. block_ngrams: no n-gram of this many words twice; 0: allowed.
+    its length in tokens to this power. block_ngrams: no n-gram of so many words twice; 0: any.
     sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
     probable (0: all) and to the smallest set with probability top_p.
     """

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
 
 BATCH = 32
+SAVE_BATCHES = 20
 GIB = 2**30
 
 
@@ -64,41 +66,34 @@ def build_cache(
     file = folder / f"features-{_fingerprint(encoder, pictures, mirrored, autocast)}.f16"
     counter = file.with_suffix(".json")
     done = json.loads(counter.read_text())["done"] if counter.exists() and file.exists() else 0
+    if not done:
+        _check_room(folder, size, max_gib)
     if done < len(pictures):
-        if not done:
-            _check_room(folder, size, max_gib)
-        maps = np.memmap(
-            file,
-            dtype=np.float16,
-            mode="r+" if done else "w+",
-            shape=(len(pictures), views, *shape),
-        )
-        with ThreadPoolExecutor(2) as pool:
-            for start in range(done, len(pictures), BATCH):
-                chosen = pictures[start : start + BATCH]
-                batch = torch.stack(
-                    list(
-                        pool.map(
-                            lambda path: to_tensor(open_picture(path), encoder.image_size), chosen
-                        )
-                    )
-                )
-                maps[start : start + len(chosen), 0] = _trunk(encoder, batch, autocast)
-                if mirrored:
-                    maps[start : start + len(chosen), 1] = _trunk(encoder, batch.flip(3), autocast)
-                progress(start + len(chosen))
-                if (start // BATCH) % 20 == 19 or start + BATCH >= len(pictures):
-                    maps.flush()
-                    partial = counter.with_suffix(".partial")
-                    partial.write_text(json.dumps({"done": start + len(chosen)}))
-                    os.replace(partial, counter)
+        mode: Literal["r+", "w+"] = "r+" if done else "w+"
+        maps = np.memmap(file, np.float16, mode, shape=(len(pictures), views, *shape))
+        for batch, start in enumerate(range(done, len(pictures), BATCH), start=1):
+            chosen = pictures[start : start + BATCH]
+            end = start + len(chosen)
+            maps[start:end] = _encode(encoder, chosen, mirrored, autocast)
+            if batch % SAVE_BATCHES == 0 or end == len(pictures):
+                maps.flush()
+                partial = counter.with_suffix(".partial")
+                partial.write_text(json.dumps({"done": end}))
+                os.replace(partial, counter)
+            progress(end)
     return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
 
 
-def _trunk(encoder: Encoder, batch: Tensor, autocast: bool) -> np.ndarray:
-    device = encoder.positions.device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-        maps = encoder.trunk(batch.to(device))
+def _encode(
+    encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool
+) -> np.ndarray:
+    """Maps (pictures, views, rows, columns, channels) of a batch of files."""
+    with ThreadPoolExecutor(2) as pool:
+        read = pool.map(lambda path: to_tensor(open_picture(path), encoder.image_size), pictures)
+        pixels = torch.stack(list(read)).to(encoder.positions.device)
+    views = [pixels, pixels.flip(3)] if mirrored else [pixels]
+    with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=autocast):
+        maps = torch.stack([encoder.trunk(view) for view in views], dim=1)
     return maps.to(torch.float16).cpu().numpy()
 
 

@@ -74,7 +74,7 @@ def train_one_epoch(
         position.batch += 1
         if average is not task.model:
             _update_average(average, task.model, config.average_decay, position.step)
-        if len(recent) == LOG_STEPS:
+        if len(recent) == LOG_STEPS or position.batch == len(task.train):
             seconds, started = time.monotonic() - started, time.monotonic()
             _log(task, position, total, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()

@@ -99,9 +99,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
         checkpoint.load(file)
 
 
-def test_a_failed_write_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "model.safetensors"
     checkpoint.save(make_checkpoint(), file)
     before = file.read_bytes()

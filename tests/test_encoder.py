@@ -137,7 +137,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     encoder = make_encoder()
     file = tmp_path / "weights.safetensors"
     save_file(get_model("resnet18", weights=None).state_dict(), file)
-    with pytest.raises(CaptionerError, match="weights do not fit mobilenet_v2: .* first 0.0.weight"):
+    with pytest.raises(
+        CaptionerError, match="weights do not fit mobilenet_v2: .* first 0.0.weight"
+    ):
         load_weights(encoder, str(file))
     with pytest.raises(CaptionerError, match="cannot read encoder weights"):
         load_weights(encoder, str(tmp_path / "absent.pth"))

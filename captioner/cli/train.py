@@ -79,7 +79,8 @@ def train(
         raise CaptionerError(
             f"{output} already holds a run; go on with --resume or choose another --output"
         )
-    run = read_toml(settings if resume else config) if resume or config else RunConfig()
+    file = settings if resume else config
+    run = read_toml(file) if file else RunConfig()
     lists = {name: [str(path) for path in paths] for name, paths in data.items() if paths}
     run = RunConfig(
         data=from_dict(DataConfig, dataclasses.asdict(run.data) | lists, "options"),

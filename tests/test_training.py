@@ -1,0 +1,273 @@
+"""Training: it learns, it resumes to the bit, and it says what is wrong."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from safetensors.torch import save_file
+from torchvision.models import get_model
+
+from captioner import checkpoint
+from captioner.api import Captioner
+from captioner.checkpoint import Checkpoint
+from captioner.config import DataConfig, DecodingConfig, ModelConfig, RunConfig, TrainingConfig
+from captioner.datasets import read_captions
+from captioner.errors import CaptionerError
+from captioner.images import open_picture, to_tensor
+from captioner.metrics.cider import cider_d
+from captioner.metrics.tokenizer import tokenize
+from captioner.training import fit, make_optimizer, train_one_epoch
+from captioner.training_state import Position
+from captioner.training_task import prepare
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 230), "white": (245,) * 3}
+CPU = torch.device("cpu")
+
+
+class Quiet:
+    """A reporter that counts steps and can ask to stop after some."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.notes: list[str] = []
+        self.asked = 0
+        self.stop_after = stop_after
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def progress(self, task: str, done: int, total: int, detail: str) -> None:
+        assert 0 < done <= total
+
+    def interrupted(self) -> bool:
+        self.asked += 1
+        return self.asked == self.stop_after
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pictures of a box or a ball in four colours, each with two captions."""
+    folder = tmp_path_factory.mktemp("set")
+    lines = []
+    for colour, rgb in COLOURS.items():
+        for shape in ("box", "ball"):
+            picture = Image.new("RGB", (64, 64), (90, 90, 90))
+            draw = ImageDraw.Draw(picture)
+            (draw.rectangle if shape == "box" else draw.ellipse)((12, 12, 50, 50), fill=rgb)
+            name = f"{colour} {shape}.png"
+            picture.save(folder / name)
+            lines += [
+                {"image": name, "caption": f"A {colour} {shape}."},
+                {"image": name, "caption": f"There is a {shape} that is {colour}."},
+            ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "captions.jsonl").write_text(text)
+    save_file(seeing_backbone(folder), folder / "encoder.safetensors")
+    return folder
+
+
+def seeing_backbone(folder: Path) -> dict[str, torch.Tensor]:
+    """Random weights that tell pictures apart: their batch norm has seen some."""
+    torch.manual_seed(0)
+    backbone = get_model("mobilenet_v2", weights=None).features
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        backbone(torch.stack([to_tensor(open_picture(f), 64) for f in folder.glob("*.png")]))
+    return {f"features.{name}": value for name, value in backbone.state_dict().items()}
+
+
+def settings(folder: Path, **training: object) -> RunConfig:
+    captions = (str(folder / "captions.jsonl"),)
+    chosen: dict[str, object] = {
+        "encoder_weights": str(folder / "encoder.safetensors"),
+        "min_count": 1,
+        "epochs": 3,
+        "pictures_per_batch": 3,
+        "captions_per_picture": 2,
+        "warm_up_steps": 3,
+        "learning_rate": 5e-3,
+        "save_steps": 1000,
+        "mirror": True,
+    }
+    return RunConfig(
+        data=DataConfig(images=(str(folder),), captions=captions, val_captions=captions),
+        model=ModelConfig(
+            encoder_stage="features.3",
+            image_size=64,
+            feature_size=16,
+            attention_size=16,
+            attention_heads=2,
+            embedding_size=16,
+            hidden_size=32,
+        ),
+        training=TrainingConfig(**(chosen | training)),  # type: ignore[arg-type]
+        decoding=DecodingConfig(beam_size=2),
+    )
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return checkpoint.read_tensors(folder / f"{name}.safetensors")[0]
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def learn(run: RunConfig, folder: Path) -> Captioner:
+    """Train without validating between epochs; the model, ready to caption."""
+    task = prepare(run, folder, CPU, Quiet())
+    optimizer, position = make_optimizer(task.model, run.training), Position()
+    while position.epoch < run.training.epochs:
+        train_one_epoch(task, task.model, optimizer, position)
+        position.epoch, position.batch = position.epoch + 1, 0
+    saved = Checkpoint(task.model.eval(), run.training, run.decoding)
+    checkpoint.save(saved, folder / "last.safetensors")
+    return Captioner(saved, CPU)
+
+
+def test_it_overfits_a_few_pictures_until_the_text_is_exact(pictures: Path, tmp_path: Path) -> None:
+    dropout = {"feature_dropout": 0.0, "embedding_dropout": 0.0, "hidden_dropout": 0.0}
+    run = settings(
+        pictures,
+        epochs=150,
+        pictures_per_batch=8,
+        label_smoothing=0.0,
+        mirror=False,
+        learning_rate=1e-2,
+    )
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, **dropout))
+    model = learn(run, tmp_path)
+    for colour in COLOURS:
+        for shape in ("box", "ball"):
+            both = model.caption(pictures / f"{colour} {shape}.png", beam_size=4, num_captions=2)
+            texts = sorted(caption.text for caption in both)
+            assert texts == [f"a {colour} {shape}", f"there is a {shape} that is {colour}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"average_decay": 0.9, "attention_penalty": 0.5},
+        {"fine_tune_from": "features.3", "update_batch_norm": True},
+        {"augment": True, "workers": 0},
+        {"self_critical": True, "cross_entropy_share": 0.2},
+    ],
+    ids=["cached", "fine-tuned", "augmented", "self-critical"],
+)
+def test_resumed_equals_uninterrupted_to_the_bit(
+    pictures: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    run = settings(pictures, **changes)
+    fit(run, tmp_path / "whole", device=CPU, resume=False, reporter=Quiet())
+    part = tmp_path / "part"
+    # Each run is stopped when it asks for the fifth time: after a step, or while it validates.
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            fit(run, part, device=CPU, resume=resume, reporter=Quiet(stop_after=5))
+        torch.rand(5)  # whatever else the process does in between
+    fit(run, part, device=CPU, resume=True, reporter=Quiet())
+    assert_equal(weights(part), weights(tmp_path / "whole"))
+    assert_equal(weights(part, "best"), weights(tmp_path / "whole", "best"))
+    assert_equal(weights(part, "state"), weights(tmp_path / "whole", "state"))
+    logs = [
+        [line for line in (folder / "log.jsonl").read_text().splitlines() if "BLEU-4" in line]
+        for folder in (part, tmp_path / "whole")
+    ]
+    assert len(logs[0]) == 3
+    assert logs[0] == logs[1]
+
+
+def test_a_seed_decides_everything(pictures: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run = settings(pictures, seed=seed, epochs=1)
+        fit(run, tmp_path / name, device=CPU, resume=False, reporter=Quiet())
+    assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    one, other = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert any(not torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    fit(settings(pictures), tmp_path / "one", device=CPU, resume=False, reporter=Quiet())
+    first = tmp_path / "one" / "last.safetensors"
+    run = settings(pictures, start_from=str(first), learning_rate=0.0, epochs=1)
+    changed = dataclasses.replace(run, model=ModelConfig(hidden_dropout=0.0))
+    fit(changed, tmp_path / "two", device=CPU, resume=False, reporter=Quiet())
+    assert_equal(weights(tmp_path / "two"), weights(tmp_path / "one"))
+    other = dataclasses.replace(run, model=ModelConfig(hidden_size=48))
+    with pytest.raises(CaptionerError, match="made with another hidden_size; only dropout"):
+        fit(other, tmp_path / "three", device=CPU, resume=False, reporter=Quiet())
+
+
+def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path) -> None:
+    words = settings(pictures, epochs=60, pictures_per_batch=8, mirror=False, learning_rate=1e-2)
+    reward = settings(
+        pictures,
+        start_from=str(tmp_path / "last.safetensors"),
+        self_critical=True,
+        captions_per_picture=8,
+        pictures_per_batch=8,
+        epochs=150,
+        learning_rate=1e-2,
+        mirror=False,
+        sample_temperature=1.0,
+    )
+
+    def cider(model: Captioner) -> float:
+        items = read_captions(pictures / "captions.jsonl", [pictures])
+        texts = [best.text for best in model.caption([item.path for item in items], beam_size=1)]
+        references = [[tokenize(text) for text in item.captions] for item in items]
+        return float(cider_d([tokenize(text) for text in texts], references).mean())
+
+    before = cider(learn(words, tmp_path))
+    after = cider(learn(reward, tmp_path / "reward"))
+    assert after > before + 0.5
+
+
+def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) -> None:
+    reporter = Quiet()
+    run = settings(pictures, epochs=9, patience=1, learning_rate=0.0, encoder_learning_rate=0.0)
+    fit(run, tmp_path, device=CPU, resume=False, reporter=reporter)
+    assert reporter.notes[-1] == "no better BLEU-4 for 1 epochs: stopping"
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "best.safetensors",
+        "cache",
+        "curve.png",
+        "last.safetensors",
+        "log.jsonl",
+        "settings.toml",
+        "state.safetensors",
+    }
+
+
+def test_a_loss_that_explodes_is_one_line(pictures: Path, tmp_path: Path) -> None:
+    run = settings(pictures, learning_rate=1e30, clip_norm=0.0, warm_up_steps=0)
+    with pytest.raises(CaptionerError, match="the loss is nan at step .* lower learning_rate"):
+        fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"min_count": 99}, "vocabulary is empty"),
+        ({"max_cache_gib": 1e-9}, "max_cache_gib"),
+        ({"fine_tune_from": "layer4"}, "no stage 'layer4'"),
+        ({"start_from": "absent.safetensors"}, "no such checkpoint"),
+    ],
+)
+def test_bad_settings_stop_before_any_work(
+    pictures: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(CaptionerError, match=message):
+        fit(settings(pictures, **changes), tmp_path, device=CPU, resume=False, reporter=Quiet())
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_resuming_what_was_never_begun(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match="no training state to resume"):
+        fit(settings(pictures), tmp_path, device=CPU, resume=True, reporter=Quiet())
