@@ -86,7 +86,7 @@ class CaptionBatches:
         return iter(
             DataLoader(
                 self.source,
-                batch_sampler=groups[first:],  # type: ignore[arg-type]
+                batch_sampler=groups[first:],
                 collate_fn=_collate,
                 num_workers=self.workers,
                 # Its own: otherwise it draws from the global state, which a resumed run restores.
