@@ -65,7 +65,7 @@ class Captioner:
         Raises CaptionerError for a file or a device that is not there or cannot be used.
         """
         chosen = choose_device(device)
-        file = default_checkpoint() if checkpoint is None else Path(checkpoint)
+        file = Path(checkpoint or checkpoints.default_checkpoint())
         return cls(checkpoints.load(file), chosen)
 
     def caption(
@@ -150,18 +150,6 @@ class Captioner:
             log_probability=hypothesis.log_probability,
             attention=hypothesis.weights.view(-1, *self.model.encoder.grid).numpy(),
         )
-
-
-def default_checkpoint() -> Path:
-    """The checkpoint that ships: in an installed package, or beside the package in a clone."""
-    here = Path(__file__).parent
-    for folder in (here, here.parent):
-        file = folder / "checkpoints" / "default.safetensors"
-        if file.is_file():
-            return file
-    raise CaptionerError(
-        "no checkpoint ships with this installation; give one with --checkpoint FILE"
-    )
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from captioner.config import DecodingConfig, ModelConfig, TrainingConfig, from_dict
 from captioner.errors import CaptionerError
+from captioner.files import write_whole
 from captioner.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.model import CaptioningModel
 from captioner.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -105,6 +105,18 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
     )
 
 
+def default_checkpoint() -> Path:
+    """The checkpoint that ships: in an installed package, or beside the package in a clone."""
+    here = Path(__file__).parent
+    for folder in (here, here.parent):
+        file = folder / "checkpoints" / "default.safetensors"
+        if file.is_file():
+            return file
+    raise CaptionerError(
+        "no checkpoint ships with this installation; give one with --checkpoint FILE"
+    )
+
+
 def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
     """Copy tensors into a model of exactly these names and shapes, or raise CaptionerError."""
     expected = named_tensors(model)
@@ -122,16 +134,17 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:
     """A .safetensors file, whole or not at all; CaptionerError when it cannot be written."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata=metadata)
-        os.replace(partial, file)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise CaptionerError(
-            f"{file}: cannot be written ({error}); free some space or choose another folder"
-        ) from error
+
+    def write(partial: Path) -> None:
+        partial.touch()
+        mode = partial.stat().st_mode  # safetensors would leave a file that only its owner reads
+        try:
+            save_file(tensors, partial, metadata=metadata)
+        except SafetensorError as error:  # its name for any failure to write, a full disk too
+            raise OSError(str(error)) from error
+        partial.chmod(mode)
+
+    write_whole(file, write)
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -100,8 +100,9 @@ class DecodingConfig:
 class TrainingConfig:
     """How the network is trained; stored in the checkpoint.
 
-    encoder_weights: "torchvision" (its download), "none" (random), or a file: a torchvision state
-    dict (.pth, .safetensors) or a captioner checkpoint, whose encoder is taken.
+    encoder_weights: "torchvision" (its download), "shipped" (the encoder of the checkpoint that
+    ships), "none" (random), or a file: a torchvision state dict (.pth, .safetensors) or a
+    captioner checkpoint, whose encoder is taken.
     start_from: a checkpoint whose whole model and vocabulary training goes on from; or empty.
     fine_tune_from: the encoder stage from which on weights are trained; empty: all frozen.
     update_batch_norm: let the trained stages update their batch-norm statistics; needed from

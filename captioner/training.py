@@ -38,6 +38,12 @@ def fit(
     uninterrupted one, to the bit on a CPU. Raises CaptionerError for bad input or a loss that is
     not finite, and Interrupted.
     """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(
+            f"{output}: cannot be made a folder ({error.strerror}); choose another output"
+        ) from error
     torch.manual_seed(run.training.seed)
     task = prepare(run, output, device, reporter)
     optimizer = make_optimizer(task.model, run.training)

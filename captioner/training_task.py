@@ -122,7 +122,11 @@ def _model(run: RunConfig, pictures: list[CaptionedPicture]) -> CaptioningModel:
         captions = [caption for item in pictures for caption in item.captions]
         vocabulary = Vocabulary.build(captions, min_count=config.min_count)
         model = CaptioningModel(run.model, vocabulary)
-        load_weights(model.encoder, config.encoder_weights)
+        shipped = config.encoder_weights == "shipped"
+        load_weights(
+            model.encoder,
+            str(checkpoint.default_checkpoint()) if shipped else config.encoder_weights,
+        )
     if config.fine_tune_from:
         model.encoder.fine_tune(config.fine_tune_from, update_batch_norm=config.update_batch_norm)
     return model

@@ -38,7 +38,8 @@ def make_checkpoint() -> Checkpoint:
 @pytest.mark.parametrize("half", [False, True])
 def test_there_and_back(tmp_path: Path, half: bool) -> None:
     saved = make_checkpoint()
-    file = tmp_path / "new folder" / "model.safetensors"
+    file = tmp_path / "folder" / "model.safetensors"
+    file.parent.mkdir()
     checkpoint.save(saved, file, half=half)
     loaded = checkpoint.load(file)
     assert loaded.model.config == saved.model.config
@@ -52,6 +53,9 @@ def test_there_and_back(tmp_path: Path, half: bool) -> None:
         expected = value.half().to(value.dtype) if half else value
         assert torch.equal(theirs[name], expected), name
     assert list(file.parent.iterdir()) == [file]
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert file.stat().st_mode == ordinary.stat().st_mode  # others may read it as any file
 
 
 def rewrite(file: Path, **changes: object) -> None:

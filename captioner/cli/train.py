@@ -38,7 +38,7 @@ def train(
     ] = None,
     encoder_weights: Annotated[
         str | None,
-        typer.Option(help="torchvision (download), none, or a state-dict or checkpoint file."),
+        typer.Option(help="torchvision (download), shipped, none, or a file of weights."),
     ] = None,
     fine_tune_from: Annotated[
         str | None, typer.Option(help="Train the encoder from this stage on; default: frozen.")
@@ -88,7 +88,6 @@ def train(
         training=dataclasses.replace(run.training, **_given(training)),
         decoding=run.decoding,
     )
-    output.mkdir(parents=True, exist_ok=True)
     with _Screen() as screen:
         try:
             fit(run, output, device=choose_device(device), resume=resume, reporter=screen)

@@ -1,0 +1,111 @@
+"""The Python interface, on a tiny model with random weights."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner import Caption, Captioner, CaptionerError
+from captioner.config import DecodingConfig
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> Captioner:
+    return Captioner.load(tiny_checkpoint, "cpu")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    files = []
+    for number in range(7):
+        noise = np.random.default_rng(number).integers(0, 255, (50, 70, 3), dtype=np.uint8)
+        files.append(folder / f"{number}.png")
+        Image.fromarray(noise).save(files[-1])
+    return files
+
+
+def test_one_picture_in_any_form_gives_the_same_caption(
+    model: Captioner, files: list[Path]
+) -> None:
+    best = model.caption(files[0])
+    assert isinstance(best, Caption)
+    for same in (str(files[0]), files[0].read_bytes(), Image.open(files[0])):
+        assert model.caption(same).text == best.text
+    with io.BytesIO(files[0].read_bytes()) as opened:
+        assert model.caption(opened).text == best.text
+
+
+def test_a_caption_says_how_sure_each_word_is_and_where_it_looked(
+    model: Captioner, files: list[Path]
+) -> None:
+    best = model.caption(files[0], beam_size=3, max_words=4)
+    words = [word.word for word in best.words]
+    assert best.text == " ".join(words)
+    assert 1 <= len(words) <= 4
+    assert best.attention.shape == (len(words), *model.model.encoder.grid)
+    np.testing.assert_allclose(best.attention.sum((1, 2)), 1, rtol=1e-5)
+    total = sum(np.log(word.probability) for word in best.words)
+    assert best.log_probability <= total + 1e-4  # the end token comes on top
+
+
+def test_a_list_in_a_list_out_in_order(model: Captioner, files: list[Path]) -> None:
+    together = model.caption(files, batch_size=3)
+    assert [caption.text for caption in together] == [model.caption(f).text for f in files]
+    several = model.caption(files[:2], num_captions=3, beam_size=4)
+    assert [len(group) for group in several] == [3, 3]
+    for group in several:
+        scores = [caption.log_probability for caption in group]
+        assert scores == sorted(scores, reverse=True)
+        assert len({caption.text for caption in group}) == 3
+    assert model.caption([]) == []
+
+
+def test_unreadable_pictures_come_back_in_their_place(
+    model: Captioner, files: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 not much")
+    asked = [files[0], broken, files[1], tmp_path / "gone.png", files[2]]
+    results = list(model.caption_each(asked, decoding=DecodingConfig(), batch_size=2))
+    assert [source for source, _ in results] == asked
+    assert [isinstance(result, CaptionerError) for _, result in results] == [
+        False, True, False, True, False
+    ]  # fmt: skip
+    with pytest.raises(CaptionerError, match="broken.jpg"):
+        model.caption(asked)
+
+
+def test_it_reads_only_a_batch_ahead(model: Captioner, files: list[Path]) -> None:
+    taken = []
+
+    def endless() -> object:
+        while True:
+            taken.append(files[len(taken) % 7])
+            yield taken[-1]
+
+    results = model.caption_each(endless(), decoding=model.decoding, batch_size=2)  # type: ignore[arg-type]
+    for _ in range(5):
+        next(results)
+    assert len(taken) <= 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"beam_size": 0}, "beam_size is 0"), ({"num_captions": 9}, "num_captions is 9")],
+)
+def test_settings_that_make_no_sense(
+    model: Captioner, files: list[Path], options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(CaptionerError, match=message):
+        model.caption(files[0], **options)  # type: ignore[arg-type]
+
+
+def test_devices_and_checkpoints_that_are_not_there(tiny_checkpoint: Path) -> None:
+    for device in ("cuda:77", "abacus"):
+        with pytest.raises(CaptionerError, match=f"device '{device}' is not there.*has cpu"):
+            Captioner.load(tiny_checkpoint, device)
+    with pytest.raises(CaptionerError, match="no such checkpoint"):
+        Captioner.load("absent.safetensors", "cpu")
