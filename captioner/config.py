@@ -210,7 +210,11 @@ def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Conf
 
 
 def read_toml(file: Path) -> RunConfig:
-    """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional."""
+    """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional.
+
+    Paths in [data] are relative to the file's folder. Raises CaptionerError for a file that cannot
+    be read and for tables, settings or values that do not exist.
+    """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -221,16 +225,28 @@ def read_toml(file: Path) -> RunConfig:
         raise CaptionerError(
             f"{file}: unknown entry {', '.join(unknown)}; expected tables [{'], ['.join(kinds)}]"
         )
+    data = from_dict(DataConfig, tables.get("data", {}), f"{file} [data]")
     return RunConfig(
-        data=from_dict(DataConfig, tables.get("data", {}), f"{file} [data]"),
+        data=_under(file.parent, data),
         model=from_dict(ModelConfig, tables.get("model", {}), f"{file} [model]"),
         training=from_dict(TrainingConfig, tables.get("training", {}), f"{file} [training]"),
         decoding=from_dict(DecodingConfig, tables.get("decoding", {}), f"{file} [decoding]"),
     )
 
 
+def _under(folder: Path, data: DataConfig) -> DataConfig:
+    """The same data with its relative paths taken from a folder."""
+    return DataConfig(
+        **{
+            name: tuple(str(folder / path) for path in paths)
+            for name, paths in dataclasses.asdict(data).items()
+        }
+    )
+
+
 def to_toml(run: RunConfig) -> str:
-    """The settings as a TOML file that `read_toml` reads back to the same."""
+    """The settings as a TOML file that `read_toml` reads back to the same, from any folder."""
+    run = dataclasses.replace(run, data=_under(Path.cwd(), run.data))
     lines = []
     for table in dataclasses.fields(run):
         lines.append(f"[{table.name}]")

@@ -17,15 +17,11 @@ from captioner.losses import caption_loss, leave_one_out_advantages, self_critic
 from captioner.model import CaptioningModel
 from captioner.search import sample_tokens
 from captioner.training_state import Position, load_state, save_state
-from captioner.training_task import Reporter, Task, prepare
+from captioner.training_task import Interrupted, Reporter, Task, prepare
 from captioner.validation import evaluate
 from captioner.vocabulary import END
 
 LOG_STEPS = 20
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop and has saved everything needed to resume."""
 
 
 def fit(
@@ -35,8 +31,8 @@ def fit(
 
     Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
     resume from, log.jsonl, curve.png and the feature caches. A resumed run equals an
-    uninterrupted one, to the bit on a CPU. Raises CaptionerError for bad input or a loss that is
-    not finite, and Interrupted.
+    uninterrupted one, to the bit on a CPU; one that had not come to its first step begins. Raises
+    CaptionerError for bad input or a loss that is not finite, and Interrupted.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -44,16 +40,15 @@ def fit(
         raise CaptionerError(
             f"{output}: cannot be made a folder ({error.strerror}); choose another output"
         ) from error
+    (output / "settings.toml").write_text(to_toml(run), encoding="utf-8")
     torch.manual_seed(run.training.seed)
     task = prepare(run, output, device, reporter)
     optimizer = make_optimizer(task.model, run.training)
     average = _copy(task.model) if run.training.average_decay else task.model
     position, state = Position(), output / "state.safetensors"
-    if resume:
+    if resume and state.exists():
         position = load_state(state, task.model, average, optimizer)
         reporter.note(f"resuming at step {position.step}")
-    else:
-        (output / "settings.toml").write_text(to_toml(run), encoding="utf-8")
     task.log.cut(position.step)
     while position.epoch < run.training.epochs:
         train_one_epoch(task, average, optimizer, position)

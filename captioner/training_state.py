@@ -54,8 +54,6 @@ def load_state(
 
     Raises CaptionerError where the file is absent, corrupt or of another model.
     """
-    if not file.exists():
-        raise CaptionerError(f"{file}: no training state to resume; start the run without --resume")
     tensors, metadata = read_tensors(file)
     if "position" not in metadata:
         raise CaptionerError(f"{file}: not a captioner training state")

@@ -22,6 +22,10 @@ from captioner.vocabulary import Vocabulary
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout")
 
 
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; everything needed to resume it is on disk."""
+
+
 class Reporter(Protocol):
     """Who hears how a run gets on, and who can ask it to stop."""
 
@@ -183,7 +187,7 @@ def _cache(
     def progress(done: int) -> None:
         reporter.progress("encoding pictures", done, len(pictures), "")
         if reporter.interrupted():
-            raise KeyboardInterrupt
+            raise Interrupted
 
     return build_cache(
         model.encoder,

@@ -10,7 +10,7 @@ from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.model import CaptioningModel
 from captioner.search import find_captions
-from captioner.training_task import Reporter
+from captioner.training_task import Interrupted, Reporter
 
 
 @torch.no_grad()
@@ -50,7 +50,7 @@ def evaluate(
         done += len(found)
         reporter.progress("validating", done, len(batches.pictures), "")
         if reporter.interrupted():
-            raise KeyboardInterrupt
+            raise Interrupted
     return {
         "validation loss": loss / words,
         "BLEU-4": float(bleu(candidates, references)[3]),

@@ -1,7 +1,5 @@
 """Batches: everything once an epoch, the same for the same seed, resumable, views as promised."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from PIL import Image

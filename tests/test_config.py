@@ -41,7 +41,7 @@ def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], messag
 
 def test_toml_there_and_back(tmp_path: Path) -> None:
     run = RunConfig(
-        data=DataConfig(images=("a", 'b "quoted"'), captions=("ä.json",)),
+        data=DataConfig(images=("/a", '/b "quoted"'), captions=("/ä.json",)),
         model=ModelConfig(encoder="resnet18", hidden_size=64),
         training=TrainingConfig(learning_rate=3e-5, autocast=True),
         decoding=DecodingConfig(beam_size=3, length_penalty=1),
@@ -62,3 +62,9 @@ def test_toml_with_a_typo_lists_what_is_known(tmp_path: Path) -> None:
     file.write_text("epochs = \n")
     with pytest.raises(CaptionerError, match="cannot be read as a TOML file"):
         read_toml(file)
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[data]\nimages = ["pictures", "/elsewhere"]\n')
+    assert read_toml(file).data.images == (str(tmp_path / "pictures"), "/elsewhere")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from captioner.config import read_toml
 from captioner.datasets import read_captions
 from captioner.datasets.shape_scenes import COLOURS
 from captioner.datasets.shapes import SHAPE_WORDS, make_shapes
@@ -35,7 +36,8 @@ def read(file: Path) -> Any:
 
 def digest(folder: Path) -> str:
     total = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    data = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".toml"]
+    for file in sorted(data):
         total.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
     return total.hexdigest()
 
@@ -73,13 +75,15 @@ def test_same_seed_same_bytes_on_every_machine(tmp_path: Path) -> None:
 
 def test_files_and_splits(shapes: Path) -> None:
     assert sorted(path.name for path in shapes.iterdir()) == sorted(
-        ["images"]
+        ["images", "training.toml"]
         + [
             f"{name}_{split}.json"
             for name in ("annotations", "captions", "instances", "questions")
             for split in ("train", "val")
         ]
     )
+    run = read_toml(shapes / "training.toml")
+    assert run.data.captions == (str(shapes / "captions_train.json"),)
     train = read_captions(shapes / "captions_train.json", [shapes / "images"])
     val = read_captions(shapes / "captions_val.json", [shapes / "images"])
     assert (len(train), len(val)) == (IMAGES * 4 // 5, IMAGES // 5)

@@ -266,8 +266,3 @@ def test_bad_settings_stop_before_any_work(
     with pytest.raises(CaptionerError, match=message):
         fit(settings(pictures, **changes), tmp_path, device=CPU, resume=False, reporter=Quiet())
     assert not list(tmp_path.glob("*.safetensors"))
-
-
-def test_resuming_what_was_never_begun(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(CaptionerError, match="no training state to resume"):
-        fit(settings(pictures), tmp_path, device=CPU, resume=True, reporter=Quiet())

@@ -54,7 +54,8 @@ def train(
     """Train on captions; stop with Ctrl-C at any time and go on with --resume."""
     from captioner.api import choose_device
     from captioner.config import DataConfig, RunConfig, from_dict, read_toml
-    from captioner.training import Interrupted, fit
+    from captioner.training import fit
+    from captioner.training_task import Interrupted
 
     data = {"images": images, "captions": captions, "val_captions": val_captions}
     model = {"encoder": encoder}

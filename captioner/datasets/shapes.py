@@ -57,6 +57,8 @@ def _different_scenes(random: Random, number: int) -> dict[int, Scene]:
 
 def _write_set(folder: Path, scenes: Mapping[int, Scene], seed: int, size: int) -> Iterator[int]:
     (folder / "images").mkdir(parents=True)
+    settings = Path(__file__).with_name("shapes_training.toml").read_text(encoding="utf-8")
+    (folder / "training.toml").write_text(settings, encoding="utf-8", newline="\n")
     random = Random(seed)
     train = len(scenes) * 4 // 5
     for split, first, end in (("train", 1, train + 1), ("val", train + 1, len(scenes) + 1)):

@@ -1,0 +1,147 @@
+"""captioner train as its user runs it: options, refusals, an interrupt and what comes after."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from captioner.cli import main
+
+SETTINGS = """
+[model]
+encoder_stage = "features.3"
+image_size = 64
+feature_size = 16
+attention_size = 16
+attention_heads = 2
+embedding_size = 8
+hidden_size = 16
+
+[training]
+encoder_weights = "none"
+min_count = 1
+pictures_per_batch = 2
+epochs = 2
+
+[decoding]
+beam_size = 1
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with pictures, captions in a CSV file and settings."""
+    lines = ["image,caption"]
+    for number in range(4):
+        Image.new("RGB", (50, 40), (60 * number, 80, 120)).save(tmp_path / f"{number}.png")
+        lines += [f"{number}.png,picture number {number}", f"{number}.png,a plain colour"]
+    (tmp_path / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "settings.toml").write_text(SETTINGS)
+    return tmp_path
+
+
+def arguments(own: Path, *more: str) -> list[str]:
+    data = ["--images", own, "--captions", own / "captions.csv"]
+    held_out = ["--val-captions", own / "captions.csv", "--config", own / "settings.toml"]
+    return ["train", *map(str, [*data, *held_out, "--output", own / "run"]), *more]
+
+
+def run(*args: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["captioner", *args])
+        main()
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_it_trains_and_prints_the_best_checkpoint(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(*arguments(own, "--epochs", "3", "--seed", "5"), capsys=capsys)
+    assert status == 0
+    assert out == f"{own / 'run' / 'best.safetensors'}\n"
+    assert "feature cache of 4 pictures: 0.00 GiB in" in err
+    assert "epoch 3 of 3: validation loss" in err
+    settings = (own / "run" / "settings.toml").read_text()
+    assert "seed = 5" in settings and "epochs = 3" in settings and "hidden_size = 16" in settings
+    logged = [json.loads(line) for line in (own / "run" / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in logged if "epoch" in record] == [1, 2, 3]
+    assert (own / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(own / "run")
+    status, _, err = run("train", "--output", output, "--resume", capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "no run to resume" in err
+    assert run(*arguments(own, "--epochs", "1"), capsys=capsys)[0] == 0
+    status, _, err = run(*arguments(own), capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "already holds a run; go on with --resume" in err
+    status, _, err = run("train", "--output", output, "--resume", "--epochs", "9", capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--resume takes its settings from" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "epochs is 0; it must be at least 1"),
+        (["--encoder", "resnet999"], "choose one of alexnet"),
+        (["--encoder-weights", "absent.pth"], "cannot read encoder weights"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not there; this machine has cpu"),
+        (["--start-from", "absent.safetensors"], "no such checkpoint file"),
+        (["--images", "nowhere", "--captions", "gone.json"], "gone.json"),
+        (["--config", "absent.toml"], "cannot be read as a TOML file"),
+        (["--fine-tune-from", "layer9"], "no stage 'layer9'; its stages are features.0"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(
+    own: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    status, out, err = run(*arguments(own, *options), capsys=capsys)
+    assert (status, out) == (2, "")
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not list(own.rglob("*.safetensors"))
+
+
+def test_no_data_at_all(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run("train", "--output", str(own / "run"), capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "no train data: give at least one folder of pictures (--images)" in err
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(own: Path) -> None:
+    code = "import sys; from captioner.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments(own, "--epochs", "400")]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    state = own / "run" / "state.safetensors"
+    try:
+        for _ in range(600):
+            if state.exists():
+                break
+            assert started.poll() is None, started.communicate()[1]
+            time.sleep(0.1)
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert started.returncode == 130
+    assert "Traceback" not in err
+    assert f"go on with: captioner train --output {own / 'run'} --resume" in err
+    # The settings of the run are a file that people may edit between: here, to make it short.
+    settings = own / "run" / "settings.toml"
+    settings.write_text(settings.read_text().replace("epochs = 400", "epochs = 1"))
+    resume = [sys.executable, "-c", code, "train", "--output", str(own / "run"), "--resume"]
+    done = subprocess.run(resume, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "resuming at step" in done.stderr
