@@ -52,7 +52,10 @@ def count(
         if not captions:
             raise CaptionerError(f"BLEU needs references for every picture; {row} has none.")
         for order in range(min(ORDERS, len(candidate))):
-            matches[row, order] = modified_precision(captions, candidate, order + 1).numerator
+            found = modified_precision(captions, candidate, order + 1).numerator
+            if not found:  # then no longer n-gram is shared either
+                break
+            matches[row, order] = found
         reference_lengths[row] = closest_ref_length(captions, len(candidate))
     lengths = np.array([len(candidate) for candidate in candidates], dtype=float)
     ngrams = np.maximum(0, lengths[:, None] - np.arange(ORDERS))

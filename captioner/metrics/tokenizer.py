@@ -1,25 +1,37 @@
 """Penn-Treebank tokens as the official COCO caption scoring sees them, without Java.
 
 The official scorer runs Stanford's PTBTokenizer (CoreNLP 3.4.1, lower-casing) and then drops
-punctuation. Its lexer takes, at every place, the rule that matches most text, context included;
-the same is done here, with rules of our own. What is known to differ:
+punctuation. `captioner.metrics.token_rules` says how its behaviour was learned. What it does with
+captions is done here; what it does with the following, which captions hardly have, is not:
 
-- There, "K." at the end of a caption keeps its full stop or not by the first word of whatever
-  caption comes next. Here it never does, so that a caption's tokens are its own.
-- There, a line separator inside a caption (other than "\\n") shifts all later captions by one
-  picture. Here it is a space.
-- "Canada-U.S" and six such pairs of countries, written without the last full stop.
-- Soft hyphens beside digits or marks, a curly apostrophe before the beginning of a longer word
-  (as in ’nother), broken mark-up and letters that Unicode gained after 2012.
+- Words: "pro-" and "anti-" with nothing after the hyphen; d' j' l' before a space; e'er, c'est,
+  o'o; C++, C#, F#; S&P-500; "-LRB-" spelled out; "Canada-U.S" and five such pairs of countries,
+  which lose their last full stop.
+- Abbreviations: ed. mfg. mtg. pte. ppte. ppty. and their plurals; "Jan.-Feb.", two tokens there
+  and one here, and "Jr.A", the other way about.
+- Addresses: e-mail in angle brackets or with marks other than . _ + - before the @; hosts such as
+  a&b.com; file names that begin with a digit.
+- Mark-up: comments and declarations, spaces around "=", entities other than &amp; &lt; &gt; &quot;
+  &apos; &nbsp; in small letters, and tags written with entities.
+- Telephone numbers without a space or hyphen between the last two groups, or with more than one
+  space or dots and hyphens mixed.
+- Faces with a round nose or a starred one, with the mouths \\ @ {, with two different eyes or in
+  brackets, such as :o) :@ -_^ (^_^).
+- Marks: "\\/" and "\\*"; two typographic quotes side by side; the Armenian hyphen, Arabic decimal
+  marks; the euro sign of Windows; symbols that it does not know (it drops ‼ and ₹), accents that
+  stand alone, and some marks of Indian scripts.
+- The next caption: there, "K." at the end of a caption keeps its full stop or not by the first word
+  of whatever caption comes next. Here it never does, so that a caption's tokens are its own.
+- Line separators other than "\\n": there they shift all later captions by one picture. Here they
+  are spaces.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-from captioner.metrics.characters import PAIR, shape
-from captioner.metrics.token_rules import RULES
+from captioner.metrics.characters import shape
+from captioner.metrics.token_rules import NEXT_TOKEN
 
 DROPPED = re.compile(r"[.?!,:;'`\"–…]|''|``|-{1,4}|\.{3,5}")
 """What the official code removes: its punctuation marks, quotes and dashes.
@@ -33,71 +45,38 @@ CLITICS = re.compile(r"'(?:[msd]|re|ve|ll)|n['`]t")
 SPLIT_WORDS = {"cannot": 3, "gonna": 3, "gotta": 3, "lemme": 3, "gimme": 3, "wanna": 3}
 """Words that are two, and where the second begins."""
 
+ENTITIES = {"&quot;": '"', "&apos;": "'", "&lt;": "<", "&gt;": ">", "&nbsp;": " ", "&amp;": "&"}
 SPELLINGS = {
-    "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-",
-    "\u00a2": "cents", "\u00a3": "#", "\u0080": "$", "\u00a4": "$", "\u20a0": "$", "\u20ac": "$",
-    "\u00bc": "1/4", "\u00bd": "1/2", "\u00be": "3/4", "\u2153": "1/3", "\u2154": "2/3",
-    "&lt;": "<", "&gt;": ">", "&quot;": "", "&apos;": "", "&nbsp;": "", "&mdash;": "",
-    "&ndash;": "",
+    "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-", "\u00a2": "cents", "\u00a3": "#",
+    "\u20ac": "$", "\u00bc": "1/4", "\u00bd": "1/2", "\u00be": "3/4", "\u2153": "1/3",
+    "\u2154": "2/3",
 }  # fmt: skip
 
-QUOTES = str.maketrans(
-    dict.fromkeys("\u0093\u00ab\u201c", "``")
-    | dict.fromkeys("\u0094\u00bb\u201d", "''")
-    | dict.fromkeys("\u0091\u2018\u201b\u2039", "`")
-    | dict.fromkeys("\u0092\u2019\u203a", "'")
-)
-
-_CONTROL = re.compile("[\\x00-\\x1f\\x7f\\x85\u2028\u2029]")
-
-# A caption made of these alone can be tokenized piece by piece: none of them looks at the next.
-_PLAIN = re.compile(
-    r"\"?(?:[A-Za-z]{2,}(?:['-][A-Za-z]+)*[,?!]?|(?:[A-Za-z]+['-])*[A-Za-z]{2,}\.)\"?"
-    r"|[A-Za-z],?|[.,?!;\"]"
-)
+_SPACES = re.compile("[\\x00-\\x1f\\x7f\\x85\xa0\u2028\u2029]")
 
 
 def tokenize(text: str) -> list[str]:
     """Split a caption into the lower-case tokens that the official COCO metrics count.
 
     Equal to Stanford's PTBTokenizer as the official code runs it, official punctuation dropped
-    (Chen et al. 2015, "Microsoft COCO Captions", section 4.1).
+    (Chen et al. 2015, "Microsoft COCO Captions", section 4.1), but for what is listed above.
     """
+    text = _SPACES.sub(" ", text).replace("\u00ad", "")
+    if "&" in text:
+        for entity, character in ENTITIES.items():
+            text = text.replace(entity, character)
+    shaped = shape(text)
     tokens: list[str] = []
-    for piece in text.split():
-        found = _scan_plain(piece)
-        if found is None:
-            text = _CONTROL.sub(" ", text).replace("&apos;", "'").replace("\u00ad", "")
-            return _scan(text)
-        tokens += found
+    for match in NEXT_TOKEN.finditer(shaped):
+        start, end = match.span(1)
+        token = text[start:end].lower()
+        if token in SPLIT_WORDS:
+            tokens += [token[: SPLIT_WORDS[token]], token[SPLIT_WORDS[token] :]]
+        elif token.isalpha():
+            tokens.append(token)
+        elif not DROPPED.fullmatch(shaped, start, end):
+            tokens.append(_spell(token, shaped[start:end].lower()))
     return tokens
-
-
-@lru_cache(maxsize=1 << 16)
-def _scan_plain(piece: str) -> list[str] | None:
-    """Give the tokens of a plain piece; None if the caption must be looked at as a whole."""
-    return _scan(piece) if _PLAIN.fullmatch(piece) else None
-
-
-def _scan(text: str) -> list[str]:
-    """Apply the rules from left to right, the longest match first."""
-    shaped = shape(text) + "\n\n"
-    tokens: list[str] = []
-    position = 0
-    while position < len(text):
-        longest = end = position
-        for rule in RULES:
-            match = rule.match(shaped, position)
-            if match and match.end() > longest:
-                longest, end = match.end(), match.end(1)
-        token = text[position:end].lower()
-        split = SPLIT_WORDS.get(token)
-        if split and longest == end:
-            tokens += [token[:split], token[split:]]
-        elif not DROPPED.fullmatch(shaped, position, end):
-            tokens.append(_spell(token, shaped[position:end].lower()))
-        position = max(end, position + 1)
-    return [token for token in tokens if token]
 
 
 def _spell(token: str, shaped: str) -> str:
@@ -106,8 +85,4 @@ def _spell(token: str, shaped: str) -> str:
         return SPELLINGS[token]
     if CLITICS.fullmatch(shaped):
         return shaped
-    if shaped == PAIR + PAIR:
-        token = token.translate(QUOTES)
-        return "" if token in ("''", "``") else token
-    token = token.replace("&amp;", "&").replace(" ", "\u00a0")
-    return token.replace("(", "-lrb-").replace(")", "-rrb-")
+    return token.replace(" ", "\u00a0").replace("(", "-lrb-").replace(")", "-rrb-")
