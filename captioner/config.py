@@ -20,8 +20,11 @@ class ModelConfig:
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
     image_size: side in pixels of the square that each picture is squashed to.
     feature_size: D, after the adapter that follows the backbone.
-    attention: "additive" (Xu et al. 2015) or "dot" (scaled, with attention_heads heads).
+    attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
+    (the mean feature before every word, as in Vinyals et al. 2015).
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
+    cell: "lstm", "gru", "rnn" or "highway"; layers: how many are stacked, with hidden_dropout
+    between them.
     """
 
     encoder: str = "mobilenet_v2"
@@ -32,6 +35,8 @@ class ModelConfig:
     attention_size: int = 512
     attention_heads: int = 8
     context_gate: bool = True
+    cell: str = "lstm"
+    layers: int = 1
     embedding_size: int = 300
     hidden_size: int = 512
     feature_dropout: float = 0.1
@@ -41,16 +46,16 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check_types(self)
         _at_least(self, 1, "feature_size", "attention_size", "attention_heads")
-        _at_least(self, 1, "embedding_size", "hidden_size")
+        _at_least(self, 1, "embedding_size", "hidden_size", "layers")
         _at_least(self, 32, "image_size")
         for name in ("feature_dropout", "embedding_dropout", "hidden_dropout"):
             _within(self, 0, 0.95, name)
-        if self.attention not in ("additive", "dot"):
-            raise CaptionerError(f"attention is {self.attention!r}; choose additive or dot")
-        if self.attention == "additive" and self.attention_heads != 1:
+        _one_of(self, "attention", "additive", "dot", "none")
+        _one_of(self, "cell", "lstm", "gru", "rnn", "highway")
+        if self.attention != "dot" and self.attention_heads != 1:
             raise CaptionerError(
-                f"attention_heads is {self.attention_heads}; additive attention has one head: "
-                "set attention_heads to 1 or attention to dot"
+                f"attention_heads is {self.attention_heads}; only dot attention has more than one "
+                "head: set attention_heads to 1 or attention to dot"
             )
         if self.attention_size % self.attention_heads or self.feature_size % self.attention_heads:
             raise CaptionerError(
@@ -281,3 +286,11 @@ def _within(config: Any, least: float, most: float, name: str) -> None:
     value = getattr(config, name)
     if not least <= value <= most:
         raise CaptionerError(f"{name} is {value}; it must lie between {least} and {most}")
+
+
+def _one_of(config: Any, name: str, *choices: str) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise CaptionerError(
+            f"{name} is {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}"
+        )
