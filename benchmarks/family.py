@@ -110,7 +110,7 @@ def settings(member: Member, folder: Path, encoder_weights: str) -> RunConfig:
             min_count=1 if on_shapes else 8,
             epochs=member.epochs,
             pictures_per_batch=24,
-            captions_per_picture=2 if on_shapes else 5,
+            captions_per_picture=2,
             learning_rate=2e-3,
             warm_up_steps=30,
             label_smoothing=0.0,

@@ -31,6 +31,8 @@ from captioner.errors import CaptionerError
         (ModelConfig, {"attention_heads": 3}, "must divide"),
         (ModelConfig, {"hidden_dropout": 1.0}, "between 0 and 0.95"),
         (ModelConfig, {"hidden_size": "512"}, "expected a int"),
+        (ModelConfig, {"tokens": "byte"}, "tokens is 'byte'; choose word or character"),
+        (TrainingConfig, {"truncate_steps": -1}, "truncate_steps is -1; it must be at least 0"),
         (TrainingConfig, {"epochs": 0}, "epochs is 0"),
         (TrainingConfig, {"self_critical": True, "captions_per_picture": 1}, "2 or more"),
         (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate is nan"),

@@ -14,7 +14,7 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.recurrence import CELLS, HighwayCell, StackedCells, State, make_cell
 from captioner.search import find_captions
-from captioner.vocabulary import END, CharacterVocabulary, Vocabulary
+from captioner.vocabulary import END
 
 H, X, V, D, N = 7, 5, 11, 6, 3
 TORCHS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
@@ -235,9 +235,3 @@ def test_hello_is_sampled_back_one_letter_at_a_time(hello: ModuleType, name: str
         letters = hello.sample(decoder, vocabulary, seed=seed)
         assert "".join(letter for letter, _ in letters) == "hello"
         assert all(probability > 0.9 for _, probability in letters)
-
-
-def test_vocabularies_group_their_tokens_to_words() -> None:
-    assert Vocabulary.group(["a", "dog"]) == [[0], [1]]
-    assert CharacterVocabulary.group(list(" a  dog ")) == [[1], [4, 5, 6]]
-    assert CharacterVocabulary.group([" "]) == []
