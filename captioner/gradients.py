@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from captioner.files import write_whole
@@ -18,14 +20,20 @@ INPUT_SCALE = 0.1  # weak inputs: otherwise tanh saturates, and everything vanis
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """Norms of dL_T/dh_t, by the distance T - t from 0 on; what they were measured on.
+    """Norms of dL_T/dh_t, by the distance T - t from 0 on, and what they were measured on.
 
-    singular_value: the largest of the recurrent weights W_h, of any gate's H x H block.
+    name: the cell or the checkpoint; singular_value: the largest of its recurrent weights W_h, of
+    any gate's H x H block.
     """
 
     name: str
     singular_value: float
     norms: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """What a table and a plot call it."""
+        return f"{self.name}, {self.singular_value:.3g}"
 
 
 def measure_cell(
@@ -52,8 +60,7 @@ def measure_cell(
         state = module(biases + noise, state)
         hiddens.append(state[0])
     direction = nn.functional.normalize(torch.randn(ROWS, hidden_size), dim=-1)
-    name = f"{cell}, {singular_value:g}"
-    return GradientNorms(name, singular_value, _norms((state[0] * direction).sum(), hiddens))
+    return GradientNorms(cell, singular_value, _norms((state[0] * direction).sum(), hiddens))
 
 
 def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -> GradientNorms:
@@ -102,14 +109,13 @@ def draw(measured: Sequence[GradientNorms], file: Path) -> None:
 
     Raises CaptionerError where the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=matplotlib.colormaps["tab20"](range(20)))
     for line in measured:
-        axes.plot(range(len(line.norms)), line.norms, label=line.name, marker=".")
+        axes.plot(range(len(line.norms)), line.norms, label=line.label, marker=".")
     axes.set_yscale("log")
     axes.set_xlabel("distance T - t, in tokens")
     axes.set_ylabel("norm of dL_T/dh_t")
-    axes.legend(title="cell, largest singular value of its W_h")
+    figure.legend(loc="outside right upper", title="largest singular\nvalue of W_h")
     write_whole(file, lambda partial: figure.savefig(partial, format="png", dpi=100))

@@ -55,7 +55,7 @@ def gradients(
 
     if checkpoint:
         measured = [
-            measure_model(checkpoints.load(file).model, name=str(file), steps=steps, seed=seed)
+            measure_model(checkpoints.load(file).model, name=file.name, steps=steps, seed=seed)
             for file in checkpoint
         ]
     else:
@@ -66,8 +66,8 @@ def gradients(
             for name in cell or CELLS
             for value in singular_value or SINGULAR_VALUES
         ]
-    widths = [max(len(line.name), 9) for line in measured]
-    print("T - t", *(f"{line.name:>{w}}" for line, w in zip(measured, widths, strict=True)))
+    widths = [max(len(line.label), 9) for line in measured]
+    print("T - t", *(f"{line.label:>{w}}" for line, w in zip(measured, widths, strict=True)))
     for distance in range(steps):
         norms = (line.norms[distance] for line in measured)
         print(f"{distance:5}", *(f"{n:{w}.2e}" for n, w in zip(norms, widths, strict=True)))
