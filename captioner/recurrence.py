@@ -60,7 +60,8 @@ class GRUCell(nn.Module):
         reset = torch.sigmoid(reset_input + reset_hidden)
         update = torch.sigmoid(update_input + update_hidden)
         candidate = torch.tanh(candidate_input + reset * (candidate_hidden + self.candidate_bias))
-        return (torch.lerp(candidate, hidden, update),)
+        # Not torch.lerp: under autocast the two can be of different types.
+        return (candidate + update * (hidden - candidate),)
 
 
 class LSTMCell(nn.Module):
@@ -120,7 +121,7 @@ class HighwayCell(nn.Module):
 
 def _highway(total: Tensor, hidden: Tensor) -> Tensor:
     candidate, transform = total.chunk(2, dim=-1)
-    return torch.lerp(hidden, torch.tanh(candidate), torch.sigmoid(transform))
+    return hidden + torch.sigmoid(transform) * (torch.tanh(candidate) - hidden)
 
 
 Cell = RNNCell | GRUCell | LSTMCell | HighwayCell

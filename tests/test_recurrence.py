@@ -157,6 +157,17 @@ def test_teacher_forcing_is_the_step_repeated(name: str, layers: int, attention:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
 
 
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("name", CELLS)
+def test_every_member_trains_in_bfloat16(name: str, attention: bool) -> None:
+    decoder = make_decoder(name, layers=2, attention=attention)
+    exact = forced(decoder).logits
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = forced(decoder).logits
+    torch.testing.assert_close(logits.float(), exact, atol=0.05, rtol=0.05)
+    logits.float().square().sum().backward()
+
+
 @pytest.mark.parametrize("sample", [False, True])
 @pytest.mark.parametrize("name", CELLS)
 def test_every_search_takes_every_cell(name: str, sample: bool) -> None:
