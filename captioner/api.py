@@ -1,5 +1,6 @@
 """The Python interface: Captioner.load().caption("photo.jpg")."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +26,10 @@ Source = TypeVar("Source", bound=Picture)
 
 @dataclass(frozen=True)
 class Word:
-    """A word and its probability given the picture and the words before it."""
+    """A word and its probability given the picture and what was written before it.
+
+    Of a model that writes characters: the product of its letters' probabilities.
+    """
 
     word: str
     probability: float
@@ -35,7 +39,8 @@ class Word:
 class Caption:
     """A caption; attention (T, rows, columns) says where each of its T words looked.
 
-    Each map sums to 1 and covers the whole picture. log_probability: natural logarithm of the
+    Each map sums to 1 and covers the whole picture; where characters are written, a word's is the
+    mean of its letters'. log_probability: natural logarithm of the
     whole sentence's probability, its end included.
     """
 
@@ -131,7 +136,8 @@ class Captioner:
         if readable:
             with torch.no_grad():
                 features = self.model.encoder(torch.stack(readable).to(self.device))
-            found = find_captions(self.model.decoder, features, decoding)
+            limits = self.model.vocabulary.search_limits(decoding)
+            found = find_captions(self.model.decoder, features, limits)
         described = iter(found)
         for picture, pixels in batch:
             if isinstance(pixels, CaptionerError):
@@ -140,15 +146,22 @@ class Captioner:
                 yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
-        words = [self.model.vocabulary.words[token] for token in hypothesis.tokens]
+        tokens = [self.model.vocabulary.words[token] for token in hypothesis.tokens]
+        groups = self.model.vocabulary.group(tokens)
+        words = tuple(
+            Word(
+                "".join(tokens[place] for place in places),
+                math.prod(hypothesis.probabilities[place] for place in places),
+            )
+            for places in groups
+        )
+        maps = [hypothesis.weights[places].mean(0) for places in groups]
+        looked = torch.stack(maps) if maps else hypothesis.weights[:0]
         return Caption(
-            text=" ".join(words),
-            words=tuple(
-                Word(word, probability)
-                for word, probability in zip(words, hypothesis.probabilities, strict=True)
-            ),
+            text=" ".join(word.word for word in words),
+            words=words,
             log_probability=hypothesis.log_probability,
-            attention=hypothesis.weights.view(-1, *self.model.encoder.grid).numpy(),
+            attention=looked.view(-1, *self.model.encoder.grid).numpy(),
         )
 
 

@@ -56,3 +56,24 @@ class SpatialAttention(nn.Module):
         """(B, L, S) -> (B, heads, L, S / heads)."""
         rows, length, _ = vectors.shape
         return vectors.view(rows, length, self.heads or 1, -1).transpose(1, 2)
+
+
+class FixedContext(nn.Module):
+    """No attention: the mean feature, the same before every word (as in Vinyals et al. 2015).
+
+    Called like SpatialAttention, so that a decoder takes either. Its maps are uniform, for it
+    looks everywhere alike.
+    """
+
+    def project(self, features: Tensor) -> Tensor:
+        """The mean (B, 1, D) of features (B, N, D): once a picture."""
+        return features.mean(1, keepdim=True)
+
+    def forward(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Context (B·G, D), the picture's mean, and weights (B·G, N), all 1 / N.
+
+        query: (B·G, H), of which only the number of rows counts; keys: (B, 1, D) from `project`.
+        """
+        rows, locations = query.shape[0], features.shape[1]
+        context = keys.squeeze(1).repeat_interleave(rows // keys.shape[0], 0)
+        return context, keys.new_full((rows, locations), 1 / locations)

@@ -16,7 +16,7 @@ from captioner.errors import CaptionerError
 from captioner.files import write_whole
 from captioner.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.model import CaptioningModel
-from captioner.vocabulary import SPECIAL_TOKENS, Vocabulary
+from captioner.vocabulary import SPECIAL_TOKENS, VOCABULARIES
 
 FORMAT = "captioner"
 FORMAT_VERSION = 1
@@ -94,7 +94,7 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
             f"{file}: pictures were prepared as {about['preprocessing']}, "
             f"this captioner prepares them as {_preprocessing(config)}"
         )
-    model = CaptioningModel(config, Vocabulary(about["vocabulary"]))
+    model = CaptioningModel(config, VOCABULARIES[config.tokens](about["vocabulary"]))
     fill(model, tensors, file)
     return Checkpoint(
         model=model.eval(),
@@ -125,11 +125,16 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
     ]
     if wrong:
         raise CaptionerError(
-            f"{file}: weights do not fit its settings: {len(wrong)} tensors, first {wrong[0]}"
+            f"{file}: weights do not fit its settings: {len(wrong)} tensors, first {wrong[0]} "
+            f"expected {_shape(expected, wrong[0])}, given {_shape(tensors, wrong[0])}"
         )
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(tensors[name])
+
+
+def _shape(tensors: dict[str, Tensor], name: str) -> str:
+    return str(tuple(tensors[name].shape)) if name in tensors else "absent"
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:

@@ -20,8 +20,12 @@ class ModelConfig:
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
     image_size: side in pixels of the square that each picture is squashed to.
     feature_size: D, after the adapter that follows the backbone.
-    attention: "additive" (Xu et al. 2015) or "dot" (scaled, with attention_heads heads).
+    attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
+    (the mean feature before every word, as in Vinyals et al. 2015).
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
+    tokens: "word" or "character", what is written one at a time.
+    cell: "lstm", "gru", "rnn" or "highway"; layers: how many are stacked, with hidden_dropout
+    between them.
     """
 
     encoder: str = "mobilenet_v2"
@@ -32,6 +36,9 @@ class ModelConfig:
     attention_size: int = 512
     attention_heads: int = 8
     context_gate: bool = True
+    cell: str = "lstm"
+    layers: int = 1
+    tokens: str = "word"
     embedding_size: int = 300
     hidden_size: int = 512
     feature_dropout: float = 0.1
@@ -41,16 +48,17 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check_types(self)
         _at_least(self, 1, "feature_size", "attention_size", "attention_heads")
-        _at_least(self, 1, "embedding_size", "hidden_size")
+        _at_least(self, 1, "embedding_size", "hidden_size", "layers")
         _at_least(self, 32, "image_size")
         for name in ("feature_dropout", "embedding_dropout", "hidden_dropout"):
             _within(self, 0, 0.95, name)
-        if self.attention not in ("additive", "dot"):
-            raise CaptionerError(f"attention is {self.attention!r}; choose additive or dot")
-        if self.attention == "additive" and self.attention_heads != 1:
+        _one_of(self, "attention", "additive", "dot", "none")
+        _one_of(self, "tokens", "word", "character")
+        _one_of(self, "cell", "lstm", "gru", "rnn", "highway")
+        if self.attention != "dot" and self.attention_heads != 1:
             raise CaptionerError(
-                f"attention_heads is {self.attention_heads}; additive attention has one head: "
-                "set attention_heads to 1 or attention to dot"
+                f"attention_heads is {self.attention_heads}; only dot attention has more than one "
+                "head: set attention_heads to 1 or attention to dot"
             )
         if self.attention_size % self.attention_heads or self.feature_size % self.attention_heads:
             raise CaptionerError(
@@ -64,8 +72,9 @@ class DecodingConfig:
     """How a caption is searched for.
 
     beam_size: K; 1 is greedy. num_captions: how many captions a picture, best first.
-    max_words: the longest caption. length_penalty: a caption's score is its log probability over
-    its length in tokens to this power. block_ngrams: no n-gram of so many words twice; 0: any.
+    max_words: the longest caption; about so many words where characters are written.
+    length_penalty: a caption's score is its log probability over its length in tokens to this
+    power. block_ngrams: no n-gram of so many words twice; 0: any.
     sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
     probable (0: all) and to the smallest set with probability top_p.
     """
@@ -112,6 +121,8 @@ class TrainingConfig:
     mirror: half the time the mirror image, but never where a caption says left or right.
     learning_rate, encoder_learning_rate: peaks, reached after warm_up_steps, then a cosine to 0.
     attention_penalty: weight of the doubly stochastic penalty (Xu et al. 2015, equation 14).
+    truncate_steps: cut the gradient through time after every so many tokens, the state carried on
+    (truncated backpropagation); 0: never.
     average_decay: decay of the running average of the weights that is validated and saved; 0: none.
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
@@ -138,6 +149,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     label_smoothing: float = 0.1
     attention_penalty: float = 0.0
+    truncate_steps: int = 0
     average_decay: float = 0.0
     autocast: bool = False
     self_critical: bool = False
@@ -155,7 +167,16 @@ class TrainingConfig:
         _check_types(self)
         _at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
         _at_least(self, 1, "captions_per_picture", "save_steps")
-        _at_least(self, 0, "warm_up_steps", "validation_pictures", "patience", "workers", "seed")
+        _at_least(
+            self,
+            0,
+            "truncate_steps",
+            "warm_up_steps",
+            "validation_pictures",
+            "patience",
+            "workers",
+            "seed",
+        )
         _at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
         _at_least(self, 0, "attention_penalty", "bleu_reward", "max_cache_gib")
         _within(self, 0, 1, "cross_entropy_share")
@@ -281,3 +302,11 @@ def _within(config: Any, least: float, most: float, name: str) -> None:
     value = getattr(config, name)
     if not least <= value <= most:
         raise CaptionerError(f"{name} is {value}; it must lie between {least} and {most}")
+
+
+def _one_of(config: Any, name: str, *choices: str) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise CaptionerError(
+            f"{name} is {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}"
+        )

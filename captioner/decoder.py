@@ -1,12 +1,12 @@
-"""The caption decoder: an LSTM that looks at the picture before every word."""
+"""The caption decoder: a recurrent network that looks at the picture before every word."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from captioner.attention import SpatialAttention
-from captioner.recurrence import LSTMCell, State
+from captioner.attention import FixedContext, SpatialAttention
+from captioner.recurrence import Cell, StackedCells, State, start_biases
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TeacherForced:
 
 
 class CaptionDecoder(nn.Module):
-    """LSTM with spatial attention (Xu et al. 2015, section 3.1.2).
+    """Recurrent cells with spatial attention (Xu et al. 2015, section 3.1.2, where it is an LSTM).
 
     The initial state is computed from the mean feature; the context may be gated by a sigmoid of
     the hidden state (one gate a feature); words are predicted by the deep output layer
@@ -34,36 +34,35 @@ class CaptionDecoder(nn.Module):
     def __init__(
         self,
         *,
-        attention: SpatialAttention,
+        attention: SpatialAttention | FixedContext,
+        cell: Cell | StackedCells,
         vocabulary_size: int,
         feature_size: int,
         embedding_size: int,
-        hidden_size: int,
         context_gate: bool,
         embedding_dropout: float,
         hidden_dropout: float,
     ) -> None:
         super().__init__()
+        hidden_size = cell.hidden_size
         self.attention = attention
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.initial_state = nn.Linear(feature_size, 2 * hidden_size)
+        self.initial_state = nn.Linear(feature_size, cell.state_parts * hidden_size)
         self.context_gate = nn.Linear(hidden_size, feature_size) if context_gate else None
-        self.cell = LSTMCell(hidden_size=hidden_size)
-        self.word_input = nn.Linear(embedding_size, self.cell.gates * hidden_size)
-        self.context_input = nn.Linear(feature_size, self.cell.gates * hidden_size, bias=False)
+        self.cell = cell
+        self.word_input = nn.Linear(embedding_size, cell.gates * hidden_size)
+        self.context_input = nn.Linear(feature_size, cell.gates * hidden_size, bias=False)
         self.hidden_output = nn.Linear(hidden_size, embedding_size)
         self.context_output = nn.Linear(feature_size, embedding_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.hidden_dropout = nn.Dropout(hidden_dropout)
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
-        nn.init.zeros_(self.word_input.bias)
-        nn.init.ones_(self.word_input.bias[hidden_size : 2 * hidden_size])  # remember at first
+        start_biases(self.word_input, cell.gate_biases)
 
     def start(self, features: Tensor) -> State:
-        """State before the first word, (B, H) twice, from the mean of the features (B, N, D)."""
-        hidden, cell = torch.tanh(self.initial_state(features.mean(1))).chunk(2, dim=-1)
-        return hidden, cell
+        """State before the first word, each part (B, H), from the mean of features (B, N, D)."""
+        return torch.tanh(self.initial_state(features.mean(1))).split(self.cell.hidden_size, dim=-1)
 
     def recur(self, word_input: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
         """The recurrence after attention: gate the context (rows, D), then one step of the cell.
@@ -93,17 +92,24 @@ class CaptionDecoder(nn.Module):
         return self.logits(embedded, context, state[0]), state, weights
 
     def forward(
-        self, tokens: Tensor, lengths: list[int], pictures: Tensor, features: Tensor
+        self,
+        tokens: Tensor,
+        lengths: list[int],
+        pictures: Tensor,
+        features: Tensor,
+        truncate_steps: int = 0,
     ) -> TeacherForced:
         """Teacher forcing over captions of many pictures, shrinking as captions end.
 
         tokens (captions, 1 + longest): START, words, END, padding. lengths: words and END of each
         caption. pictures (captions,): which row of features (B, N, D) each describes.
+        truncate_steps: after so many words the state is carried on but no gradient flows back
+        through it (truncated backpropagation through time, Williams and Peng 1990); 0: never.
         """
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         rows = torch.tensor(order, device=tokens.device)
         tokens, pictures = tokens[rows], pictures[rows]
-        hidden, cell = (part[pictures] for part in self.start(features))
+        state: State = tuple(part[pictures] for part in self.start(features))
         keys = self.attention.project(features)
         # Under autocast the keys are bfloat16; features as well then, converted once, not a step.
         features = features.to(keys.dtype)
@@ -113,20 +119,21 @@ class CaptionDecoder(nn.Module):
         steps = []
         for position in range(lengths[order[0]]):
             count = sum(length > position for length in lengths)
-            hidden, cell = hidden[:count], cell[:count]
+            state = tuple(part[:count] for part in state)
+            if truncate_steps and position and position % truncate_steps == 0:
+                state = tuple(part.detach() for part in state)
             # Captions of one picture share its keys: attention reads them once for all of them.
+            hidden = state[0]
             queries = hidden.new_zeros(places, hidden.shape[1]).index_copy(0, slots[:count], hidden)
             context, weights = (
                 part[slots[:count]] for part in self.attention(queries, keys, features)
             )
-            context, (hidden, cell) = self.recur(
-                word_input[:count, position], context, (hidden, cell)
-            )
+            context, state = self.recur(word_input[:count, position], context, state)
             steps.append(
                 (
                     embedded[:count, position],
                     context,
-                    hidden,
+                    state[0],
                     weights,
                     tokens[:count, position + 1],
                     rows[:count],

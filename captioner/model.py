@@ -1,11 +1,12 @@
-"""The whole model: an encoder, one SpatialAttention and the decoder that uses it."""
+"""The whole model: an encoder, one attention module and the decoder that uses it."""
 
 from torch import nn
 
-from captioner.attention import SpatialAttention
+from captioner.attention import FixedContext, SpatialAttention
 from captioner.config import ModelConfig
 from captioner.decoder import CaptionDecoder
 from captioner.encoder import Encoder
+from captioner.recurrence import make_cell
 from captioner.vocabulary import Vocabulary
 
 
@@ -27,17 +28,28 @@ class CaptioningModel(nn.Module):
             feature_dropout=config.feature_dropout,
         )
         self.decoder = CaptionDecoder(
-            attention=SpatialAttention(
-                query_size=config.hidden_size,
-                feature_size=config.feature_size,
-                attention_size=config.attention_size,
-                heads=config.attention_heads if config.attention == "dot" else None,
+            attention=_attention(config),
+            cell=make_cell(
+                config.cell,
+                hidden_size=config.hidden_size,
+                layers=config.layers,
+                dropout=config.hidden_dropout,
             ),
             vocabulary_size=len(vocabulary),
             feature_size=config.feature_size,
             embedding_size=config.embedding_size,
-            hidden_size=config.hidden_size,
             context_gate=config.context_gate,
             embedding_dropout=config.embedding_dropout,
             hidden_dropout=config.hidden_dropout,
         )
+
+
+def _attention(config: ModelConfig) -> SpatialAttention | FixedContext:
+    if config.attention == "none":
+        return FixedContext()
+    return SpatialAttention(
+        query_size=config.hidden_size,
+        feature_size=config.feature_size,
+        attention_size=config.attention_size,
+        heads=config.attention_heads if config.attention == "dot" else None,
+    )

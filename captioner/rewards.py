@@ -1,13 +1,14 @@
 """What a sampled caption is worth in self-critical training."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from captioner.metrics import bleu
 from captioner.metrics.cider import CiderD
 from captioner.metrics.tokenizer import tokenize
-from captioner.vocabulary import END, Vocabulary
+from captioner.vocabulary import Vocabulary
 
 # Counted as a word at the end of captions and references, so that breaking off costs
 # (without it, self-critical captions learn to end in "on a").
@@ -26,8 +27,7 @@ class CaptionReward:
         self.references = [[[*tokenize(text), _END_WORD] for text in texts] for texts in captions]
         self.cider = CiderD(self.references)
         self.bleu_reward = bleu_reward
-        # A written word can be several scored ones: man's is scored as man and 's.
-        self.scored = [tokenize(word) for word in vocabulary.words]
+        self.vocabulary = vocabulary
 
     def __call__(self, samples: Sequence[Sequence[int]], pictures: Sequence[int]) -> np.ndarray:
         """Rewards (C,) of C token lists that end with END, each for the picture of that index."""
@@ -42,5 +42,11 @@ class CaptionReward:
         return rewards
 
     def _words(self, sample: Sequence[int]) -> list[str]:
-        words = sample[: sample.index(END)]
-        return [part for token in words for part in self.scored[token]] + [_END_WORD]
+        written = self.vocabulary.decode(sample).split()
+        return [part for word in written for part in _scored(word)] + [_END_WORD]
+
+
+@lru_cache(maxsize=100_000)
+def _scored(word: str) -> list[str]:
+    """A written word can be several scored ones: man's is scored as man and 's."""
+    return tokenize(word)

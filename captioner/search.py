@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from captioner.config import DecodingConfig
-from captioner.decoder import CaptionDecoder, State
+from captioner.decoder import CaptionDecoder
+from captioner.recurrence import State
 from captioner.vocabulary import END, NEVER_WRITTEN, PADDING, START
 
 
@@ -73,7 +74,7 @@ def _beam(
     """
     pictures, beams, device = features.shape[0], config.beam_size, features.device
     keys = decoder.attention.project(features)
-    state = tuple(part.repeat_interleave(beams, 0) for part in decoder.start(features))
+    state: State = tuple(part.repeat_interleave(beams, 0) for part in decoder.start(features))
     words = torch.full((pictures * beams,), START, device=device)
     written = words.new_zeros(pictures * beams, 0)
     # Only one beam is open at first: K copies of the same beginning would stay copies.
@@ -82,7 +83,7 @@ def _beam(
     trail = _Trail(pictures, beams)
     first_row = torch.arange(pictures, device=device).unsqueeze(1) * beams
     for length in range(1, config.max_words + 2):
-        logits, state, weights = decoder.step(words, (state[0], state[1]), features, keys)
+        logits, state, weights = decoder.step(words, state, features, keys)
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
         candidates = (totals.view(-1, 1) + step).view(pictures, -1)
         totals, choice = candidates.topk(beams, dim=1)
@@ -182,7 +183,7 @@ def sample_tokens(
     """
     rows = features.shape[0] * config.num_captions
     keys = decoder.attention.project(features)
-    state: State = tuple(  # type: ignore[assignment]
+    state: State = tuple(
         part.repeat_interleave(config.num_captions, 0) for part in decoder.start(features)
     )
     words = torch.full((rows,), START, device=features.device)

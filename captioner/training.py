@@ -155,7 +155,11 @@ def _cross_entropy(task: Task, batch: Batch) -> Tensor:
     task.model.train()
     config, device = task.run.training, task.device
     forced = task.model.decoder(
-        batch.tokens.to(device), batch.lengths, batch.rows.to(device), _features(task, batch)
+        batch.tokens.to(device),
+        batch.lengths,
+        batch.rows.to(device),
+        _features(task, batch),
+        config.truncate_steps,
     )
     return caption_loss(
         forced,
@@ -179,7 +183,8 @@ def _self_critical(task: Task, batch: Batch, step: int) -> Tensor:
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     model.eval()
     with torch.no_grad():
-        drawn, _, _ = sample_tokens(model.decoder, _features(task, batch), decoding, generator)
+        limits = model.vocabulary.search_limits(decoding)
+        drawn, _, _ = sample_tokens(model.decoder, _features(task, batch), limits, generator)
     captions = [line[: line.index(END) + 1] for line in drawn.tolist()]
     indices = [index for index in batch.indices for _ in range(samples)]
     rewards = torch.tensor(task.reward(captions, indices), dtype=torch.float32)
@@ -187,7 +192,9 @@ def _self_critical(task: Task, batch: Batch, step: int) -> Tensor:
     model.train()
     tokens, lengths = pad(captions)
     rows = torch.arange(len(batch.indices), device=task.device).repeat_interleave(samples)
-    forced = model.decoder(tokens.to(task.device), lengths, rows, _features(task, batch))
+    forced = model.decoder(
+        tokens.to(task.device), lengths, rows, _features(task, batch), config.truncate_steps
+    )
     return self_critical_loss(forced, advantages, config.sample_temperature)
 
 

@@ -17,7 +17,7 @@ from captioner.features import GIB, FeatureCache, build_cache, cache_size
 from captioner.model import CaptioningModel
 from captioner.rewards import CaptionReward
 from captioner.training_log import TrainingLog
-from captioner.vocabulary import Vocabulary
+from captioner.vocabulary import VOCABULARIES
 
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout")
 
@@ -124,7 +124,7 @@ def _model(run: RunConfig, pictures: list[CaptionedPicture]) -> CaptioningModel:
         checkpoint.fill(model, named, Path(config.start_from))
     else:
         captions = [caption for item in pictures for caption in item.captions]
-        vocabulary = Vocabulary.build(captions, min_count=config.min_count)
+        vocabulary = VOCABULARIES[run.model.tokens].build(captions, min_count=config.min_count)
         model = CaptioningModel(run.model, vocabulary)
         shipped = config.encoder_weights == "shipped"
         load_weights(

@@ -24,11 +24,12 @@ def evaluate(
 ) -> dict[str, float]:
     """Loss of the held-out captions, and scores of free-running decoding.
 
-    The loss is in nats a word; BLEU-4 and CIDEr (the variant CIDEr-D) are the official code's, as
+    The loss is in nats a token; BLEU-4 and CIDEr (the variant CIDEr-D) are the official code's, as
     fractions; different words counts those in all the captions written.
     """
     model.eval()
     device = model.encoder.positions.device
+    limits = model.vocabulary.search_limits(decoding)
     cached = batches.source.cache is not None
     loss, words, done = 0.0, 0, 0
     candidates: list[list[str]] = []
@@ -40,7 +41,7 @@ def evaluate(
             forced = model.decoder(
                 batch.tokens.to(device), batch.lengths, batch.rows.to(device), features
             )
-            found = find_captions(model.decoder, features, decoding)
+            found = find_captions(model.decoder, features, limits)
         mean = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
         loss += float(mean) * sum(batch.lengths)
         words += sum(batch.lengths)

@@ -1,5 +1,6 @@
 """Checkpoints: what goes in comes out, and what is wrong is said."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,20 +14,23 @@ from captioner.checkpoint import Checkpoint
 from captioner.config import DecodingConfig, ModelConfig, TrainingConfig
 from captioner.errors import CaptionerError
 from captioner.model import CaptioningModel
+from captioner.recurrence import LSTMCell
 from captioner.vocabulary import Vocabulary
+
+SMALL: dict[str, object] = {
+    "encoder_stage": "features.3",
+    "image_size": 33,
+    "feature_size": 6,
+    "attention_size": 4,
+    "attention_heads": 2,
+    "embedding_size": 5,
+    "hidden_size": 7,
+}
 
 
 def make_checkpoint() -> Checkpoint:
     torch.manual_seed(0)
-    config = ModelConfig(
-        encoder_stage="features.3",
-        image_size=33,
-        feature_size=6,
-        attention_size=4,
-        attention_heads=2,
-        embedding_size=5,
-        hidden_size=7,
-    )
+    config = ModelConfig(**SMALL)  # type: ignore[arg-type]
     return Checkpoint(
         model=CaptioningModel(config, Vocabulary(["ein", "hündchen"])),
         training=TrainingConfig(learning_rate=0.5),
@@ -74,6 +78,13 @@ def rewrite(file: Path, **changes: object) -> None:
         ({"vocabulary": []}, "vocabulary is empty"),
         ({"preprocessing": {"size": 33, "resize": "crop"}}, "pictures were prepared as"),
         ({"model": {"colour": "red"}}, "unknown setting colour"),
+        ({"model": SMALL | {"cell": "gru"}}, r"decoder.cell.candidate_bias expected \(7,\), given"),
+        (
+            {"model": SMALL | {"cell": "rnn"}},
+            r"initial_state.weight expected \(7, 6\), given \(14, 6\)",
+        ),
+        ({"model": SMALL | {"layers": 0}}, "layers is 0; it must be at least 1"),
+        ({"model": SMALL | {"tokens": "character"}}, "the vocabulary holds words, such as 'ein'"),
         ({"training": None}, "damaged"),
     ],
 )
@@ -85,6 +96,20 @@ def test_what_does_not_fit_is_said(
     rewrite(file, **changes)
     with pytest.raises(CaptionerError, match=message):
         checkpoint.load(file)
+
+
+def test_settings_that_a_checkpoint_is_too_old_to_name_are_as_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    saved = make_checkpoint()
+    checkpoint.save(saved, file)
+    later = {"cell", "layers", "tokens"}
+    settings = dataclasses.asdict(saved.model.config)
+    rewrite(file, model={name: settings[name] for name in settings.keys() - later})
+    names = checkpoint.read_tensors(file)[0].keys()
+    assert {"decoder.cell.hidden_gates.weight", "decoder.word_input.bias"} <= names
+    loaded = checkpoint.load(file).model
+    assert loaded.config == saved.model.config
+    assert isinstance(loaded.decoder.cell, LSTMCell)
 
 
 def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         ["evaluate", "captions", "--help"],
         ["score", "captions", "--help"],
         ["train", "--help"],
+        ["gradients", "--help"],
         ["data", "--help"],
     ],
 )

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,11 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         (["--start-from", "absent.safetensors"], "no such checkpoint file"),
         (["--images", "nowhere", "--captions", "gone.json"], "gone.json"),
         (["--config", "absent.toml"], "cannot be read as a TOML file"),
+        (["--cell", "elman"], "cell is 'elman'; choose lstm, gru, rnn or highway"),
+        (["--layers", "0"], "layers is 0; it must be at least 1"),
+        (["--attention", "hard"], "attention is 'hard'; choose additive, dot or none"),
+        (["--tokens", "byte"], "tokens is 'byte'; choose word or character"),
+        (["--truncate-steps", "0"], "--truncate-steps"),
         (["--fine-tune-from", "layer9"], "no stage 'layer9'; its stages are features.0"),
     ],
 )
@@ -112,6 +118,23 @@ def test_bad_options_are_one_line_and_leave_nothing(
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
     assert not list(own.rglob("*.safetensors"))
+
+
+def test_a_member_of_the_family_trains_and_is_not_gone_on_with_as_another(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    member = {"cell": "gru", "layers": "2", "attention": "none", "tokens": "character"}
+    options = [text for name, value in member.items() for text in (f"--{name}", value)]
+    status, out, _ = run(*arguments(own, *options, "--truncate-steps", "3"), capsys=capsys)
+    assert status == 0
+    settings = tomllib.loads((own / "run" / "settings.toml").read_text())
+    assert {name: str(settings["model"][name]) for name in member} == member
+    assert settings["training"]["truncate_steps"] == 3
+    again = ["--output", str(own / "again"), "--start-from", out.strip()]
+    for name, other in (("cell", "lstm"), ("layers", "1"), ("tokens", "word")):
+        status, _, err = run(*arguments(own, *again, f"--{name}", other), capsys=capsys)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"has {name} {member[name]}, not {other}; leave --{name} out" in err
 
 
 def test_no_data_at_all(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

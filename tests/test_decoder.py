@@ -6,6 +6,7 @@ from torch import Tensor
 from captioner.attention import SpatialAttention
 from captioner.batches import pad
 from captioner.decoder import CaptionDecoder
+from captioner.recurrence import LSTMCell
 from captioner.vocabulary import END
 
 V, E, H, D, A, N = 13, 5, 7, 6, 4, 11
@@ -15,10 +16,10 @@ def make_decoder(context_gate: bool = True) -> CaptionDecoder:
     torch.manual_seed(1)
     return CaptionDecoder(
         attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=2),
+        cell=LSTMCell(hidden_size=H),
         vocabulary_size=V,
         feature_size=D,
         embedding_size=E,
-        hidden_size=H,
         context_gate=context_gate,
         embedding_dropout=0.3,
         hidden_dropout=0.3,

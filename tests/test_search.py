@@ -11,6 +11,7 @@ from torch.nn import functional
 from captioner.attention import SpatialAttention
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
+from captioner.recurrence import LSTMCell
 from captioner.search import Hypothesis, find_captions
 from captioner.vocabulary import END, NEVER_WRITTEN, START
 
@@ -22,10 +23,10 @@ def make_decoder(seed: int = 0, sharpness: float = 4.0) -> tuple[CaptionDecoder,
     torch.manual_seed(seed)
     decoder = CaptionDecoder(
         attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=None),
+        cell=LSTMCell(hidden_size=H),
         vocabulary_size=V,
         feature_size=D,
         embedding_size=E,
-        hidden_size=H,
         context_gate=True,
         embedding_dropout=0.0,
         hidden_dropout=0.0,

@@ -150,13 +150,38 @@ def test_it_overfits_a_few_pictures_until_the_text_is_exact(pictures: Path, tmp_
             assert texts == [f"a {colour} {shape}", f"there is a {shape} that is {colour}"]
 
 
+def test_a_character_captioner_writes_words(pictures: Path, tmp_path: Path) -> None:
+    run = settings(
+        pictures,
+        epochs=120,
+        pictures_per_batch=8,
+        mirror=False,
+        learning_rate=1e-2,
+        label_smoothing=0.0,
+        truncate_steps=8,
+    )
+    changes = {"tokens": "character", "cell": "gru", "hidden_size": 64, "hidden_dropout": 0.0}
+    model = learn(
+        dataclasses.replace(run, model=dataclasses.replace(run.model, **changes)), tmp_path
+    )
+    assert set(model.model.vocabulary.words[4:]) <= set("abcdefghijklmnopqrstuvwxyz ")
+    caption = model.caption(pictures / "red ball.png")
+    assert caption.text in ("a red ball", "there is a ball that is red")
+    assert caption.text.split() == [word.word for word in caption.words]
+    assert caption.attention.shape[0] == len(caption.words)
+    assert all(abs(one.sum() - 1) < 1e-5 for one in caption.attention)
+    assert all(0 < word.probability <= 1 for word in caption.words)
+    short = model.caption(pictures / "red ball.png", max_words=1)
+    assert len(short.text) <= 6
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"average_decay": 0.9, "attention_penalty": 0.5},
         {"fine_tune_from": "features.3", "update_batch_norm": True},
         {"augment": True, "workers": 0},
-        {"self_critical": True, "cross_entropy_share": 0.2},
+        {"self_critical": True, "cross_entropy_share": 0.2, "truncate_steps": 2},
     ],
     ids=["cached", "fine-tuned", "augmented", "self-critical"],
 )

@@ -2,8 +2,16 @@
 
 import pytest
 
+from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.vocabulary import END, SPECIAL_TOKENS, UNKNOWN, Vocabulary, split_words
+from captioner.vocabulary import (
+    END,
+    SPECIAL_TOKENS,
+    UNKNOWN,
+    CharacterVocabulary,
+    Vocabulary,
+    split_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +47,31 @@ def test_bad_vocabularies_are_refused() -> None:
         Vocabulary(["dog", "cat", "dog"])
     with pytest.raises(CaptionerError, match="twice: <end>"):
         Vocabulary(["<end>"])
+
+
+def test_characters_spell_words_with_one_space_between() -> None:
+    vocabulary = CharacterVocabulary.build(["A dog, a God!"], min_count=1)
+    assert set(vocabulary.words[4:]) == set("adgo ")
+    tokens = vocabulary.encode("a  DOG: cat", max_words=2)
+    assert [vocabulary.words[token] for token in tokens] == [*"a dog", "<end>"]
+    assert vocabulary.encode("x") == [UNKNOWN, END]
+    space, letter = vocabulary.encode("a dog")[1], vocabulary.encode("d")[0]
+    assert vocabulary.decode([space, letter, space, space, letter, END, letter]) == "d d"
+
+
+def test_limits_of_a_search_in_characters() -> None:
+    asked = DecodingConfig(max_words=10, block_ngrams=3)
+    assert Vocabulary.search_limits(asked) == asked
+    limits = CharacterVocabulary.search_limits(asked)
+    assert (limits.max_words, limits.block_ngrams) == (60, 0)
+
+
+def test_a_vocabulary_of_words_is_none_of_characters() -> None:
+    with pytest.raises(CaptionerError, match="vocabulary holds words, such as 'dog'"):
+        CharacterVocabulary(["a", "dog"])
+
+
+def test_vocabularies_group_their_tokens_to_words() -> None:
+    assert Vocabulary.group(["a", "dog"]) == [[0], [1]]
+    assert CharacterVocabulary.group(list(" a  dog ")) == [[1], [4, 5, 6]]
+    assert CharacterVocabulary.group([" "]) == []

@@ -40,6 +40,20 @@ def train(
         str | None,
         typer.Option(help="torchvision (download), shipped, none, or a file of weights."),
     ] = None,
+    cell: Annotated[
+        str | None, typer.Option(help="The recurrent cell: lstm, gru, rnn or highway.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Cells on top of each other.")] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="dot, additive, or none: the mean feature for every word.")
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="What is written one at a time: word or character.")
+    ] = None,
+    truncate_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut the gradient through time after so many tokens."),
+    ] = None,
     fine_tune_from: Annotated[
         str | None, typer.Option(help="Train the encoder from this stage on; default: frozen.")
     ] = None,
@@ -58,7 +72,15 @@ def train(
     from captioner.training_task import Interrupted
 
     data = {"images": images, "captions": captions, "val_captions": val_captions}
-    model = {"encoder": encoder}
+    model: dict[str, Any] = {
+        "encoder": encoder,
+        "cell": cell,
+        "layers": layers,
+        "attention": attention,
+        "tokens": tokens,
+    }
+    if attention in ("additive", "none"):
+        model["attention_heads"] = 1  # several heads are dot attention's; its default has 8
     training = {
         "epochs": epochs,
         "pictures_per_batch": pictures_per_batch,
@@ -66,6 +88,7 @@ def train(
         "seed": seed,
         "encoder_weights": encoder_weights,
         "fine_tune_from": fine_tune_from,
+        "truncate_steps": truncate_steps,
         "start_from": str(start_from) if start_from else None,
     }
     given = [*data.values(), config, *model.values(), *training.values()]
@@ -89,6 +112,8 @@ def train(
         training=dataclasses.replace(run.training, **_given(training)),
         decoding=run.decoding,
     )
+    if run.training.start_from and _given(model):
+        _refuse_changes(run.training.start_from, _given(model))
     with _Screen() as screen:
         try:
             fit(run, output, device=choose_device(device), resume=resume, reporter=screen)
@@ -100,6 +125,19 @@ def train(
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse_changes(start_from: str, asked: dict[str, Any]) -> None:
+    """Training goes on with the checkpoint's own network; say so where another is asked for."""
+    from captioner.checkpoint import load
+
+    own = load(Path(start_from)).model.config
+    for name, value in asked.items():
+        if getattr(own, name) != value:
+            raise CaptionerError(
+                f"{start_from} has {name} {getattr(own, name)}, not {value}; leave "
+                f"--{name.replace('_', '-')} out, or train anew without --start-from"
+            )
 
 
 class _Screen:

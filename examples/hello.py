@@ -1,0 +1,86 @@
+"""The smallest captioner: one picture, one word, written letter by letter.
+
+    python examples/hello.py --cell rnn
+
+The character model that lectures begin with (one to many: one input, then "h", "e", "l", "l",
+"o", end), made of the same parts as the captioner: a vocabulary of four letters, a recurrent cell
+of eight units and no attention. The two l's look alike but are followed by different letters, so
+the hidden state has to remember; then the word is sampled back, one letter at a time, each the
+next one's input.
+"""
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from captioner.attention import FixedContext
+from captioner.batches import pad
+from captioner.decoder import CaptionDecoder
+from captioner.losses import caption_loss
+from captioner.recurrence import make_cell
+from captioner.vocabulary import END, NEVER_WRITTEN, START, CharacterVocabulary
+
+
+def train(text: str, cell: str, *, steps: int = 200) -> tuple[CaptionDecoder, CharacterVocabulary]:
+    """A decoder that has seen nothing but this text, as the caption of `picture()`."""
+    torch.manual_seed(0)
+    vocabulary = CharacterVocabulary.build([text], min_count=1)
+    decoder = CaptionDecoder(
+        attention=FixedContext(),
+        cell=make_cell(cell, hidden_size=8, layers=1, dropout=0.0),
+        vocabulary_size=len(vocabulary),
+        feature_size=3,
+        embedding_size=6,
+        context_gate=False,
+        embedding_dropout=0.0,
+        hidden_dropout=0.0,
+    )
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=0.02)
+    tokens, lengths = pad([vocabulary.encode(text)])
+    for _ in range(steps):
+        forced = decoder(tokens, lengths, torch.tensor([0]), picture())
+        loss = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return decoder, vocabulary
+
+
+def picture() -> Tensor:
+    """Features (1, 1, 3) of the one picture there is."""
+    return torch.ones(1, 1, 3)
+
+
+@torch.no_grad()
+def sample(
+    decoder: CaptionDecoder, vocabulary: CharacterVocabulary, *, seed: int, longest: int = 20
+) -> list[tuple[str, float]]:
+    """Draw letters one at a time until the end; each with the probability it had."""
+    generator = torch.Generator().manual_seed(seed)
+    features = picture()
+    keys, state = decoder.attention.project(features), decoder.start(features)
+    word, written = torch.tensor([START]), []
+    while len(written) < longest:
+        logits, state, _ = decoder.step(word, state, features, keys)
+        logits[:, NEVER_WRITTEN] = float("-inf")
+        chances = torch.softmax(logits[0], dim=-1)
+        word = torch.multinomial(chances, 1, generator=generator)
+        if int(word) == END:
+            break
+        written.append((vocabulary.words[int(word)], float(chances[word])))
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", default="hello")
+    parser.add_argument("--cell", default="rnn", choices=("rnn", "gru", "lstm", "highway"))
+    arguments = parser.parse_args()
+    decoder, vocabulary = train(arguments.text, arguments.cell)
+    for letter, probability in sample(decoder, vocabulary, seed=0):
+        print(f"{letter}  {probability:.3f}")
+
+
+if __name__ == "__main__":
+    main()
