@@ -108,6 +108,13 @@ def test_a_page_of_many_pictures_shows_the_worst_and_the_best(tmp_path: Path) ->
     assert "The 50 worst and the 50 best" in text
 
 
+def test_a_page_in_a_folder_that_is_not_there_is_refused_before_anything_is_read(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(CaptionerError, match=r"page\.html: there is no folder .*nowhere; make it"):
+        run("not-there.json", files["references"], "--html", str(tmp_path / "nowhere/page.html"))
+
+
 def test_warnings_go_to_stderr(files: dict[str, str], tmp_path: Path) -> None:
     same = [{"image_id": number, "caption": "a dog"} for number in TEXTS]
     (tmp_path / "same.json").write_text(json.dumps(same))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captioner.errors import CaptionerError
 from captioner.files import write_whole
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def captions(
     from captioner.metrics import bootstrap, report, score_captions
     from captioner.metrics.results import read_references, read_results, shared_pictures
 
+    if html is not None and not html.parent.is_dir():
+        raise CaptionerError(f"{html}: there is no folder {html.parent}; make it first")
     said, references = read_results(results), read_references(annotations)
     other = None if against is None else read_results(against)
     seen = None

@@ -29,14 +29,9 @@ class BleuCounts:
 def count(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> BleuCounts:
-    """Count the n-grams that candidates share with their references.
+    """Count the n-grams that P candidates, lists of tokens, share with their references.
 
-    Args:
-        candidates: P captions, each a list of tokens.
-        references: for each caption its references, each a list of tokens.
-
-    Raises:
-        CaptionerError: if the numbers differ or a picture has no references.
+    Raises CaptionerError if the numbers differ or a picture has no references.
     """
     # Imported here because it takes most of a second.
     from nltk.translate.bleu_score import closest_ref_length, modified_precision
@@ -80,14 +75,11 @@ def corpus(counts: BleuCounts) -> np.ndarray:
 def from_counts(
     matches: np.ndarray, ngrams: np.ndarray, lengths: np.ndarray, reference_lengths: np.ndarray
 ) -> np.ndarray:
-    """Turn counts into BLEU-1..4: BP * (p_1 ... p_n)^(1/n) (Papineni et al. 2002).
+    """Turn counts into BLEU-1..4, (..., 4), from 0 to 1.
 
-    Args:
-        matches: (..., 4) n-grams shared; ngrams: (..., 4) n-grams in all.
-        lengths: (...) words; reference_lengths: (...) words to be compared with.
-
-    Returns:
-        (..., 4) scores from 0 to 1.
+    BLEU-n = BP * (p_1 ... p_n)^(1/n) (Papineni et al. 2002, section 2.3), with p_n the share of
+    n-grams that match and BP = min(1, exp(1 - reference length / length)).
+    matches, ngrams: (..., 4); lengths, reference_lengths: (...), in words.
     """
     precision = (matches + _TINY) / (ngrams + _SMALL)
     ratio = (lengths + _TINY) / (reference_lengths + _SMALL)
@@ -100,16 +92,9 @@ def from_counts(
 def bleu(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> np.ndarray:
-    """Give the corpus BLEU-1..4 of one candidate a picture, as the official COCO code has it.
+    """Give the corpus BLEU-1..4, (4,), from 0 to 1, as the official COCO code has it.
 
-    Args:
-        candidates: P captions, each a list of tokens.
-        references: for each caption its references, each a list of tokens.
-
-    Returns:
-        (4,) scores from 0 to 1.
-
-    Raises:
-        CaptionerError: if the numbers differ or a picture has no references.
+    candidates: P lists of tokens; references: for each of them its references, lists of tokens.
+    Raises CaptionerError if the numbers differ or a picture has no references.
     """
     return corpus(count(candidates, references))

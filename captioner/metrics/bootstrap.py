@@ -53,10 +53,8 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
     """Compare two systems on the same pictures (Koehn 2004, "Statistical significance tests").
 
     Both are scored on the same 1,000 draws; the two-sided p-value is twice the share of draws in
-    which the difference has the other sign.
-
-    Raises:
-        CaptionerError: if the two were not scored on the same pictures with the same metrics.
+    which the difference has the other sign. Raises CaptionerError if the two were not scored on the
+    same pictures with the same metrics.
     """
     if first.pictures != second.pictures:
         raise CaptionerError(

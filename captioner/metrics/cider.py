@@ -39,12 +39,9 @@ class CiderD:
     is computed here, so that a call to `score` costs only its candidates: a reward that can be
     asked for at every training step.
 
-    Args:
-        references: for each picture its reference captions, each a list of tokens. The document
-            frequency of an n-gram is the number of these pictures that have it.
-
-    Raises:
-        CaptionerError: if there are no pictures or a picture has no references.
+    references: for each picture its reference captions, lists of tokens. The document frequency of
+    an n-gram is the number of these pictures that have it. Raises CaptionerError if there are no
+    pictures or a picture has no references.
     """
 
     def __init__(self, references: Sequence[Sequence[Sequence[str]]]) -> None:
@@ -74,23 +71,16 @@ class CiderD:
     def score(
         self, candidates: Sequence[Sequence[str]], pictures: Sequence[int] | np.ndarray
     ) -> np.ndarray:
-        """Score each candidate against the references of its picture.
+        """Score each of C candidates against the references of its picture: (C,), from 0 to 10.
 
         For n-gram orders n = 1..4, with g the TF-IDF vectors (Vedantam et al. 2015, equation 4):
         10 exp(-(l(c) - l(r))^2 / (2 * 6^2)) min(g(c), g(r)) . g(r) / (|g(c)| |g(r)|),
         averaged over the orders and the picture's references r. As in the official code, the
         lengths l are numbers of bigrams.
 
-        Args:
-            candidates: C captions, each a list of tokens.
-            pictures: for each candidate the index of its picture in the references given up
-                front; a picture may be asked for any number of times.
-
-        Returns:
-            (C,) float64 scores from 0 to 10.
-
-        Raises:
-            CaptionerError: if the two differ in length or a picture is not known.
+        candidates: C lists of tokens; pictures: for each the index of its picture in the
+        references given up front, any of them any number of times. Raises CaptionerError if the
+        two differ in length or a picture is not known.
         """
         wanted = np.asarray(pictures, dtype=np.int64)
         if wanted.shape != (len(candidates),):
@@ -173,17 +163,11 @@ class CiderD:
 def cider_d(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> np.ndarray:
-    """Score one candidate a picture; their mean is what the official code prints as "CIDEr".
+    """Score one candidate a picture: (P,), from 0 to 10; see `CiderD.score` for the equation.
 
-    Args:
-        candidates: P captions, each a list of tokens.
-        references: for each of the P pictures its references, each a list of tokens.
-
-    Returns:
-        (P,) float64 scores from 0 to 10; see `CiderD.score` for the equation.
-
-    Raises:
-        CaptionerError: if the numbers differ or a picture has no references.
+    Their mean is what the official code prints as "CIDEr". candidates: P lists of tokens;
+    references: for each of them its references, lists of tokens. Raises CaptionerError if the
+    numbers differ or a picture has no references.
     """
     return CiderD(references).score(candidates, np.arange(len(references)))
 

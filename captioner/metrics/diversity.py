@@ -8,12 +8,7 @@ from collections.abc import Collection, Sequence
 def distinct(captions: Sequence[Sequence[str]], order: int) -> float:
     """Give the share of n-grams that are different from each other (Li et al. 2016, distinct-n).
 
-    Args:
-        captions: captions, each a list of tokens.
-        order: n, the number of words in an n-gram.
-
-    Returns:
-        From 0 to 1; 0 when there are no n-grams.
+    captions: lists of tokens; order: n. From 0 to 1, and 0 when there are no n-grams.
     """
     ngrams = [
         tuple(words[start : start + order])
@@ -26,16 +21,11 @@ def distinct(captions: Sequence[Sequence[str]], order: int) -> float:
 def diversity(
     captions: Sequence[Sequence[str]], seen: Collection[Sequence[str]] | None = None
 ) -> dict[str, float]:
-    """Describe the variety and length of captions.
+    """Describe the variety and length of captions, lists of tokens.
 
-    Args:
-        captions: captions, each a list of tokens.
-        seen: the tokenized captions of the training set; with them, the share of captions that
-            are not among them is told.
-
-    Returns:
-        "distinct-1" and "distinct-2" (see `distinct`), "vocabulary" (different words), "different
-        captions" (share), "words a caption" (mean) and, with `seen`, "novel captions" (share).
+    The result has "distinct-1" and "distinct-2" (see `distinct`), "vocabulary" (different words),
+    "different captions" (share), "words a caption" (mean) and, with seen, the tokenized captions
+    of a training set, "novel captions" (the share that is not among them).
     """
     number = max(1, len(captions))
     found = {

@@ -17,12 +17,8 @@ def meteor(
 ) -> tuple[float, np.ndarray]:
     """Score with METEOR 1.5 (Denkowski and Lavie 2014): the corpus's score and each picture's.
 
-    Args:
-        candidates: P captions, each a list of tokens.
-        references: for each caption its references, each a list of tokens.
-
-    Raises:
-        CaptionerError: if Java or pycocoevalcap is missing, or it fails.
+    candidates: P lists of tokens; references: for each of them its references, lists of tokens.
+    Raises CaptionerError if Java or pycocoevalcap is missing, or it fails.
     """
     _require_java("METEOR")
     from pycocoevalcap.meteor.meteor import Meteor
@@ -39,14 +35,9 @@ def spice(
 ) -> tuple[float, np.ndarray]:
     """Score with SPICE (Anderson et al. 2016): the mean over pictures and each picture's.
 
-    The first use downloads Stanford's parser models.
-
-    Args:
-        candidates: P captions, each a list of tokens.
-        references: for each caption its references, each a list of tokens.
-
-    Raises:
-        CaptionerError: if Java or pycocoevalcap is missing, or it fails.
+    candidates: P lists of tokens; references: for each of them its references, lists of tokens.
+    The first use downloads Stanford's parser models. Raises CaptionerError if Java or
+    pycocoevalcap is missing, or it fails.
     """
     _require_java("SPICE")
     from subprocess import CalledProcessError

@@ -28,12 +28,8 @@ def write_page(
 ) -> str:
     """Give the HTML of a page on scores: nothing in it is loaded from elsewhere.
 
-    Args:
-        title: what was scored.
-        scores: the scores.
-        intervals: their intervals, see `captioner.metrics.bootstrap.intervals`.
-        candidates: picture id -> caption, as scored.
-        references: picture id -> reference captions.
+    title: what was scored; intervals: see `captioner.metrics.bootstrap.intervals`; candidates and
+    references: picture id -> caption, and -> reference captions, as they were scored.
     """
     names = list(scores.per_picture)
     shown = _worst_and_best(scores.per_picture[ORDERED_BY])

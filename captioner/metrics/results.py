@@ -17,9 +17,8 @@ ANNOTATIONS_FORM = 'an object with "annotations": [{"image_id": ..., "caption": 
 def read_results(file: Path) -> dict[PictureId, str]:
     """Read a COCO result file: picture id -> caption.
 
-    Raises:
-        CaptionerError: if the file is not `RESULTS_FORM`, names a picture twice or has a caption
-            that is empty or no text.
+    Raises CaptionerError if the file is not `RESULTS_FORM`, names a picture twice or has a caption
+    that is empty or no text.
     """
     content = _read_json(file, RESULTS_FORM)
     if isinstance(content, dict) and "annotations" in content:
@@ -44,11 +43,8 @@ def read_results(file: Path) -> dict[PictureId, str]:
 def read_references(file: Path) -> dict[PictureId, list[str]]:
     """Read a COCO caption annotations file: picture id -> its reference captions.
 
-    Pictures that the file lists without captions come with an empty list.
-
-    Raises:
-        CaptionerError: if the file is not `ANNOTATIONS_FORM` or has a caption that is empty or no
-            text.
+    Pictures that the file lists without captions come with an empty list. Raises CaptionerError if
+    the file is not `ANNOTATIONS_FORM` or has a caption that is empty or no text.
     """
     content = _read_json(file, ANNOTATIONS_FORM)
     if isinstance(content, list):
@@ -74,14 +70,9 @@ def matched_pictures(
 ) -> list[PictureId]:
     """List the pictures to score, in the order of the references.
 
-    Args:
-        candidates: picture id -> caption.
-        references: picture id -> reference captions.
-        allow_partial: leave out what only one of the two has, rather than refuse.
-
-    Raises:
-        CaptionerError: if captions are not text, references are absent, pictures are missing or
-            unknown (unless `allow_partial`), or nothing is left to score.
+    candidates, references: picture id -> caption, and -> reference captions. Raises CaptionerError
+    if captions are not text or nothing is left to score; and, unless allow_partial leaves them
+    out, if pictures are only in one of the two or have no references.
     """
     wrong = [picture for picture, caption in candidates.items() if not isinstance(caption, str)]
     if wrong:

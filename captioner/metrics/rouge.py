@@ -14,20 +14,13 @@ BETA = 1.2
 def rouge_l(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> np.ndarray:
-    """Score each candidate by (1 + b^2) P R / (R + b^2 P), b = 1.2 as in the official code.
+    """Score each of C candidates, (C,), from 0 to 1.
 
-    P and R are the longest common subsequence over the candidate's and the reference's length,
-    each the best over the picture's references.
-
-    Args:
-        candidates: P captions, each a list of tokens.
-        references: for each caption its references, each a list of tokens.
-
-    Returns:
-        (P,) scores from 0 to 1.
-
-    Raises:
-        CaptionerError: if the numbers differ or a picture has no references.
+    The score is (1 + b^2) P R / (R + b^2 P) (Lin 2004, equation 4), b = 1.2 as in the official
+    code. P and R are the longest common subsequence over the candidate's and the reference's
+    length, each the best over the picture's references.
+    candidates: C lists of tokens; references: for each of them its references, lists of tokens.
+    Raises CaptionerError if the numbers differ or a picture has no references.
     """
     if len(candidates) != len(references):
         raise CaptionerError(

@@ -20,25 +20,15 @@ from captioner.metrics.warning_signs import find_warnings
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """The scores of one caption for each of P pictures.
+    """The scores of one caption for each of P pictures."""
 
-    Attributes:
-        values: the corpus's scores as fractions, e.g. {"BLEU-4": 0.21, "CIDEr": 0.61}.
-        diversity: see `captioner.metrics.diversity.diversity`.
-        signature: how the values were computed; only scores with the same signature compare.
-        warnings: signs that the captions are worse than the values, one sentence each.
-        pictures: the ids, in the order of the arrays below.
-        per_picture: for each metric its (P,) scores, picture by picture.
-        bleu_counts: what BLEU's corpus score is made of, picture by picture.
-    """
-
-    values: dict[str, float]
-    diversity: dict[str, float]
-    signature: str
-    warnings: tuple[str, ...]
-    pictures: tuple[PictureId, ...]
-    per_picture: dict[str, np.ndarray]
-    bleu_counts: bleu.BleuCounts
+    values: dict[str, float]  # the corpus's, as fractions: {"BLEU-4": 0.21, "CIDEr": 0.61}
+    diversity: dict[str, float]  # see captioner.metrics.diversity.diversity
+    signature: str  # how the values were computed; scores compare where it is the same
+    warnings: tuple[str, ...]  # signs that the captions are worse than the values, a sentence each
+    pictures: tuple[PictureId, ...]  # the ids, in the order of the arrays below
+    per_picture: dict[str, np.ndarray]  # for each metric its (P,) scores
+    bleu_counts: bleu.BleuCounts  # what BLEU's corpus score is made of
 
 
 def score_captions(
@@ -53,18 +43,12 @@ def score_captions(
 ) -> CaptionScores:
     """Score one caption a picture with BLEU-1..4, ROUGE-L and CIDEr, as the official code does.
 
-    Args:
-        candidates: picture id -> caption.
-        references: picture id -> reference captions.
-        seen: training captions; with them the share of novel captions is told.
-        allow_partial: score the pictures that both have, and say so in the signature.
-        decoding: how the captions were made, for the signature.
-        with_meteor: score METEOR as well, which needs Java and pycocoevalcap.
-        with_spice: score SPICE as well, which needs the same.
-
-    Raises:
-        CaptionerError: if the two are not for the same pictures, a picture has no references, or
-            a caption is no text; see `captioner.metrics.results.matched_pictures`.
+    candidates, references: picture id -> caption, and -> reference captions. seen: training
+    captions; with them the share of novel captions is told. allow_partial: score the pictures that
+    both have, and say so in the signature. decoding: how the captions were made, for the
+    signature. with_meteor, with_spice: score these too, which needs Java and pycocoevalcap.
+    Raises CaptionerError if the two are not for the same pictures, a picture has no references, or
+    a caption is no text.
     """
     pictures = matched_pictures(candidates, references, allow_partial)
     captions = [tokenize(candidates[picture]) for picture in pictures]

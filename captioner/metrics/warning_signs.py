@@ -12,11 +12,7 @@ REPEATED = 0.01  # of the captions that may say the same three words twice
 def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Say what is suspicious about captions: empty, one for many pictures, repeating themselves.
 
-    Args:
-        captions: one a picture, each a list of tokens.
-
-    Returns:
-        One sentence a finding.
+    captions: one a picture, lists of tokens. The result has one sentence a finding.
     """
     found = []
     empty = sum(not words for words in captions)
