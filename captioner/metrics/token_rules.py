@@ -4,12 +4,12 @@ Each rule is a pattern over a text in which `captioner.metrics.characters.shape`
 same character for all of a kind. The first rule that matches wins, so that those for longer things
 come first. What only helps to recognise a token stands in a lookahead.
 
-All was learned from outside: the official tokenizer was given made-up texts, and the rules say in
-our terms what it did with them. For the abbreviations it was given every word of up to four
-letters, and the longer ones that English has, before a full stop; for the first words of sentences
-those words and the captions' own; for what follows an apostrophe every letter and pair of letters;
-for faces, web addresses, tags and telephone numbers, which are what everybody takes them to be,
-variants made by putting their parts together.
+All of it says in our terms what the official tokenizer was seen to do with made-up texts. For
+abbreviations it was asked about every word of up to five letters before a full stop, and about usual
+longer ones and all that the captions have; for the first words of sentences, about those of up to
+four and the captions' own; for apostrophes, about every letter before one and about the captions'
+words in -ing without their g; for faces, web addresses, e-mail, tags and telephone numbers, in the
+forms that everybody knows, about variants with one part or another changed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ IN_ADDRESS = r"[^ \"<>|()]"
 ADDRESS_END = r"[^ \"<>|().,!?{}\-]"
 PATH = rf"/{IN_ADDRESS}+{ADDRESS_END}"
 HOST = r"www(?:\.[A-Za-z0-9\-]+)+\.[A-Za-z]{2,4}"
-KNOWN_HOST = r"(?:[A-Za-z0-9]+\.)+(?i:com|edu|net|org)"
+KNOWN_HOST = r"(?:[A-Za-z0-9]+\.)+(?:com|edu|net|org)"
 IN_DOMAIN = r"[^ \"<>|(){}.]"
 TAG_NAME = r"[A-Za-z][\w:.\-]*"
 AREA = r"\+?[0-9]{2,4} "
@@ -77,8 +77,8 @@ INITIALS = r"[A-Za-z](?:\.[A-Za-z])+\."
 IN_SLASHES = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
 SENTENCE_END = rf" *$| +{_one_of(STARTERS + STARTERS.upper())}{END}"
 WORDS = [
-    rf"{WORD}(?={CLITIC}(?!{LD}))",
-    rf"(?:{CLITIC}|{NOT})(?!{LD})",
+    rf"{WORD}(?={CLITIC}(?![A-Za-z]))",
+    rf"(?:{CLITIC}|{NOT})(?![A-Za-z])",
     rf"[A-Za-z]*[A-MO-Za-mo-z](?={NOT})",
     rf"{IN_SLASHES}(?:/{IN_SLASHES}){{1,2}}",
     rf"(?:[A-Za-z0-9][A-Za-z0-9.,]*|{ELIDED}|{CHAINED})"
@@ -109,7 +109,7 @@ MIXED_FRACTION = rf"{D}{{1,4}}[ \-]{D}{{1,4}}/{D}{{1,4}}"
 MARKS = [
     rf"(?i:'(?:n'|em|till?|cause|[2-9]0s|t(?=is|was)))|'(?:[nN]|[0-9]{{2}}){END}",
     rf"#{L}+|@[A-Za-z_][A-Za-z0-9_]*",
-    rf"[<>]?[:;=][\-']?[()\[\]DdPpO|](?!{LD})|(?P<eye>[\-^=~<>])_(?P=eye)",
+    rf"[<>]?[:;=][\-']?[()\[\]DdPpO|](?!{LD})|-_-|\^_\^|=_=|~_~|<_<|>_>",
     r"\.{3,5}|-+|[!?]+|\*+|_+|@+|#+|''|``|<<|>>",
     rf"[^ {NOTHING}]",
 ]

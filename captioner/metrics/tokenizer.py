@@ -5,21 +5,23 @@ punctuation. `captioner.metrics.token_rules` says how its behaviour was learned.
 captions is done here; what it does with the following, which captions hardly have, is not:
 
 - Words: "pro-" and "anti-" with nothing after the hyphen; d' j' l' before a space; e'er, c'est,
-  o'o; C++, C#, F#; S&P-500; "-LRB-" spelled out; "Canada-U.S" and five such pairs of countries,
-  which lose their last full stop.
+  o'o; C++, C#, F#; S&P-500; "cannot's" and the like; "-LRB-" spelled out; "Canada-U.S" and five
+  such pairs of countries, which lose their last full stop.
 - Abbreviations: ed. mfg. mtg. pte. ppte. ppty. and their plurals; "Jan.-Feb.", two tokens there
-  and one here, and "Jr.A", the other way about.
-- Addresses: e-mail in angle brackets or with marks other than . _ + - before the @; hosts such as
-  a&b.com; file names that begin with a digit.
+  and one here, and "Co.A", the same.
+- Addresses: web addresses with an @, or with a hyphen or ".," after the host; hosts such as
+  a&b.com; e-mail in angle brackets or with marks other than . _ + - before the @; file names that
+  begin with a digit.
 - Mark-up: comments and declarations, spaces around "=", entities other than &amp; &lt; &gt; &quot;
-  &apos; &nbsp; in small letters, and tags written with entities.
+  &apos; &nbsp; in small letters, and tags and clitics (&apos;s) written with entities.
 - Telephone numbers without a space or hyphen between the last two groups, or with more than one
   space or dots and hyphens mixed.
-- Faces with a round nose or a starred one, with the mouths \\ @ {, with two different eyes or in
-  brackets, such as :o) :@ -_^ (^_^).
+- Faces with a round nose or a starred one, with the mouths \\ @ {, with two different eyes, with
+  x or an apostrophe for eyes, or in brackets, such as :o) :@ -_^ (^_^) (->).
 - Marks: "\\/" and "\\*"; two typographic quotes side by side; the Armenian hyphen, Arabic decimal
   marks; the euro sign of Windows; symbols that it does not know (it drops ‼ and ₹), accents that
   stand alone, and some marks of Indian scripts.
+- Words, numbers and addresses run together without a space, such as "dog's1st" or "man.-A".
 - The next caption: there, "K." at the end of a caption keeps its full stop or not by the first word
   of whatever caption comes next. Here it never does, so that a caption's tokens are its own.
 - Line separators other than "\\n": there they shift all later captions by one picture. Here they
@@ -29,6 +31,7 @@ captions is done here; what it does with the following, which captions hardly ha
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from captioner.metrics.characters import shape
 from captioner.metrics.token_rules import NEXT_TOKEN
@@ -65,18 +68,21 @@ def tokenize(text: str) -> list[str]:
     if "&" in text:
         for entity, character in ENTITIES.items():
             text = text.replace(entity, character)
-    shaped = shape(text)
-    tokens: list[str] = []
-    for match in NEXT_TOKEN.finditer(shaped):
-        start, end = match.span(1)
-        token = text[start:end].lower()
-        if token in SPLIT_WORDS:
-            tokens += [token[: SPLIT_WORDS[token]], token[SPLIT_WORDS[token] :]]
-        elif token.isalpha():
-            tokens.append(token)
-        elif not DROPPED.fullmatch(shaped, start, end):
-            tokens.append(_spell(token, shaped[start:end].lower()))
-    return tokens
+    if text.isascii():
+        parts = [_finish(token, token) for token in NEXT_TOKEN.findall(text)]
+    else:
+        found = NEXT_TOKEN.finditer(shape(text))
+        parts = [_finish(text[slice(*match.span(1))], match[1]) for match in found]
+    return [token for part in parts for token in part]
+
+
+@lru_cache(maxsize=1 << 16)
+def _finish(token: str, shaped: str) -> tuple[str, ...]:
+    """Turn a piece of the caption into the tokens that count: none, one, or two."""
+    token = token.lower()
+    if token in SPLIT_WORDS:
+        return token[: SPLIT_WORDS[token]], token[SPLIT_WORDS[token] :]
+    return () if DROPPED.fullmatch(shaped) else (_spell(token, shaped.lower()),)
 
 
 def _spell(token: str, shaped: str) -> str:
