@@ -33,7 +33,7 @@ class SpatialAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Read the features with a query: context (B·G, D) and weights (B·G, N), rows summing to 1.
 
-        query: (B·G, H), G consecutive rows for each picture (beams, samples; G = 1 in training).
+        query: (B·G, H), G consecutive rows for each picture (its captions, beams or samples).
         keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), True where it may look;
         a masked location weighs exactly 0. The weights of several heads are their mean.
         """

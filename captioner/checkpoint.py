@@ -26,7 +26,8 @@ FORMAT_VERSION = 1
 class Checkpoint:
     """A model and what is known of it: how it was trained, how to decode, how it scored.
 
-    scores: a list of {"set", "signature", "values"}, whatever the trainer measured.
+    scores: what was measured, each {"set", "values"} and, where there is one, "signature".
+    data: what it was trained on: names of caption files, numbers of pictures and sentences.
     """
 
     model: CaptioningModel

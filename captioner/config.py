@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from captioner.errors import CaptionerError
+
+MAX_SEED = 2**32 - 1
+NO_FILE = ("", "torchvision", "shipped", "none")  # what stands where a file could
 
 Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig", "DataConfig")
 
@@ -93,9 +97,10 @@ class DecodingConfig:
     def __post_init__(self) -> None:
         _check_types(self)
         _at_least(self, 1, "beam_size", "num_captions", "max_words")
-        _at_least(self, 0, "block_ngrams", "top_k", "seed", "length_penalty")
-        if self.temperature <= 0:
-            raise CaptionerError(f"temperature is {self.temperature}; it must be above 0")
+        _at_least(self, 0, "block_ngrams", "top_k")
+        _within(self, 0, 10, "length_penalty")
+        _within(self, 0.01, 100, "temperature")
+        _within(self, 0, MAX_SEED, "seed")
         if not 0 < self.top_p <= 1:
             raise CaptionerError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
         if not self.sample and self.num_captions > self.beam_size:
@@ -112,7 +117,8 @@ class TrainingConfig:
     encoder_weights: "torchvision" (its download), "shipped" (the encoder of the checkpoint that
     ships), "none" (random), or a file: a torchvision state dict (.pth, .safetensors) or a
     captioner checkpoint, whose encoder is taken.
-    start_from: a checkpoint whose whole model and vocabulary training goes on from; or empty.
+    start_from: a checkpoint whose whole model and vocabulary training goes on from, or empty; with
+    it encoder_weights and min_count do not count, and of [model] only the dropouts do.
     fine_tune_from: the encoder stage from which on weights are trained; empty: all frozen.
     update_batch_norm: let the trained stages update their batch-norm statistics; needed from
     scratch, harmful with few pictures a batch on pretrained weights.
@@ -182,10 +188,8 @@ class TrainingConfig:
         _within(self, 0, 1, "cross_entropy_share")
         _within(self, 0, 0.99, "label_smoothing")
         _within(self, 0, 0.99999, "average_decay")
-        if self.sample_temperature <= 0:
-            raise CaptionerError(
-                f"sample_temperature is {self.sample_temperature}; it must be above 0"
-            )
+        _within(self, 0.01, 100, "sample_temperature")
+        _within(self, 0, MAX_SEED, "seed")
         if self.self_critical and self.captions_per_picture < 2:
             raise CaptionerError(
                 "self_critical compares several samples of a picture: "
@@ -206,6 +210,10 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
+        for f in dataclasses.fields(self):
+            for path in getattr(self, f.name):
+                if not isinstance(path, str):
+                    raise CaptionerError(f"{f.name} holds {path!r}; expected paths in quotes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +241,7 @@ def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Conf
 def read_toml(file: Path) -> RunConfig:
     """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional.
 
-    Paths in [data] are relative to the file's folder. Raises CaptionerError for a file that cannot
+    Paths are relative to the file's folder. Raises CaptionerError for a file that cannot
     be read and for tables, settings or values that do not exist.
     """
     try:
@@ -246,28 +254,36 @@ def read_toml(file: Path) -> RunConfig:
         raise CaptionerError(
             f"{file}: unknown entry {', '.join(unknown)}; expected tables [{'], ['.join(kinds)}]"
         )
-    data = from_dict(DataConfig, tables.get("data", {}), f"{file} [data]")
-    return RunConfig(
-        data=_under(file.parent, data),
+    run = RunConfig(
+        data=from_dict(DataConfig, tables.get("data", {}), f"{file} [data]"),
         model=from_dict(ModelConfig, tables.get("model", {}), f"{file} [model]"),
         training=from_dict(TrainingConfig, tables.get("training", {}), f"{file} [training]"),
         decoding=from_dict(DecodingConfig, tables.get("decoding", {}), f"{file} [decoding]"),
     )
+    return _under(file.parent, run)
 
 
-def _under(folder: Path, data: DataConfig) -> DataConfig:
-    """The same data with its relative paths taken from a folder."""
-    return DataConfig(
-        **{
-            name: tuple(str(folder / path) for path in paths)
-            for name, paths in dataclasses.asdict(data).items()
-        }
+def _under(folder: Path, run: RunConfig) -> RunConfig:
+    """The same settings with their relative paths taken from a folder."""
+
+    def path_of(name: str) -> str:
+        return name if name in NO_FILE else str(folder / name)
+
+    training = dataclasses.replace(
+        run.training,
+        start_from=path_of(run.training.start_from),
+        encoder_weights=path_of(run.training.encoder_weights),
     )
+    data = {
+        name: tuple(path_of(path) for path in paths)
+        for name, paths in dataclasses.asdict(run.data).items()
+    }
+    return dataclasses.replace(run, training=training, data=DataConfig(**data))
 
 
 def to_toml(run: RunConfig) -> str:
     """The settings as a TOML file that `read_toml` reads back to the same, from any folder."""
-    run = dataclasses.replace(run, data=_under(Path.cwd(), run.data))
+    run = _under(Path.cwd(), run)
     lines = []
     for table in dataclasses.fields(run):
         lines.append(f"[{table.name}]")
@@ -289,6 +305,8 @@ def _check_types(config: Any) -> None:
                 f"{f.name} is {value!r}, a {type(value).__name__}; "
                 f"expected a {type(default).__name__}, for example {default!r}"
             )
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise CaptionerError(f"{f.name} is {value}; expected a finite number")
 
 
 def _at_least(config: Any, least: float, *names: str) -> None:

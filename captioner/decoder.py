@@ -14,13 +14,15 @@ class TeacherForced:
     """Every word of a batch of captions, predicted from the words before it; M words in all.
 
     logits (M, V), targets (M,), weights (M, N): step by step, the longest captions first, with
-    no padding between. captions (M,): which row of the batch a word belongs to.
+    no padding between. captions (M,): which row of the batch a word belongs to; positions (M,):
+    which of its words it is, from 0.
     """
 
     logits: Tensor
     targets: Tensor
     weights: Tensor
     captions: Tensor
+    positions: Tensor
 
 
 class CaptionDecoder(nn.Module):
@@ -99,7 +101,7 @@ class CaptionDecoder(nn.Module):
         features: Tensor,
         truncate_steps: int = 0,
     ) -> TeacherForced:
-        """Teacher forcing over captions of many pictures, shrinking as captions end.
+        """Teacher forcing over captions of many pictures; the recurrence shrinks as captions end.
 
         tokens (captions, 1 + longest): START, words, END, padding. lengths: words and END of each
         caption. pictures (captions,): which row of features (B, N, D) each describes.
@@ -123,6 +125,8 @@ class CaptionDecoder(nn.Module):
             if truncate_steps and position and position % truncate_steps == 0:
                 state = tuple(part.detach() for part in state)
             # Captions of one picture share its keys: attention reads them once for all of them.
+            # The places of captions that have ended are read in vain, which costs less than a
+            # copy of the keys for each caption.
             hidden = state[0]
             queries = hidden.new_zeros(places, hidden.shape[1]).index_copy(0, slots[:count], hidden)
             context, weights = (
@@ -137,9 +141,10 @@ class CaptionDecoder(nn.Module):
                     weights,
                     tokens[:count, position + 1],
                     rows[:count],
+                    torch.full_like(rows[:count], position),
                 )
             )
-        words, contexts, hiddens, looked, targets, captions = (
+        words, contexts, hiddens, looked, targets, captions, positions = (
             torch.cat(part) for part in zip(*steps, strict=True)
         )
         return TeacherForced(
@@ -147,6 +152,7 @@ class CaptionDecoder(nn.Module):
             targets=targets,
             weights=looked,
             captions=captions,
+            positions=positions,
         )
 
 

@@ -7,13 +7,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from captioner.checkpoint import named_tensors
 from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
@@ -68,9 +66,9 @@ def build_cache(
     done = json.loads(counter.read_text())["done"] if counter.exists() and file.exists() else 0
     if not done:
         _check_room(folder, size, max_gib)
+        _reserve(file, size)
     if done < len(pictures):
-        mode: Literal["r+", "w+"] = "r+" if done else "w+"
-        maps = np.memmap(file, np.float16, mode, shape=(len(pictures), views, *shape))
+        maps = np.memmap(file, np.float16, "r+", shape=(len(pictures), views, *shape))
         for batch, start in enumerate(range(done, len(pictures), BATCH), start=1):
             chosen = pictures[start : start + BATCH]
             end = start + len(chosen)
@@ -108,7 +106,8 @@ def _check_room(folder: Path, size: int, max_gib: float) -> None:
     if size > max_gib * GIB:
         raise CaptionerError(
             f"the feature cache would take {size / GIB:.1f} GiB, more than max_cache_gib "
-            f"{max_gib:g}; raise it, use fewer pictures, or an earlier encoder_stage"
+            f"{max_gib:g}; raise that, use fewer pictures or a smaller image_size, or set augment, "
+            "which keeps no cache"
         )
     if size > free:
         raise CaptionerError(
@@ -117,13 +116,21 @@ def _check_room(folder: Path, size: int, max_gib: float) -> None:
         )
 
 
+def _reserve(file: Path, size: int) -> None:
+    """Take the whole room now: a disk that fills later would end the process without a word."""
+    with file.open("wb") as opened:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(opened.fileno(), 0, size)
+        else:
+            opened.truncate(size)
+
+
 def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool) -> str:
-    digest = hashlib.sha256(
-        f"{encoder.backbone} {encoder.image_size} {mirrored} {autocast}".encode()
-    )
-    for name, tensor in named_tensors(encoder.stages[: encoder.frozen_stages]).items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    stages = encoder.stage_names[: encoder.frozen_stages]
+    about = [encoder.backbone, encoder.image_size, stages, mirrored, autocast]
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for tensor in encoder.stages[: encoder.frozen_stages].state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     for path in pictures:
         stat = path.stat()
         digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from captioner.decoder import TeacherForced
-from captioner.vocabulary import NEVER_WRITTEN
+from captioner.vocabulary import END, NEVER_WRITTEN
 
 
 def caption_loss(
@@ -20,22 +20,28 @@ def caption_loss(
     )
     if attention_penalty:
         captions = int(predicted.captions.max()) + 1
-        looked = predicted.weights.new_zeros(captions, predicted.weights.shape[1])
-        looked = looked.index_add(0, predicted.captions, predicted.weights)
+        weights = predicted.weights.float()
+        looked = weights.new_zeros(captions, weights.shape[1])
+        looked = looked.index_add(0, predicted.captions, weights)
         loss = loss + attention_penalty * (1 - looked).square().sum(1).mean()
     return loss
 
 
-def self_critical_loss(predicted: TeacherForced, advantages: Tensor, temperature: float) -> Tensor:
+def self_critical_loss(
+    predicted: TeacherForced, advantages: Tensor, *, temperature: float, max_words: int
+) -> Tensor:
     """Policy gradient on sampled captions (Rennie et al. 2017, equation 8), a word's mean.
 
-    predicted: teacher forcing over the samples; advantages (captions,): reward minus baseline;
-    temperature: the one the samples were drawn at, so that the gradient is that of the policy.
+    predicted: teacher forcing over the samples; advantages (captions,): reward minus baseline.
+    temperature and max_words are those of the sampling, so that the gradient is that of the
+    policy: no END at first, and an END that was forced after max_words is nobody's choice.
     """
     logits = predicted.logits.float() / temperature
     logits[:, NEVER_WRITTEN] = float("-inf")
+    logits[predicted.positions == 0, END] = float("-inf")
     log_probabilities = -functional.cross_entropy(logits, predicted.targets, reduction="none")
-    return -(advantages[predicted.captions] * log_probabilities).mean()
+    chosen = predicted.positions < max_words
+    return -(advantages[predicted.captions] * log_probabilities)[chosen].mean()
 
 
 def leave_one_out_advantages(rewards: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Training: cross entropy or self-critical, cached features or not, resumable at any step."""
 
+import copy
+import dataclasses
 import math
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from captioner.batches import Batch, pad
 from captioner.checkpoint import Checkpoint, named_tensors
 from captioner.config import DecodingConfig, RunConfig, TrainingConfig, to_toml
 from captioner.errors import CaptionerError
+from captioner.files import write_whole
 from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 from captioner.model import CaptioningModel
 from captioner.search import sample_tokens
@@ -40,24 +43,32 @@ def fit(
         raise CaptionerError(
             f"{output}: cannot be made a folder ({error.strerror}); choose another output"
         ) from error
-    (output / "settings.toml").write_text(to_toml(run), encoding="utf-8")
+    state = output / "state.safetensors"
+    resume = resume and state.exists()
+    if not resume:
+        settings = to_toml(run)
+        write_whole(
+            output / "settings.toml", lambda partial: partial.write_text(settings, encoding="utf-8")
+        )
     torch.manual_seed(run.training.seed)
-    task = prepare(run, output, device, reporter)
+    task = prepare(run, output, device, reporter, state if resume else None)
     optimizer = make_optimizer(task.model, run.training)
-    average = _copy(task.model) if run.training.average_decay else task.model
-    position, state = Position(), output / "state.safetensors"
-    if resume and state.exists():
+    average = task.model
+    if run.training.average_decay:
+        average = copy.deepcopy(task.model).requires_grad_(False)
+    position = Position()
+    if resume:
         position = load_state(state, task.model, average, optimizer)
         reporter.note(f"resuming at step {position.step}")
     task.log.cut(position.step)
     while position.epoch < run.training.epochs:
+        if 0 < run.training.patience <= position.epochs_since_best:
+            reporter.note(f"no better BLEU-4 for {position.epochs_since_best} epochs: stopping")
+            break
         train_one_epoch(task, average, optimizer, position)
         save_state(state, position, task.model, average, optimizer)
         _finish_epoch(task, average, position)
         save_state(state, position, task.model, average, optimizer)
-        if 0 < run.training.patience <= position.epochs_since_best:
-            reporter.note(f"no better BLEU-4 for {position.epochs_since_best} epochs: stopping")
-            break
 
 
 def train_one_epoch(
@@ -75,11 +86,11 @@ def train_one_epoch(
         position.batch += 1
         if average is not task.model:
             _update_average(average, task.model, config.average_decay, position.step)
-        if len(recent) == LOG_STEPS or position.batch == len(task.train):
+        stop = task.reporter.interrupted()
+        if stop or len(recent) == LOG_STEPS or position.batch == len(task.train):
             seconds, started = time.monotonic() - started, time.monotonic()
             _log(task, position, total, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()
-        stop = task.reporter.interrupted()
         if stop or position.step % config.save_steps == 0:
             save_state(state, position, task.model, average, optimizer)
         if stop:
@@ -122,43 +133,45 @@ def _train_step(
 ) -> tuple[float, float, int]:
     """One optimizer step; returns loss, gradient norm before clipping, and captions trained on."""
     config = task.run.training
-    with torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=config.autocast):
-        if task.reward is None:
-            loss = _cross_entropy(task, batch)
+    with _autocast(task):
+        maps = batch.maps(task.model.encoder)
+    samples = _draw(task, maps, step) if task.reward else []
+    task.model.train()
+    with _autocast(task):
+        features = task.model.encoder.head(maps)
+        if not task.reward:
+            loss = _cross_entropy(task, batch, features)
         else:
-            loss = _self_critical(task, batch, step)
+            loss = _self_critical(task, batch, samples, features)
             if config.cross_entropy_share:
                 share = config.cross_entropy_share
-                loss = (1 - share) * loss + share * _cross_entropy(task, batch)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise CaptionerError(
-            f"the loss is {value} at step {step}; the checkpoints before it are kept: "
-            "lower learning_rate, raise warm_up_steps, or turn autocast off"
-        )
+                loss = (1 - share) * loss + share * _cross_entropy(task, batch, features)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     trained = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf)
+    norm = float(nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf))
+    for name, value in (("loss", float(loss.detach())), ("gradient norm", norm)):
+        if not math.isfinite(value):
+            raise CaptionerError(
+                f"the {name} is {value} at step {step}; the checkpoints before it are kept: "
+                "lower learning_rate, raise warm_up_steps, or turn autocast off"
+            )
     optimizer.step()
-    return value, float(norm), len(batch.lengths)
+    return float(loss.detach()), norm, len(batch.lengths)
 
 
-def _features(task: Task, batch: Batch) -> Tensor:
-    pictures = batch.pictures.to(task.device)
-    if task.train.source.cache is None:
-        pictures = task.model.encoder.trunk(pictures)
-    return task.model.encoder.head(pictures)
+def _autocast(task: Task) -> torch.autocast:
+    enabled = task.run.training.autocast
+    return torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def _cross_entropy(task: Task, batch: Batch) -> Tensor:
-    task.model.train()
+def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
     config, device = task.run.training, task.device
     forced = task.model.decoder(
         batch.tokens.to(device),
         batch.lengths,
         batch.rows.to(device),
-        _features(task, batch),
+        features,
         config.truncate_steps,
     )
     return caption_loss(
@@ -168,34 +181,53 @@ def _cross_entropy(task: Task, batch: Batch) -> Tensor:
     )
 
 
-def _self_critical(task: Task, batch: Batch, step: int) -> Tensor:
-    """Sample without dropout, reward, then teach with dropout (Rennie et al. 2017)."""
+def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
+    """Captions to be rewarded, captions_per_picture for each picture, drawn without dropout."""
     config, model = task.run.training, task.model
-    assert task.reward is not None
-    samples = config.captions_per_picture
-    decoding = DecodingConfig(
-        sample=True,
-        num_captions=samples,
-        max_words=config.max_words,
-        block_ngrams=0,
-        temperature=config.sample_temperature,
-    )
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     model.eval()
-    with torch.no_grad():
-        limits = model.vocabulary.search_limits(decoding)
-        drawn, _, _ = sample_tokens(model.decoder, _features(task, batch), limits, generator)
-    captions = [line[: line.index(END) + 1] for line in drawn.tolist()]
-    indices = [index for index in batch.indices for _ in range(samples)]
-    rewards = torch.tensor(task.reward(captions, indices), dtype=torch.float32)
-    advantages = leave_one_out_advantages(rewards.view(-1, samples)).view(-1).to(task.device)
-    model.train()
-    tokens, lengths = pad(captions)
-    rows = torch.arange(len(batch.indices), device=task.device).repeat_interleave(samples)
-    forced = model.decoder(
-        tokens.to(task.device), lengths, rows, _features(task, batch), config.truncate_steps
+    # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
+    with torch.no_grad(), _autocast(task):
+        features = model.encoder.head(maps)
+        drawn, _, _ = sample_tokens(model.decoder, features, _sampling(task), generator)
+    return [line[: line.index(END) + 1] for line in drawn.tolist()]
+
+
+def _sampling(task: Task) -> DecodingConfig:
+    config = task.run.training
+    return task.model.vocabulary.search_limits(
+        DecodingConfig(
+            sample=True,
+            num_captions=config.captions_per_picture,
+            max_words=config.max_words,
+            block_ngrams=0,
+            temperature=config.sample_temperature,
+        )
     )
-    return self_critical_loss(forced, advantages, config.sample_temperature)
+
+
+def _self_critical(task: Task, batch: Batch, samples: list[list[int]], features: Tensor) -> Tensor:
+    """The policy gradient on these samples, each against the picture's others."""
+    assert task.reward is not None
+    sampling = _sampling(task)
+    indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
+    rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)
+    advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
+    tokens, lengths = pad(samples)
+    rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
+    forced = task.model.decoder(
+        tokens.to(task.device),
+        lengths,
+        rows.to(task.device),
+        features,
+        task.run.training.truncate_steps,
+    )
+    return self_critical_loss(
+        forced,
+        advantages.to(task.device),
+        temperature=sampling.temperature,
+        max_words=sampling.max_words,
+    )
 
 
 def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> None:
@@ -212,7 +244,7 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
     position.epochs_since_best += 1
     saved = Checkpoint(
         model=average,
-        training=task.run.training,
+        training=_without_folders(task.run.training),
         decoding=task.run.decoding,
         scores=[{"set": "validation during training", "values": scores}],
         data=task.data,
@@ -250,12 +282,13 @@ def _log(
     task.reporter.progress("training", position.step, total, detail)
 
 
-def _copy(model: CaptioningModel) -> CaptioningModel:
-    """The same model again, for its weights to be the running average; not itself trained."""
-    copied = CaptioningModel(model.config, model.vocabulary).to(model.encoder.positions.device)
-    checkpoint.fill(copied, named_tensors(model), Path("the model"))
-    copied.encoder.frozen_stages = model.encoder.frozen_stages
-    return copied.requires_grad_(False)
+def _without_folders(config: TrainingConfig) -> TrainingConfig:
+    """For the checkpoint, which may go to others: file names, but not where they lay here."""
+    return dataclasses.replace(
+        config,
+        start_from=Path(config.start_from).name,
+        encoder_weights=Path(config.encoder_weights).name,
+    )
 
 
 @torch.no_grad()

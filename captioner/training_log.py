@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from captioner.files import write_whole
+
 
 class TrainingLog:
     """Appends records to a JSON Lines file; each has the "step" it was made at."""
@@ -14,7 +16,8 @@ class TrainingLog:
     def cut(self, step: int) -> None:
         """Drop what was logged after this step: a resumed run does those steps again."""
         kept = [record for record in self.records() if record["step"] <= step]
-        self.file.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        lines = "".join(json.dumps(record) + "\n" for record in kept)
+        write_whole(self.file, lambda partial: partial.write_text(lines, encoding="utf-8"))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
@@ -22,10 +25,11 @@ class TrainingLog:
             opened.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """All records so far."""
+        """All records so far; a last line that was cut off by a crash is not one."""
         if not self.file.exists():
             return []
-        return [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+        lines = self.file.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
 
     def draw(self, file: Path) -> None:
         """Draw training and validation loss and the scores against the step, as a PNG."""
@@ -41,4 +45,4 @@ class TrainingLog:
                     axes.plot(*zip(*points, strict=True), label=name, marker=".")
             axes.set_xlabel("step")
             axes.legend()
-        figure.savefig(file, dpi=100)
+        write_whole(file, lambda partial: figure.savefig(partial, format="png", dpi=100))

@@ -41,10 +41,29 @@ def save_state(
         for key, value in values.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
     tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    device = model.encoder.positions.device
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_tensors(tensors, {"position": json.dumps(dataclasses.asdict(position))}, file)
+    metadata = {
+        "position": json.dumps(dataclasses.asdict(position)),
+        "vocabulary": json.dumps(model.vocabulary.words),
+    }
+    write_tensors(tensors, metadata, file)
+
+
+def restore_model(file: Path, model: CaptioningModel) -> None:
+    """Give a freshly built model the weights of a saved state, before anything depends on them.
+
+    Raises CaptionerError where the state is corrupt or was saved with another model or vocabulary.
+    """
+    tensors, metadata = read_tensors(file)
+    if tuple(json.loads(metadata.get("vocabulary", "[]"))) != model.vocabulary.words:
+        raise CaptionerError(
+            f"{file}: saved with another vocabulary; the training captions have changed since: "
+            "put them back, or start anew in another folder"
+        )
+    fill(model, _part(tensors, "model."), file)
 
 
 def load_state(
@@ -52,7 +71,7 @@ def load_state(
 ) -> Position:
     """Put everything that `save_state` wrote back in its place.
 
-    Raises CaptionerError where the file is absent, corrupt or of another model.
+    Raises CaptionerError where the file is corrupt or of another model.
     """
     tensors, metadata = read_tensors(file)
     if "position" not in metadata:
@@ -66,8 +85,9 @@ def load_state(
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    device = model.encoder.positions.device
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
     return Position(**json.loads(metadata["position"]))
 
 

@@ -17,6 +17,7 @@ from captioner.features import GIB, FeatureCache, build_cache, cache_size
 from captioner.model import CaptioningModel
 from captioner.rewards import CaptionReward
 from captioner.training_log import TrainingLog
+from captioner.training_state import restore_model
 from captioner.vocabulary import VOCABULARIES
 
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout")
@@ -55,10 +56,13 @@ class Task:
     data: dict[str, Any]
 
 
-def prepare(run: RunConfig, output: Path, device: torch.device, reporter: Reporter) -> Task:
+def prepare(
+    run: RunConfig, output: Path, device: torch.device, reporter: Reporter, state: Path | None
+) -> Task:
     """Read the data, build the model with its weights, and build or reopen the feature caches.
 
-    Raises CaptionerError where files are missing or wrong, or do not fit each other.
+    state: that of the run to resume, whose weights the model gets, or None. Raises CaptionerError
+    where files are missing or wrong, or do not fit each other.
     """
     config = run.training
     train = read_pictures(run.data, run.data.captions, "train")
@@ -70,6 +74,8 @@ def prepare(run: RunConfig, output: Path, device: torch.device, reporter: Report
         "sentences": sum(len(item.captions) for item in train),
     }
     run = dataclasses.replace(run, model=model.config)
+    if state:
+        restore_model(state, model)
     model.to(device)
     plain = dataclasses.replace(config, mirror=False, augment=False, captions_per_picture=1000)
     return Task(

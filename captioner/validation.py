@@ -30,14 +30,12 @@ def evaluate(
     model.eval()
     device = model.encoder.positions.device
     limits = model.vocabulary.search_limits(decoding)
-    cached = batches.source.cache is not None
     loss, words, done = 0.0, 0, 0
     candidates: list[list[str]] = []
     references: list[list[list[str]]] = []
     for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-            pictures = batch.pictures.to(device)
-            features = model.encoder.head(pictures) if cached else model.encoder(pictures)
+            features = model.encoder.head(batch.maps(model.encoder))
             forced = model.decoder(
                 batch.tokens.to(device), batch.lengths, batch.rows.to(device), features
             )

@@ -21,7 +21,12 @@ from captioner.errors import CaptionerError
     ("kind", "settings", "message"),
     [
         (DecodingConfig, {"beam_size": 0}, "beam_size is 0; it must be at least 1"),
-        (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0"),
+        (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0; it must lie between 0.01"),
+        (DecodingConfig, {"temperature": float("inf")}, "expected a finite number"),
+        (DecodingConfig, {"length_penalty": 500}, "between 0 and 10"),
+        (DecodingConfig, {"seed": 10**19}, "seed is 10000000000000000000; it must lie between 0"),
+        (TrainingConfig, {"max_cache_gib": float("inf")}, "expected a finite number"),
+        (DataConfig, {"images": (1,)}, "images holds 1; expected paths in quotes"),
         (DecodingConfig, {"top_p": 1.5}, "top_p is 1.5"),
         (DecodingConfig, {"beam_size": 2, "num_captions": 3}, "num_captions is 3"),
         (ModelConfig, {"attention": "soft"}, "choose additive, dot or none"),

@@ -4,17 +4,29 @@ import math
 
 import torch
 
-from captioner.decoder import TeacherForced
+from captioner.attention import SpatialAttention
+from captioner.batches import pad
+from captioner.config import DecodingConfig
+from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
+from captioner.recurrence import make_cell
+from captioner.search import sample_tokens
+from captioner.vocabulary import END
 
 
-def forced(logits: list[list[float]], targets: list[int], captions: list[int]) -> TeacherForced:
+def forced(
+    logits: list[list[float]],
+    targets: list[int],
+    captions: list[int],
+    positions: list[int] | None = None,
+) -> TeacherForced:
     weights = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.25, 0.75]])
     return TeacherForced(
         logits=torch.tensor(logits),
         targets=torch.tensor(targets),
         weights=weights,
         captions=torch.tensor(captions),
+        positions=torch.tensor(positions or [1, 1, 1]),
     )
 
 
@@ -49,8 +61,40 @@ def test_self_critical_loss_weighs_words_by_their_captions_advantage() -> None:
     # Six words: the special tokens 0, 1 and 3 are never written, so 2, 4 and 5 share all.
     logits = [[9.0, 9.0, 0.0, 9.0, 2 * math.log(2), 0.0]] * 3
     loss = self_critical_loss(
-        forced(logits, [4, 2, 5], [0, 1, 0]), torch.tensor([2.0, -1.0]), temperature=2.0
+        forced(logits, [4, 2, 5], [0, 1, 0]),
+        torch.tensor([2.0, -1.0]),
+        temperature=2.0,
+        max_words=9,
     )
     # At temperature 2 the three have probabilities 1/4, 1/2 and 1/4.
     expected = -(2 * math.log(0.5) - math.log(0.25) + 2 * math.log(0.25)) / 3
     torch.testing.assert_close(loss, torch.tensor(expected))
+
+
+def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None:
+    torch.manual_seed(0)
+    decoder = CaptionDecoder(
+        attention=SpatialAttention(query_size=6, feature_size=4, attention_size=4, heads=None),
+        cell=make_cell("lstm", hidden_size=6, layers=1, dropout=0.0),
+        vocabulary_size=7,
+        feature_size=4,
+        embedding_size=5,
+        context_gate=True,
+        embedding_dropout=0.0,
+        hidden_dropout=0.0,
+    ).eval()
+    features = torch.randn(3, 5, 4)
+    # Two words at most: some captions end by choice, others are cut off with an END forced.
+    config = DecodingConfig(sample=True, num_captions=8, max_words=2, block_ngrams=0)
+    drawn, chances, _ = sample_tokens(decoder, features, config, torch.Generator().manual_seed(1))
+    captions = [line[: line.index(END) + 1] for line in drawn.tolist()]
+    assert {len(caption) for caption in captions} == {2, 3}
+    tokens, lengths = pad(captions)
+    rows = torch.arange(3).repeat_interleave(8)
+    predicted = decoder(tokens, lengths, rows, features)
+    chosen = int((predicted.positions < 2).sum())
+    for caption in (0, 5, 23):
+        advantages = torch.zeros(24)
+        advantages[caption] = 1.0
+        loss = self_critical_loss(predicted, advantages, temperature=1.0, max_words=2)
+        torch.testing.assert_close(-loss * chosen, chances[caption].sum())

@@ -13,7 +13,14 @@ from torchvision.models import get_model
 from captioner import checkpoint
 from captioner.api import Captioner
 from captioner.checkpoint import Checkpoint
-from captioner.config import DataConfig, DecodingConfig, ModelConfig, RunConfig, TrainingConfig
+from captioner.config import (
+    DataConfig,
+    DecodingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    read_toml,
+)
 from captioner.datasets import read_captions
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
@@ -121,7 +128,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 def learn(run: RunConfig, folder: Path) -> Captioner:
     """Train without validating between epochs; the model, ready to caption."""
-    task = prepare(run, folder, CPU, Quiet())
+    task = prepare(run, folder, CPU, Quiet(), None)
     optimizer, position = make_optimizer(task.model, run.training), Position()
     while position.epoch < run.training.epochs:
         train_one_epoch(task, task.model, optimizer, position)
@@ -180,8 +187,13 @@ def test_a_character_captioner_writes_words(pictures: Path, tmp_path: Path) -> N
     [
         {"average_decay": 0.9, "attention_penalty": 0.5},
         {"fine_tune_from": "features.3", "update_batch_norm": True},
-        {"augment": True, "workers": 0},
-        {"self_critical": True, "cross_entropy_share": 0.2, "truncate_steps": 2},
+        {"augment": True, "workers": 2},
+        {
+            "self_critical": True,
+            "cross_entropy_share": 0.2,
+            "truncate_steps": 2,
+            "autocast": True,
+        },
     ],
     ids=["cached", "fine-tuned", "augmented", "self-critical"],
 )
@@ -291,3 +303,100 @@ def test_bad_settings_stop_before_any_work(
     with pytest.raises(CaptionerError, match=message):
         fit(settings(pictures, **changes), tmp_path, device=CPU, resume=False, reporter=Quiet())
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_gradients_that_explode_leave_the_saved_state_as_it_was(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = settings(pictures, save_steps=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet(stop_after=4))
+    before = weights(tmp_path, "state")
+    monkeypatch.setattr(
+        "captioner.training.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(float("inf"))
+    )
+    with pytest.raises(CaptionerError, match="the gradient norm is inf at step"):
+        fit(run, tmp_path, device=CPU, resume=True, reporter=Quiet())
+    assert_equal(weights(tmp_path, "state"), before)
+
+
+def test_a_run_that_stopped_early_has_nothing_left_to_resume(
+    pictures: Path, tmp_path: Path
+) -> None:
+    run = settings(pictures, epochs=9, patience=1, learning_rate=0.0)
+    fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet())
+    log = (tmp_path / "log.jsonl").read_text()
+    before = weights(tmp_path, "state")
+    fit(run, tmp_path, device=CPU, resume=True, reporter=Quiet())
+    assert (tmp_path / "log.jsonl").read_text() == log
+    assert_equal(weights(tmp_path, "state"), before)
+
+
+def test_resuming_from_another_folder_after_a_crash_in_the_middle_of_a_log_line(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit(settings(pictures, epochs=1), Path("one"), device=CPU, resume=False, reporter=Quiet())
+    run = settings(pictures, start_from="one/last.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        fit(run, Path("two"), device=CPU, resume=False, reporter=Quiet(stop_after=4))
+    with Path("two/log.jsonl").open("a") as log:
+        log.write('{"step": 2, "lo')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    two = tmp_path / "two"
+    fit(read_toml(two / "settings.toml"), two, device=CPU, resume=True, reporter=Quiet())
+    records = [json.loads(line) for line in (two / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records if "epoch" in record] == [1, 2, 3]
+    assert checkpoint.load(two / "last.safetensors").training.start_from == "last.safetensors"
+
+
+def test_captions_that_changed_are_not_resumed_with_another_vocabulary(
+    pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings(pictures), tmp_path, device=CPU, resume=False, reporter=Quiet(stop_after=4))
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(
+        "".join(
+            json.dumps(record | {"caption": record["caption"].replace("ball", "bowl")}) + "\n"
+            for record in map(json.loads, (pictures / "captions.jsonl").read_text().splitlines())
+        )
+    )
+    run = settings(pictures)
+    data = dataclasses.replace(run.data, captions=(str(changed),))
+    changed_run = dataclasses.replace(run, data=data)
+    with pytest.raises(CaptionerError, match="saved with another vocabulary"):
+        fit(changed_run, tmp_path, device=CPU, resume=True, reporter=Quiet())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_breaks_later_is_one_line(
+    pictures: Path, tmp_path: Path, workers: int
+) -> None:
+    for file in pictures.glob("*.png"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "red box.png").write_bytes(b"no picture any more")
+    run = settings(pictures, augment=True, workers=workers)
+    data = dataclasses.replace(run.data, images=(str(tmp_path),))
+    broken = dataclasses.replace(run, data=data)
+    with pytest.raises(CaptionerError, match="red box.png is not a picture") as caught:
+        fit(broken, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
+    pictures: Path, tmp_path: Path
+) -> None:
+    run = settings(pictures, encoder_weights="none")
+    model = dataclasses.replace(run.model, encoder="resnet18", encoder_stage="layer2")
+    shapes = []
+    for stage in ("relu", "maxpool", "layer1"):
+        training = dataclasses.replace(run.training, fine_tune_from=stage)
+        changed = dataclasses.replace(run, model=model, training=training)
+        torch.manual_seed(0)
+        task = prepare(changed, tmp_path, CPU, Quiet(), None)
+        assert task.train.source.cache is not None
+        shapes.append(task.train.source.cache.maps.shape)
+    assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]
