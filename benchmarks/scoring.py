@@ -7,8 +7,11 @@ turn and turn about, each in a fresh process that is timed from its start to its
 computes diversity and intervals. On a busy machine the processor time is what compares.
 
 The candidates are made: every second picture gets another picture's first caption, the rest their
-own without its fourth word. Needs Java and `pip install 'captioner[official]'`. Where scipy is
-installed, nltk imports it, which neither scorer needs and costs ours a second.
+own without its fourth word. Needs Java and `pip install 'captioner[official]'`.
+
+Measured so, nltk takes 0.9 of our 2.3 processor seconds: 0.15 to import and 0.75 to count BLEU's
+n-grams, one caption and order at a time. Where scipy is installed, nltk imports it, which neither
+scorer needs and costs ours most of another second.
 """
 
 import argparse

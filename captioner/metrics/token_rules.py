@@ -5,7 +5,7 @@ same character for all of a kind. The first rule that matches wins, so that thos
 come first. What only helps to recognise a token stands in a lookahead.
 
 All of it says in our terms what the official tokenizer was seen to do with made-up texts. For
-abbreviations it was asked about every word of up to five letters before a full stop, and about usual
+abbreviations it was asked about every word of up to five letters before a full stop, about usual
 longer ones and all that the captions have; for the first words of sentences, about those of up to
 four and the captions' own; for apostrophes, about every letter before one and about the captions'
 words in -ing without their g; for faces, web addresses, e-mail, tags and telephone numbers, in the
