@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from captioner import checkpoint
 from captioner.batches import Batch, pad
-from captioner.checkpoint import Checkpoint, named_tensors
+from captioner.checkpoint import Checkpoint
 from captioner.config import DecodingConfig, RunConfig, TrainingConfig, to_toml
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
 from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 from captioner.model import CaptioningModel
+from captioner.optimization import make_optimizer, set_learning_rates, update_average
 from captioner.search import sample_tokens
 from captioner.training_state import Position, load_state, save_state
 from captioner.training_task import Interrupted, Reporter, Task, prepare
@@ -80,12 +81,12 @@ def train_one_epoch(
     recent: list[tuple[float, float, int]] = []
     started = time.monotonic()
     for batch in task.train.epoch(position.epoch, position.batch):
-        _set_learning_rates(optimizer, config, position.step, total)
+        set_learning_rates(optimizer, config, position.step, total)
         recent.append(_train_step(task, optimizer, batch, position.step))
         position.step += 1
         position.batch += 1
         if average is not task.model:
-            _update_average(average, task.model, config.average_decay, position.step)
+            update_average(average, task.model, config.average_decay, position.step)
         stop = task.reporter.interrupted()
         if stop or len(recent) == LOG_STEPS or position.batch == len(task.train):
             seconds, started = time.monotonic() - started, time.monotonic()
@@ -95,37 +96,6 @@ def train_one_epoch(
             save_state(state, position, task.model, average, optimizer)
         if stop:
             raise Interrupted
-
-
-def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019): no decay for biases, norms and embeddings; the
-    backbone's own learning rate."""
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        backbone = name.startswith("encoder.stages.")
-        peak = config.encoder_learning_rate if backbone else config.learning_rate
-        plain = parameter.ndim < 2 or "embedding" in name or "positions" in name
-        groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": parameters, "peak": peak, "weight_decay": decay}
-            for (peak, decay), parameters in groups.items()
-        ],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-    )
-
-
-def _set_learning_rates(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, total: int
-) -> None:
-    """Linear warm-up, then a cosine that reaches 0 after the last step."""
-    warm = min(1.0, (step + 1) / max(1, config.warm_up_steps))
-    after = max(0, step - config.warm_up_steps) / max(1, total - config.warm_up_steps)
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * warm * 0.5 * (1 + math.cos(math.pi * after))
 
 
 def _train_step(
@@ -289,17 +259,3 @@ def _without_folders(config: TrainingConfig) -> TrainingConfig:
         start_from=Path(config.start_from).name,
         encoder_weights=Path(config.encoder_weights).name,
     )
-
-
-@torch.no_grad()
-def _update_average(
-    average: CaptioningModel, model: CaptioningModel, decay: float, step: int
-) -> None:
-    """average <- decay * average + (1 - decay) * model; a shorter memory in the first steps."""
-    decay = min(decay, (1 + step) / (10 + step))
-    kept, moving = named_tensors(average), named_tensors(model)
-    for name, value in kept.items():
-        if value.dtype.is_floating_point:
-            value.lerp_(moving[name], 1 - decay)
-        else:
-            value.copy_(moving[name])

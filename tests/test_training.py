@@ -26,7 +26,8 @@ from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
-from captioner.training import fit, make_optimizer, train_one_epoch
+from captioner.optimization import make_optimizer
+from captioner.training import fit, train_one_epoch
 from captioner.training_state import Position
 from captioner.training_task import prepare
 

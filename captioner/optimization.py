@@ -1,0 +1,55 @@
+"""How weights move: the optimizer, its learning rates, and the running average."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from captioner.checkpoint import named_tensors
+from captioner.config import TrainingConfig
+from captioner.model import CaptioningModel
+
+
+def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019): no decay for biases, norms and embeddings; the
+    backbone's own learning rate."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        backbone = name.startswith("encoder.stages.")
+        peak = config.encoder_learning_rate if backbone else config.learning_rate
+        plain = parameter.ndim < 2 or "embedding" in name or "positions" in name
+        groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "peak": peak, "weight_decay": decay}
+            for (peak, decay), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+    )
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, total: int
+) -> None:
+    """Linear warm-up, then a cosine that reaches 0 after the last step."""
+    warm = min(1.0, (step + 1) / max(1, config.warm_up_steps))
+    after = max(0, step - config.warm_up_steps) / max(1, total - config.warm_up_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * warm * 0.5 * (1 + math.cos(math.pi * after))
+
+
+@torch.no_grad()
+def update_average(
+    average: CaptioningModel, model: CaptioningModel, decay: float, step: int
+) -> None:
+    """average <- decay * average + (1 - decay) * model; a shorter memory in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    kept, moving = named_tensors(average), named_tensors(model)
+    for name, value in kept.items():
+        if value.dtype.is_floating_point:
+            value.lerp_(moving[name], 1 - decay)
+        else:
+            value.copy_(moving[name])
