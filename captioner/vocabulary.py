@@ -1,6 +1,7 @@
 """Text to tokens (words or characters) to ids, and back."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,13 +17,23 @@ SPECIAL_TOKENS = ("<padding>", "<start>", "<end>", "<unknown>")
 # English captions have 4.3 letters a word and a space between two.
 CHARACTERS_A_WORD = 6
 
+# Signs that belong to the letter before them, such as the vowels of Hindi; re has no class for
+# them. Beyond 0x10000 are few scripts in use, and re is five times slower with sets that go there.
+_MARKS = "".join(
+    sign for sign in map(chr, range(0x300, 0x10000)) if unicodedata.category(sign) in ("Mn", "Mc")
+)
+
 # A word is a run of letters and digits of any script; apostrophes and hyphens stay when inside it.
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(rf"\w[\w{_MARKS}]*(?:['-]\w[\w{_MARKS}]*)*")
 
 
 def split_words(text: str) -> list[str]:
-    """Lower-case words of a text, punctuation dropped; inner apostrophes and hyphens are kept."""
-    return _WORD.findall(text.lower().replace("’", "'"))
+    """Lower-case words of a text, punctuation dropped; inner apostrophes and hyphens are kept.
+
+    However a letter with an accent is stored, in one code point or two, it gives the same word.
+    """
+    composed = unicodedata.normalize("NFC", text.lower())
+    return _WORD.findall(composed.replace("’", "'").replace("_", " "))
 
 
 class Vocabulary:

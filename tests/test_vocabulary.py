@@ -19,7 +19,10 @@ from captioner.vocabulary import (
     [
         ("A dog's T-shirt, isn’t it?", ["a", "dog's", "t-shirt", "isn't", "it"]),
         ("  Ein Mädchen – 2 Hunde!", ["ein", "mädchen", "2", "hunde"]),
-        ("-- 'quoted' a_b", ["quoted", "a", "b"]),
+        ("-- 'quoted' a_b _c_", ["quoted", "a", "b", "c"]),
+        ("Ein Ma\u0308dchen", ["ein", "mädchen"]),  # the umlaut as a letter and a mark
+        ("एक हिन्दी किताब।", ["एक", "हिन्दी", "किताब"]),
+        ("a dog \u2764\ufe0f \u0301 cat", ["a", "dog", "cat"]),  # marks alone are no words
         ("", []),
     ],
 )
