@@ -1,0 +1,29 @@
+"""Files are written whole or not at all, and what went wrong is said in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from captioner.errors import CaptionerError
+from captioner.files import write_whole
+
+
+def test_a_failure_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "kept.txt"
+    write_whole(file, lambda partial: partial.write_text("old"))
+
+    def fail(partial: Path) -> None:
+        partial.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(CaptionerError, match="kept.txt: cannot be written .No space left"):
+        write_whole(file, fail)
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["file/a.txt", "none/a.txt", "a" * 300])
+def test_places_where_nothing_can_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(CaptionerError, match="cannot be written .*choose another folder or name"):
+        write_whole(tmp_path / name, lambda partial: partial.write_text("new"))
