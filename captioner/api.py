@@ -40,8 +40,8 @@ class Caption:
     """A caption; attention (T, rows, columns) says where each of its T words looked.
 
     Each map sums to 1 and covers the whole picture; where characters are written, a word's is the
-    mean of its letters'. log_probability: natural logarithm of the
-    whole sentence's probability, its end included.
+    mean of its letters'. log_probability: natural logarithm of the whole sentence's probability,
+    its end included.
     """
 
     text: str
@@ -88,7 +88,7 @@ class Captioner:
         A picture is a path, bytes, an open binary file or a PIL image. With num_captions above 1
         each picture gives a list, best first. decoding replaces the checkpoint's own settings;
         beam_size, num_captions and max_words change one of them. Raises CaptionerError for a
-        picture that cannot be read and for settings that make no sense.
+        picture that is none of these or cannot be read, and for settings that make no sense.
         """
         changes = {"beam_size": beam_size, "num_captions": num_captions, "max_words": max_words}
         asked = {name: value for name, value in changes.items() if value is not None}
@@ -108,8 +108,11 @@ class Captioner:
         """Describe pictures one after the other, in order, in memory bounded by batch_size.
 
         A picture that cannot be read comes with the error in place of its captions. While one
-        batch is described the next one is being read.
+        batch is described the next one is being read. Raises CaptionerError for a batch_size
+        below 1.
         """
+        if batch_size < 1:
+            raise CaptionerError(f"batch_size is {batch_size}; expected 1 or more")
         waiting = iter(pictures)
         with ThreadPoolExecutor(2) as pool:
 
@@ -171,9 +174,10 @@ def choose_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but none that can be read
+    except (RuntimeError, AssertionError, ImportError) as error:
         there = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        there += ["mps"] if torch.backends.mps.is_available() else []
         raise CaptionerError(
             f"device {name!r} is not there; this machine has {', '.join(there)}"
         ) from error

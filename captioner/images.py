@@ -41,8 +41,13 @@ def open_picture(source: str | Path | BinaryIO | bytes | Image.Image) -> Image.I
 
     Raises CaptionerError, naming the source, where there is no such file, where it is not a
     picture in one of FORMATS, where it is damaged, and where it has no pixels or more than
-    MAX_PIXELS.
+    MAX_PIXELS; and where the source is of another type, such as an array or a generator.
     """
+    if not isinstance(source, (str, Path, bytes, Image.Image)) and not hasattr(source, "read"):
+        raise CaptionerError(
+            f"a picture is given as {type(source).__name__}; expected a path, bytes, an open "
+            "binary file or a PIL image (PIL.Image.fromarray makes one), or a list of them"
+        )
     name = _name(source)
     try:
         if isinstance(source, Image.Image):  # stays open: it is the caller's

@@ -94,17 +94,34 @@ def test_it_reads_only_a_batch_ahead(model: Captioner, files: list[Path]) -> Non
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"beam_size": 0}, "beam_size is 0"), ({"num_captions": 9}, "num_captions is 9")],
+    [
+        ({"beam_size": 0}, "beam_size is 0"),
+        ({"num_captions": 9}, "num_captions is 9"),
+        ({"batch_size": 0}, "batch_size is 0; expected 1 or more"),
+        ({"batch_size": -1}, "batch_size is -1"),
+    ],
 )
 def test_settings_that_make_no_sense(
     model: Captioner, files: list[Path], options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(CaptionerError, match=message):
         model.caption(files[0], **options)  # type: ignore[arg-type]
+    with pytest.raises(CaptionerError, match=message):
+        model.caption(files, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_is_no_picture_is_told_what_would_be(
+    model: Captioner, files: list[Path], number: int
+) -> None:
+    wrong = (np.zeros((50, 70, 3), np.uint8), (file for file in files))[number]
+    for given in (wrong, [files[0], wrong]):
+        with pytest.raises(CaptionerError, match="given as (ndarray|generator); expected a path"):
+            model.caption(given)  # type: ignore[arg-type]
 
 
 def test_devices_and_checkpoints_that_are_not_there(tiny_checkpoint: Path) -> None:
-    for device in ("cuda:77", "abacus"):
+    for device in ("cuda:77", "abacus", "meta", "hpu", "privateuseone", ""):
         with pytest.raises(CaptionerError, match=f"device '{device}' is not there.*has cpu"):
             Captioner.load(tiny_checkpoint, device)
     with pytest.raises(CaptionerError, match="no such checkpoint"):
