@@ -1,5 +1,7 @@
 """A picture to a grid of features, by any torchvision classification backbone."""
 
+import re
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,12 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 
 from captioner.errors import CaptionerError
+
+# These normalise their pictures once more inside forward() and train with classifiers in between.
+UNFIT = ("googlenet", "inception_v3")
+
+# torchvision's files of DenseNet weights name a layer norm.1 that the module names norm1.
+_DENSENET_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
 
 
 class Encoder(nn.Module):
@@ -103,6 +111,7 @@ def load_weights(encoder: Encoder, source: str) -> None:
     if source == "none":
         return
     state = _downloaded(encoder.backbone) if source == "torchvision" else _read(Path(source))
+    state = {_DENSENET_LAYER.sub(r"\1\2", name): value for name, value in state.items()}
     if any(name.startswith("encoder.stages.") for name in state):
         renamed = {name.removeprefix("encoder.stages."): value for name, value in state.items()}
     else:
@@ -132,7 +141,8 @@ def load_weights(encoder: Encoder, source: str) -> None:
 def _downloaded(backbone: str) -> dict[str, Tensor]:
     try:
         return dict(get_model_weights(backbone).DEFAULT.get_state_dict(check_hash=True))
-    except OSError as error:
+    # torch.hub raises RuntimeError for a file with another checksum than its name says.
+    except (OSError, HTTPException, RuntimeError) as error:
         raise CaptionerError(
             f"the ImageNet weights of {backbone} cannot be downloaded ({error}); give a file with "
             "--encoder-weights FILE, or --encoder-weights none to start from random ones"
@@ -158,10 +168,11 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _stages(backbone: str, last_stage: str) -> list[tuple[str, nn.Module]]:
     """The backbone's stages in order, up to the pooling or to last_stage, by torchvision's name."""
-    classifiers = list_models(module=__import__("torchvision").models)
+    everything = list_models(module=__import__("torchvision").models)
+    classifiers = [name for name in everything if name not in UNFIT]
     if backbone not in classifiers:
         raise CaptionerError(
-            f"encoder {backbone!r} is not a torchvision classification backbone; "
+            f"encoder {backbone!r} is not a torchvision classification backbone that fits; "
             f"choose one of {', '.join(classifiers)}"
         )
     stages: list[tuple[str, nn.Module]] = []
@@ -172,9 +183,12 @@ def _stages(backbone: str, last_stage: str) -> list[tuple[str, nn.Module]]:
             stages += [(f"{name}.{inner}", stage) for inner, stage in child.named_children()]
         else:
             stages.append((name, child))
+    if backbone.startswith("densenet"):
+        stages.append(("relu", nn.ReLU()))  # no module in torchvision, but part of its forward()
     if last_stage:
-        names = [name for name, _ in stages]
-        stages = stages[: _index(names, last_stage, backbone) + 1]
+        cut = _index([name for name, _ in stages], last_stage, backbone) + 1
+        # Swin's features are (B, rows, columns, channels) up to here.
+        stages = stages[:cut] + [stage for stage in stages[cut:] if stage[0] == "permute"]
     return stages
 
 

@@ -1,10 +1,13 @@
 """The encoder: torchvision's own features, frozen and fine-tuned as said."""
 
+import re
+from http.client import RemoteDisconnected
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 from torchvision.models import get_model
 
 from captioner.encoder import Encoder, load_weights
@@ -22,31 +25,64 @@ def make_encoder(backbone: str = "mobilenet_v2", last_stage: str = "", size: int
     )
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    ["resnet18", "vgg11", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "swin_t"],
-)
-def test_any_backbone_gives_the_grid_that_its_own_pooling_sees(backbone: str) -> None:
-    encoder = make_encoder(backbone)
+def compare(backbone: str, layer: str, last_stage: str, folder: Path) -> tuple[Tensor, Tensor]:
+    """What a layer of torchvision's model is given, and the encoder's maps, both channels first."""
+    encoder = make_encoder(backbone, last_stage)
     original = get_model(backbone, weights=None).eval()
-    load_state = original.state_dict()
-    names = dict(zip(encoder.stage_names, encoder.stages, strict=True))
-    for name, stage in names.items():
-        stage.load_state_dict(
-            {
-                key.removeprefix(name + "."): value
-                for key, value in load_state.items()
-                if key.startswith(name + ".")
-            }
-        )
+    state = original.state_dict()
+    kept = {name: value for name, value in state.items() if not name.startswith("classifier")}
+    save_file(kept, folder / "weights.safetensors")
+    load_weights(encoder, str(folder / "weights.safetensors"))
     seen = []
-    original.avgpool.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    modules = dict(original.named_modules())
+    modules[layer].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     pictures = torch.randn(2, 3, 97, 97)
     with torch.no_grad():
         original(pictures)
-        maps = encoder.trunk(pictures)
-    torch.testing.assert_close(maps.permute(0, 3, 1, 2), seen[0], rtol=1e-3, atol=1e-4)
-    assert encoder.grid == tuple(seen[0].shape[2:])
+        maps = encoder.trunk(pictures).permute(0, 3, 1, 2)
+    assert encoder.grid == tuple(maps.shape[2:])
+    return seen[0], maps
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layer"),
+    [
+        ("resnet18", "avgpool"),
+        ("vgg11", "avgpool"),
+        ("mobilenet_v3_small", "avgpool"),
+        ("efficientnet_b0", "avgpool"),
+        ("convnext_tiny", "avgpool"),
+        ("swin_t", "avgpool"),
+        ("regnet_y_400mf", "avgpool"),
+        ("squeezenet1_0", "classifier"),  # pools behind its classifier
+    ],
+)
+def test_any_backbone_gives_the_grid_that_its_own_pooling_sees(
+    backbone: str, layer: str, tmp_path: Path
+) -> None:
+    seen, maps = compare(backbone, layer, "", tmp_path)
+    torch.testing.assert_close(maps, seen, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layer"),
+    [
+        ("densenet121", "classifier"),
+        ("mnasnet0_5", "classifier"),
+        ("mobilenet_v2", "classifier"),
+        ("shufflenet_v2_x0_5", "fc"),
+    ],
+)
+def test_where_the_pooling_is_no_module_its_classifier_sees_the_mean_of_the_grid(
+    backbone: str, layer: str, tmp_path: Path
+) -> None:
+    seen, maps = compare(backbone, layer, "", tmp_path)
+    torch.testing.assert_close(maps.mean((2, 3)), seen, rtol=1e-3, atol=1e-4)
+
+
+def test_a_cut_swin_still_has_its_channels_where_they_belong(tmp_path: Path) -> None:
+    seen, maps = compare("swin_t", "features.3", "features.2", tmp_path)
+    torch.testing.assert_close(maps, seen.permute(0, 3, 1, 2), rtol=1e-3, atol=1e-4)
 
 
 def test_features_are_row_by_row_and_independent_between_pictures() -> None:
@@ -73,7 +109,9 @@ def test_a_stage_cuts_the_backbone() -> None:
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        ("resnet1", "not a torchvision classification backbone; choose one of alexnet"),
+        ("resnet1", "not a torchvision classification backbone that fits; choose one of alexnet"),
+        ("googlenet", "not a torchvision classification backbone that fits"),
+        ("inception_v3", "not a torchvision classification backbone that fits"),
         ("vit_b_16", "cannot be run stage by stage"),
     ],
 )
@@ -147,3 +185,34 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     text.write_text("not weights")
     with pytest.raises(CaptionerError, match="not a state dict that can be read safely"):
         load_weights(encoder, str(text))
+
+
+def test_densenet_weights_under_the_names_that_torchvision_stores(tmp_path: Path) -> None:
+    state = get_model("densenet121", weights=None).state_dict()
+    stored = {re.sub(r"(denselayer\d+\.\D+)(\d)", r"\1.\2", name): v for name, v in state.items()}
+    assert "features.denseblock1.denselayer1.norm.2.weight" in stored
+    save_file(stored, tmp_path / "weights.safetensors")
+    encoder = make_encoder("densenet121", last_stage="features.denseblock1")
+    load_weights(encoder, str(tmp_path / "weights.safetensors"))
+    name = "features.denseblock1.denselayer6.conv2.weight"
+    torch.testing.assert_close(encoder.stages[4].denselayer6.conv2.weight, state[name])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no route to host"),
+        RemoteDisconnected("closed without response"),
+        RuntimeError("invalid hash value"),
+    ],
+)
+def test_a_download_that_fails_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", fail)
+    with pytest.raises(CaptionerError, match=f"mobilenet_v2 cannot be downloaded .*{error}"):
+        load_weights(make_encoder(), "torchvision")
