@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from captioner.datasets import read_captions
+from captioner.datasets.instances import read_instances
 from captioner.errors import CaptionerError
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -125,7 +126,7 @@ def test_folders_are_searched_in_order(tmp_path: Path, images: Path, write: Writ
 
 
 def test_blank_captions_and_pictures_without_are_left_out(images: Path, write: Write) -> None:
-    file = write("own.csv", "image,caption\na.png,  \nb.png,\nb.png,a cat\nnone.png,\n")
+    file = write("own.csv", "image,caption\na.png,  \nb.png,...\nb.png,a cat\nnone.png,-\n")
     (picture,) = read_captions(file, [images])
     assert picture.captions == ("a cat",)
 
@@ -196,6 +197,56 @@ def test_missing_pictures_are_counted_and_named(images: Path, write: Write) -> N
         CaptionerError, match=r"5 of its pictures are not in .*images: gone0.png, gone1.png, gone2"
     ):
         read_captions(file, [images])
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, images: Path, write: Write) -> None:
+    """Said as such, rather than that every picture is missing."""
+    file = write("captions.json", COCO)
+    for wrong in (tmp_path / "gone", file):
+        with pytest.raises(CaptionerError, match=f"{wrong} is not a folder; expected one that"):
+            read_captions(file, [images, wrong])
+
+
+INSTANCES: dict[str, Any] = {
+    "images": [
+        {"id": 7, "file_name": "b.png", "width": 40, "height": 20},
+        {"id": 3, "file_name": "a.png", "width": 10, "height": 10},
+    ],
+    "categories": [{"id": 5, "name": "cat"}, {"id": 6, "name": "dog"}],
+    "annotations": [
+        {"image_id": 7, "category_id": 6, "bbox": [4, 5, 10, 10]},
+        {"image_id": 7, "category_id": 6, "bbox": [0, 0, 40, 20]},
+    ],
+}
+
+
+def test_instances(images: Path, write: Write) -> None:
+    file = write("instances.json", "\ufeff" + json.dumps(INSTANCES))
+    (first, second), categories = read_instances(file, [images])
+    assert (first.path, second.path) == (images / "b.png", images / "a.png")
+    assert first.boxes == {6: [(0.1, 0.25, 0.25, 0.5), (0.0, 0.0, 1.0, 1.0)]}
+    assert second.boxes == {}
+    assert categories == {"cat": 5, "dog": 6}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ([], "not in the form of COCO's instances file"),
+        (COCO, "not in the form of COCO's instances file .KeyError.'categories'"),
+        (without(INSTANCES, "annotations", "bbox"), "KeyError.'bbox'"),
+        (INSTANCES | {"images": INSTANCES["images"][1:]}, "KeyError.7"),
+        (
+            INSTANCES | {"images": [INSTANCES["images"][0] | {"file_name": "gone.png"}]},
+            "1 of its pictures are not in .*images: gone.png",
+        ),
+    ],
+)
+def test_wrong_instances(images: Path, write: Write, content: Any, message: str) -> None:
+    with pytest.raises(CaptionerError, match=message) as error:
+        read_instances(write("instances.json", content), [images])
+    assert "instances.json" in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="wants the real photographs beside the project")

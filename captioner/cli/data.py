@@ -35,10 +35,11 @@ def check(
 ) -> None:
     """Read captions and decode every picture; exit status 1 if something is wrong."""
     from captioner.datasets import read_caption_file
-    from captioner.datasets.checking import examine, find_pictures, report
+    from captioner.datasets.checking import examine, report
+    from captioner.datasets.records import find_pictures
 
     content = read_caption_file(captions, split)
-    paths = find_pictures(content, images)
+    paths = find_pictures([record.file_name for record in content.records], images)
     examined = list(show_progress(examine(paths.values()), total=len(paths)))
     found = report(content, paths, examined)
     if as_json:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioner.datasets.records import CaptionFile, find_picture
+from captioner.datasets.records import CaptionFile
 from captioner.errors import CaptionerError
 from captioner.images import open_picture
 from captioner.vocabulary import split_words
@@ -45,18 +45,6 @@ class Report:
             "empty captions": self.empty_captions,
             "unknown image ids": self.unknown_ids,
         }
-
-
-def find_pictures(content: CaptionFile, images: Sequence[Path]) -> dict[str, Path]:
-    """The pictures that are there, by the name the caption file gives them.
-
-    Raises CaptionerError where one of the folders is not there.
-    """
-    for folder in images:
-        if not folder.is_dir():
-            raise CaptionerError(f"{folder} is not a folder; expected one that holds the pictures")
-    found = {record.file_name: find_picture(record.file_name, images) for record in content.records}
-    return {name: path for name, path in found.items() if path}
 
 
 def examine(paths: Iterable[Path]) -> Iterator[Examined]:
