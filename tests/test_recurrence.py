@@ -230,7 +230,7 @@ def test_no_gradient_crosses_the_cut() -> None:
 
 @pytest.fixture(scope="module")
 def hello() -> ModuleType:
-    file = Path(__file__).parents[1] / "examples" / "hello.py"
+    file = Path(__file__).parents[1] / "benchmarks" / "hello.py"
     spec = importlib.util.spec_from_file_location("hello", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,6 @@
 """The smallest captioner: one picture, one word, written letter by letter.
 
-    python examples/hello.py --cell rnn
+    python benchmarks/hello.py --cell rnn
 
 The character model that lectures begin with (one to many: one input, then "h", "e", "l", "l",
 "o", end), made of the same parts as the captioner: a vocabulary of four letters, a recurrent cell
