@@ -42,8 +42,9 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     noise = np.random.default_rng(3)
     Path("photos").mkdir()
-    for name in ("a.png", "c.png", "d.png"):
-        pixels = noise.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    brightest = {"a.png": (255, 60, 10), "c.png": (60, 255, 255), "d.png": (5, 5, 5)}
+    for name, colour in brightest.items():
+        pixels = (noise.random((40, 60, 3)) * colour).astype(np.uint8)
         Image.fromarray(pixels).save(f"photos/{name}")
     Path("photos/b.jpg").write_text("not a picture")
     return Path("photos")
@@ -146,6 +147,21 @@ def test_nothing_to_caption_is_one_line_and_status_2(run, photos, arguments, mes
     assert err.startswith("captioner: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["caption"], ["attend", "--output", "maps.png"]])
+def test_a_single_missing_file_is_found_out_before_anything_is_loaded(
+    run, photos, monkeypatch, command
+):
+    monkeypatch.setitem(sys.modules, "captioner.api", None)  # importing it now would fail
+    status, out, err = run(*command, "gone.png")
+    assert (status, out, err) == (2, "", "captioner: error: no such file: gone.png\n")
+
+
+def test_in_json_a_single_missing_file_is_a_line_like_any_other(run, photos):
+    status, out, err = run("caption", "--json", "gone.png")
+    assert (status, err) == (1, "")
+    assert json.loads(out) == {"image": "gone.png", "error": "no such file: gone.png"}
 
 
 def test_a_checkpoint_that_is_none(run, photos, monkeypatch, capsys):

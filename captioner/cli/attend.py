@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from captioner.cli import options
-from captioner.cli.sources import find_pictures, is_one_picture
+from captioner.cli.sources import find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
 SUFFIXES = (".png", ".npz")
@@ -35,6 +35,7 @@ def attend(
     if not is_one_picture([path]):
         raise CaptionerError(f"{path}: expected a single picture")
     [source] = find_pictures([path])
+    require_file(source)
 
     from captioner.api import Captioner
     from captioner.attention_maps import save_arrays, save_panel

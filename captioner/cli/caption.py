@@ -8,7 +8,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import find_pictures, is_one_picture
+from captioner.cli.sources import find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def caption(
     """
     pictures = find_pictures(paths)
     alone = is_one_picture(paths)
+    if alone and not as_json:
+        require_file(pictures[0])
 
     from captioner.api import Captioner
 

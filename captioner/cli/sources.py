@@ -64,6 +64,12 @@ def find_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
     return found
 
 
+def require_file(picture: Path | BinaryIO) -> None:
+    """Refuse a file that is not there at once; for a single picture, before seconds of loading."""
+    if isinstance(picture, Path) and not picture.exists():
+        raise CaptionerError(f"no such file: {picture}")
+
+
 def _is_glob(argument: str) -> bool:
     if argument.startswith(("http://", "https://")) or Path(argument).exists():
         return False
