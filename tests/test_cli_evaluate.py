@@ -1,9 +1,10 @@
-"""captioner evaluate captions, with a model of random weights: what it says is what it scores."""
+"""captioner evaluate, with a model of random weights: what it says is what it scores."""
 
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from captioner import Captioner, cli
 from captioner.cli.evaluate import describe
 from captioner.config import DecodingConfig
+from captioner.datasets.shapes import make_shapes
 from captioner.metrics import score_captions
 
 Run = Callable[..., tuple[int, str, str]]
@@ -26,8 +28,9 @@ def run(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     def run(*arguments: str) -> tuple[int, str, str]:
-        command = ["captioner", "evaluate", "captions", "--checkpoint", str(tiny_checkpoint)]
-        monkeypatch.setattr(sys, "argv", [*command, *arguments])
+        command = arguments if arguments[0] == "attention" else ("captions", *arguments)
+        given = ["captioner", "evaluate", *command, "--checkpoint", str(tiny_checkpoint)]
+        monkeypatch.setattr(sys, "argv", given)
         with pytest.raises(SystemExit) as end:
             cli.main()
         captured = capsys.readouterr()
@@ -158,3 +161,70 @@ def test_an_unreadable_picture_ends_it_without_a_result_file(run):
     assert (status, out) == (2, "")
     assert "two/10.png" in err
     assert not Path("said.json").exists()
+
+
+@pytest.fixture
+def instances(tmp_path: Path) -> dict[str, Any]:
+    """Made shapes; their boxes under the names of things that the tiny model can say."""
+    list(make_shapes(tmp_path / "shapes", images=20, seed=3, size=64))
+    content = json.loads(Path("shapes/instances_val.json").read_text())
+    for category, name in zip(content["categories"], ("cat", "cup", "dog", "table"), strict=False):
+        category["name"] = name
+    Path("instances.json").write_text(json.dumps(content))
+    return content
+
+
+ATTENTION = ("attention", "--images", "shapes/images", "--instances")
+
+
+def test_attention_counts_the_words_that_name_a_category(run, instances, tiny_checkpoint):
+    status, out, err = run(*ATTENTION, "instances.json", "--json")
+    assert (status, err) == (0, "")
+    counts = json.loads(out)
+    model = Captioner.load(tiny_checkpoint)
+    names = [record["file_name"] for record in instances["images"]]
+    captions = model.caption([f"shapes/images/{name}" for name in names])
+    categories = {category["name"] for category in instances["categories"]}
+    said = [word.word for caption in captions for word in caption.words]
+    assert counts["pictures"] == len(names) == 4
+    assert counts["named"] == sum(word in categories for word in said) > 0
+    assert 0 <= counts["absent"] <= counts["named"]
+    assert 0 <= counts["pointing"] <= 1 and 0 <= counts["uniform"] <= 1
+
+    _, table, _ = run(*ATTENTION, "instances.json")
+    named, absent, pointing, uniform = table.splitlines()
+    assert named.endswith(f" {counts['named']} in 4 pictures")
+    assert absent.endswith(f" {counts['absent']}")
+    assert float(pointing.split()[-1]) == pytest.approx(counts["pointing"], abs=5e-4)
+    assert float(uniform.split()[-1]) == pytest.approx(counts["uniform"], abs=5e-4)
+
+
+def test_attention_everywhere_in_a_box_as_large_as_the_picture_is_always_right(run, instances):
+    sizes = {record["id"]: (record["width"], record["height"]) for record in instances["images"]}
+    annotations = [
+        {"image_id": image, "category_id": category["id"], "bbox": [0, 0, *size]}
+        for image, size in sizes.items()
+        for category in instances["categories"]
+    ]
+    Path("whole.json").write_text(json.dumps(instances | {"annotations": annotations}))
+    counts = json.loads(run(*ATTENTION, "whole.json", "--json")[1])
+    assert (counts["absent"], counts["pointing"], counts["uniform"]) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*ATTENTION, "gone.json"], "cannot read gone.json"),
+        ([*ATTENTION, "one/30.png"], "one/30.png is not UTF-8 text"),
+        ([*ATTENTION, "coco.json"], "coco.json is not in the form of COCO's instances file"),
+        ([*ATTENTION, "instances.json", "--images", "none"], "none is not a folder"),
+        (["attention", "--images", "one", "--instances", "instances.json"], "are not in one"),
+        ([*ATTENTION, "shapes/instances_val.json"], "no caption names a category of shapes"),
+    ],
+)
+def test_bad_input_for_attention_is_one_line_and_status_2(run, instances, arguments, message):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("captioner: error: ")
+    assert message in err
+    assert err.count("\n") == 1

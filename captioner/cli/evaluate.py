@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,7 @@ from captioner.errors import CaptionerError
 from captioner.files import write_whole
 
 if TYPE_CHECKING:
-    from captioner.api import Captioner
-    from captioner.datasets import CaptionedPicture
+    from captioner.api import Caption, Captioner
 
 app = typer.Typer()
 
@@ -85,7 +85,9 @@ def captions(
             "seed": seed,
         },
     )
-    said = decode(model, pictures, decoding, batch_size)
+    paths = [picture.path for picture in pictures]
+    decoded = decode(model, paths, decoding, batch_size)
+    said = {p.image_id: best.text for p, best in zip(pictures, decoded, strict=True)}
     if results is not None:
         write_results(said, results)
     references = {picture.image_id: picture.captions for picture in pictures}
@@ -125,15 +127,11 @@ def attention(
     pictures, categories = read_instances(instances, images)
     model = Captioner.load(checkpoint, device)
     paths = [picture.path for picture in pictures]
-    results = model.caption_each(paths, decoding=model.decoding, batch_size=batch_size)
-    games = []
-    for picture, (_, result) in zip(
-        pictures, show_progress(results, total=len(pictures)), strict=True
-    ):
-        if isinstance(result, CaptionerError):
-            raise result
-        words = [word.word for word in result[0].words]
-        games.append(pointing_game(words, result[0].attention, picture.boxes, categories))
+    decoded = decode(model, paths, model.decoding, batch_size)
+    games = [
+        pointing_game([w.word for w in best.words], best.attention, picture.boxes, categories)
+        for picture, best in zip(pictures, decoded, strict=True)
+    ]
     found = total(games)
     if not found.named:
         raise CaptionerError(
@@ -150,23 +148,15 @@ def attention(
 
 
 def decode(
-    model: "Captioner",
-    pictures: "list[CaptionedPicture]",
-    decoding: DecodingConfig,
-    batch_size: int,
-) -> dict[int | str, str]:
-    """Caption every picture: image id -> caption. A picture that cannot be read ends it, since a
+    model: "Captioner", paths: Sequence[Path], decoding: DecodingConfig, batch_size: int
+) -> "Iterator[Caption]":
+    """The best caption of every picture, in order. A picture that cannot be read ends it, since a
     score over the others could not be compared."""
-    said = {}
-    paths = [picture.path for picture in pictures]
     results = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
-    for picture, (_, result) in zip(
-        pictures, show_progress(results, total=len(pictures)), strict=True
-    ):
+    for _, result in show_progress(results, total=len(paths)):
         if isinstance(result, CaptionerError):
             raise result
-        said[picture.image_id] = result[0].text
-    return said
+        yield result[0]
 
 
 def write_results(said: dict[int | str, str], file: Path) -> None:
