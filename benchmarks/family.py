@@ -25,8 +25,9 @@ from captioner.datasets.shapes import make_shapes
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
+from captioner.optimization import make_optimizer
 from captioner.search import find_captions
-from captioner.training import make_optimizer, train_one_epoch
+from captioner.training import train_one_epoch
 from captioner.training_state import Position
 from captioner.training_task import Task, prepare
 
@@ -127,7 +128,7 @@ def train(member: Member, folder: Path, work: Path, encoder_weights: str) -> dic
     """Train and score one member."""
     run = settings(member, folder, encoder_weights)
     torch.manual_seed(member.seed)
-    task = prepare(run, work, torch.device("cpu"), Quiet())
+    task = prepare(run, work, torch.device("cpu"), Quiet(), None)
     task.log.cut(0)
     optimizer, position = make_optimizer(task.model, run.training), Position()
     begun = time.process_time()

@@ -62,6 +62,14 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
     write_tensors(tensors, {FORMAT: json.dumps(metadata)}, file)
 
 
+def add_score(file: Path, score: dict[str, Any]) -> None:
+    """Write a score into a checkpoint's description of itself, in place of one of the same set."""
+    tensors, metadata = read_tensors(file)
+    about = json.loads(metadata[FORMAT])
+    about["scores"] = [kept for kept in about["scores"] if kept["set"] != score["set"]] + [score]
+    write_tensors(tensors, {FORMAT: json.dumps(about)}, file)
+
+
 def load(file: Path) -> Checkpoint:
     """Read and check a checkpoint; the model comes in evaluation mode, float32, on the CPU.
 

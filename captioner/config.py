@@ -134,7 +134,9 @@ class TrainingConfig:
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
     bleu_reward times sentence BLEU-4; cross_entropy_share mixes the two losses.
     validation_pictures: at most so many, spread evenly over the validation set; 0: all.
-    patience: stop after so many epochs without a better BLEU-4; 0: never. max_cache_gib: a bound.
+    patience: stop after so many epochs without a better BLEU-4; 0: never.
+    half_precision: store best and last in float16, half the size; the state stays float32.
+    max_cache_gib: the largest feature cache that is built.
     """
 
     encoder_weights: str = "torchvision"
@@ -165,6 +167,7 @@ class TrainingConfig:
     validation_pictures: int = 1000
     patience: int = 0
     save_steps: int = 200
+    half_precision: bool = False
     workers: int = 2
     max_cache_gib: float = 20.0
     seed: int = 0

@@ -219,10 +219,11 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
         scores=[{"set": "validation during training", "values": scores}],
         data=task.data,
     )
-    checkpoint.save(saved, task.output / "last.safetensors")
+    half = task.run.training.half_precision
+    checkpoint.save(saved, task.output / "last.safetensors", half=half)
     if scores["BLEU-4"] > position.best:
         position.best, position.epochs_since_best = scores["BLEU-4"], 0
-        checkpoint.save(saved, task.output / "best.safetensors")
+        checkpoint.save(saved, task.output / "best.safetensors", half=half)
     task.log.write({"step": position.step, "epoch": position.epoch, **scores})
     task.log.draw(task.output / "curve.png")
     listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())

@@ -142,3 +142,18 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         checkpoint.save(make_checkpoint(), file)
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_score_is_kept_once_a_set_and_the_weights_stay(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file, half=True)
+    before = checkpoint.read_tensors(file)[0]
+    for value in (0.5, 0.75):
+        checkpoint.add_score(file, {"set": "mine", "values": {"BLEU-4": value}})
+    assert checkpoint.load(file).scores == [
+        {"set": "made up", "values": {"BLEU-4": 0.25}},
+        {"set": "mine", "values": {"BLEU-4": 0.75}},
+    ]
+    after = checkpoint.read_tensors(file)[0]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(after[name].dtype == value.dtype for name, value in before.items())
