@@ -228,3 +228,20 @@ def test_bad_input_for_attention_is_one_line_and_status_2(run, instances, argume
     assert err.startswith("captioner: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_scores_can_be_kept_in_the_checkpoint(run, tiny_checkpoint):
+    copied = Path("mine.safetensors")
+    copied.write_bytes(tiny_checkpoint.read_bytes())
+    more = ("--checkpoint", str(copied), "--record", "three pictures", "--json")
+    given = ["captioner", "evaluate", "captions", *COCO, *more]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(sys, "argv", given)
+        cli.main()
+    [kept] = Captioner.load(copied).scores
+    assert kept["set"] == "three pictures"
+    assert kept["signature"].startswith("BLEU-1+") and "pictures:3" in kept["signature"]
+    assert (
+        kept["values"]["BLEU-1"]
+        == json.loads(run(*COCO, "--json")[1].splitlines()[-1])["scores"]["BLEU-1"]
+    )

@@ -41,6 +41,10 @@ def captions(
     results: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the captions as COCO results.")
     ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="SET", help="Keep the scores in the checkpoint, under this name."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
     beam_size: options.BeamSize = None,
     max_words: options.MaxWords = None,
@@ -65,6 +69,7 @@ def captions(
         raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
 
     from captioner.api import Captioner
+    from captioner.checkpoint import add_score, default_checkpoint
     from captioner.datasets import read_captions
     from captioner.metrics import bootstrap, score_captions
 
@@ -92,6 +97,9 @@ def captions(
         write_results(said, results)
     references = {picture.image_id: picture.captions for picture in pictures}
     scores = score_captions(said, references, decoding=describe(decoding))
+    if record is not None:
+        kept = {"set": record, "values": scores.values, "signature": scores.signature}
+        add_score(checkpoint or default_checkpoint(), kept)
     intervals = bootstrap.intervals(scores)
     if as_json:
         print(json.dumps(as_record(scores, intervals, differences=None)))
