@@ -268,4 +268,4 @@ def test_the_installed_command_captions_the_samples_from_any_folder(tmp_path):
     captions = {Path(path).stem: text for path, text in said.items()}
     assert len(captions) == 5
     assert "cat" in captions["chelsea"].split()
-    assert {"cup", "coffee"} & set(captions["coffee"].split())
+    assert "camera" in captions["camera"].split()

@@ -190,5 +190,5 @@ def test_sampling_has_a_seed_and_its_cuts_work() -> None:
         [h.tokens for h in group]
         for group in find_captions(decoder, features, DecodingConfig(beam_size=1, max_words=6))
     ]
-    for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
+    for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 0.01}):
         assert [sorted(set(group)) for group in draw(**cut)] == greedy
