@@ -36,7 +36,7 @@ def fit(
     Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
     resume from, log.jsonl, curve.png and the feature caches. A resumed run equals an
     uninterrupted one, to the bit on a CPU; one that had not come to its first step begins. Raises
-    CaptionerError for bad input or a loss that is not finite, and Interrupted.
+    CaptionerError for bad input or a loss or gradient that is not finite, and Interrupted.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
