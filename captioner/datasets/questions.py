@@ -199,8 +199,8 @@ def _answers(record: dict[str, Any], question_id: Id, file: Path) -> tuple[str, 
             raise CaptionerError(
                 f"{file}: {text!r} as an answer to question {question_id!r}; expected text"
             )
-        answers.append(text.strip())
-    if not any(answers):
+        answers.append(text)
+    if not any(answer.strip() for answer in answers):
         raise CaptionerError(
             f"{file}: no answer to question {question_id!r}; expected {ANNOTATIONS_FORM}"
         )
