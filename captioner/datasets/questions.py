@@ -135,8 +135,8 @@ def _read_annotations(file: Path) -> dict[Id, _Annotation]:
         annotations[question_id] = _Annotation(
             image_id,
             _answers(record, question_id, file),
-            str(record.get("question_type", "")),
-            str(record.get("answer_type", "")),
+            str(record.get("question_type") or ""),
+            str(record.get("answer_type") or ""),
         )
     return annotations
 
