@@ -35,6 +35,11 @@ def test_it_is_the_mean_over_all_ways_to_leave_one_person_out(people: list[str])
     assert vqa_accuracy("red", people) == pytest.approx(expected, abs=1e-12)
 
 
+def test_without_people_s_answers_there_is_no_accuracy() -> None:
+    with pytest.raises(CaptionerError, match="no answers to compare with"):
+        vqa_accuracy("red", [])
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [

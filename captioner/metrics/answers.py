@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from captioner import __version__
 from captioner.datasets.questions import Id
+from captioner.errors import CaptionerError
 from captioner.metrics import bootstrap
 from captioner.metrics.answer_normalisation import normalise, normalise_list, strip_signs
 from captioner.metrics.answer_results import Question, matched_questions
@@ -56,6 +57,8 @@ def vqa_accuracy(
     everybody said is right. With one answer: whether the two, both normalised as lists, are equal.
     Raises CaptionerError if there are no answers.
     """
+    if not answers:
+        raise CaptionerError("no answers to compare with; give at least one that people gave")
     return _accuracy(prediction, _compared(answers, normalise_unanimous))
 
 
