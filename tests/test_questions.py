@@ -10,6 +10,8 @@ from captioner import CaptionerError
 from captioner.datasets.questions import QuestionRecord, read_question_file, read_questions
 from captioner.datasets.shapes import make_shapes
 
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
 QUESTIONS: dict[str, Any] = {
     "data_subtype": "val2014",
     "questions": [
@@ -128,6 +130,34 @@ def test_the_made_shapes_are_read_as_they_are_written(tmp_path: Path) -> None:
         len(set(question.answers)) == 1 and len(question.answers) == 10 for question in asked
     )
     assert asked[0].path.name == f"COCO_val_{asked[0].image_id:012d}.png"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real questions are not beside the project")
+@pytest.mark.parametrize(
+    ("name", "map_file", "number", "picture"),
+    [
+        ("coco", None, 1464, "COCO_val2014_000000393243.jpg"),
+        ("daquar", "images_val.json", 796, "image11.jpg"),
+    ],
+)
+def test_real_questions_are_read(
+    name: str, map_file: str | None, number: int, picture: str
+) -> None:
+    folder = REAL / name
+    asked = read_questions(
+        folder / "questions_val.json",
+        folder / "annotations_val.json",
+        [folder / "images"],
+        folder / map_file if map_file else None,
+    )
+    assert (len(asked), asked[0].path.name) == (number, picture)
+    assert {len(question.answers) for question in asked} == {1}
+
+
+def test_annotations_without_types_leave_them_empty(tmp_path: Path) -> None:
+    bare = changed(ANNOTATIONS, "annotations", 2, question_type=None, answer_type=None)
+    first = read(tmp_path, QUESTIONS, bare)[0]
+    assert (first.question_id, first.question_type, first.answer_type) == (31, "", "")
 
 
 @pytest.mark.parametrize(

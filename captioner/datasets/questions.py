@@ -1,7 +1,7 @@
 """Questions about pictures with people's answers, in the form of VQA v2."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,14 @@ def _records(
         return list(asked.values())
     answered = _read_annotations(annotations)
     _require_same_questions(asked, answered, questions, annotations)
-    return [_join(record, answered[record.question_id]) for record in asked.values()]
+    for question_id, annotation in answered.items():
+        asked[question_id] = replace(
+            asked[question_id],
+            answers=annotation.answers,
+            question_type=annotation.question_type,
+            answer_type=annotation.answer_type,
+        )
+    return list(asked.values())
 
 
 def _read_annotations(file: Path) -> dict[Id, _Annotation]:
@@ -135,22 +142,10 @@ def _read_annotations(file: Path) -> dict[Id, _Annotation]:
         annotations[question_id] = _Annotation(
             image_id,
             _answers(record, question_id, file),
-            str(record.get("question_type", "")),
-            str(record.get("answer_type", "")),
+            str(record.get("question_type") or ""),
+            str(record.get("answer_type") or ""),
         )
     return annotations
-
-
-def _join(record: QuestionRecord, annotation: _Annotation) -> QuestionRecord:
-    return QuestionRecord(
-        question_id=record.question_id,
-        image_id=record.image_id,
-        text=record.text,
-        answers=annotation.answers,
-        question_type=annotation.question_type,
-        answer_type=annotation.answer_type,
-        made=record.made,
-    )
 
 
 def _read(file: Path, wanted: str, form: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from captioner import __version__
 from captioner.datasets.questions import Id
+from captioner.errors import CaptionerError
 from captioner.metrics import bootstrap
 from captioner.metrics.answer_normalisation import normalise, normalise_list, strip_signs
 from captioner.metrics.answer_results import Question, matched_questions
@@ -56,9 +57,9 @@ def vqa_accuracy(
     everybody said is right. With one answer: whether the two, both normalised as lists, are equal.
     Raises CaptionerError if there are no answers.
     """
-    wanted = _compared(answers, normalise_unanimous)
-    said = normalise_list(prediction) if len(answers) == 1 else normalise(prediction)
-    return _leave_one_out(wanted.count(said), len(wanted))
+    if not answers:
+        raise CaptionerError("no answers to compare with; give at least one that people gave")
+    return _accuracy(prediction, _compared(answers, normalise_unanimous))
 
 
 def score_answers(
@@ -78,17 +79,14 @@ def score_answers(
     signature. Raises CaptionerError for what matched_questions refuses.
     """
     asked = matched_questions(predictions, questions, allow_partial)
+    compared = [_compared(question.answers, normalise_unanimous) for question in asked]
     accuracies = np.array(
         [
-            vqa_accuracy(
-                predictions[question.question_id],
-                question.answers,
-                normalise_unanimous=normalise_unanimous,
-            )
-            for question in asked
+            _accuracy(predictions[question.question_id], wanted)
+            for question, wanted in zip(asked, compared, strict=True)
         ]
     )
-    answer, constant = _best_constant(asked, normalise_unanimous)
+    answer, constant = _best_constant(compared)
 
     def group(places: Sequence[int]) -> GroupAccuracy:
         chosen = list(places)
@@ -126,6 +124,15 @@ def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
     return [normalise(answer) for answer in answers] if normalise_unanimous else list(answers)
 
 
+def _as_said(prediction: str, people: int) -> str:
+    """A prediction in the form in which it is compared with that many people's answers."""
+    return normalise_list(prediction) if people == 1 else normalise(prediction)
+
+
+def _accuracy(prediction: str, compared: Sequence[str]) -> float:
+    return _leave_one_out(compared.count(_as_said(prediction, len(compared))), len(compared))
+
+
 def _leave_one_out(matches: int, people: int) -> float:
     if people == 1:
         return float(matches)
@@ -134,24 +141,17 @@ def _leave_one_out(matches: int, people: int) -> float:
     return (left_in + left_out) / (ENOUGH * people)
 
 
-def _best_constant(
-    asked: Sequence[Question], normalise_unanimous: bool
-) -> tuple[str, NDArray[np.float64]]:
+def _best_constant(compared: Sequence[Sequence[str]]) -> tuple[str, NDArray[np.float64]]:
     """The answer that, given always, is most accurate, and its accuracy on each question."""
     accuracies: dict[str, dict[int, float]] = defaultdict(dict)
-    for place, question in enumerate(asked):
-        wanted = _compared(question.answers, normalise_unanimous)
+    for place, wanted in enumerate(compared):
         for answer in dict.fromkeys(wanted):
             accuracies[answer][place] = _leave_one_out(wanted.count(answer), len(wanted))
-    exact = len(asked[0].answers) == 1
-    # What a prediction cannot be once it is normalised, such as "none", cannot be given either.
-    possible = [
-        answer
-        for answer in accuracies
-        if (normalise_list(answer) if exact else normalise(answer)) == answer
-    ]
+    # What no prediction is once it is normalised, such as "none", cannot be given.
+    people = len(compared[0])
+    possible = [answer for answer in accuracies if _as_said(answer, people) == answer]
     best = max(possible, key=lambda answer: sum(accuracies[answer].values()), default="")
-    constant = np.zeros(len(asked))
+    constant = np.zeros(len(compared))
     for place, accuracy in accuracies.get(best, {}).items():
         constant[place] = accuracy
     return best, constant
