@@ -15,7 +15,7 @@ from torch import Tensor
 
 from captioner import checkpoint as checkpoints
 from captioner.config import DecodingConfig, ModelConfig
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, UnknownWords
 from captioner.images import open_picture, to_tensor
 from captioner.model import CaptioningModel
 from captioner.question_batches import encode_question, pad_questions
@@ -289,7 +289,7 @@ class Captioner:
         words = encode_question(question, vocabulary)
         if any(word != UNKNOWN for word in words):
             return words
-        return CaptionerError(
+        return UnknownWords(
             f"no word of the question {question!r} is known; ask in English, as in "
             "'what color is the dog?'"
         )
