@@ -29,6 +29,7 @@ from captioner.datasets.made_questions import (
     write_questions,
 )
 from captioner.datasets.question_texts import Question
+from captioner.datasets.questions import read_question_file
 from captioner.datasets.records import CaptionRecord
 from captioner.errors import CaptionerError
 
@@ -288,6 +289,11 @@ def test_files(tmp_path: Path) -> None:
         assert [given["answer"] for given in answer["answers"]] == [one.answer]
     assert {a["answer_type"] for a in annotations["annotations"]} == {"yes/no", "other"}
     assert len({q["question_id"] for q in questions["questions"]}) == len(made)
+    read = read_question_file(folder / "questions_val.json", folder / "annotations_val.json")
+    assert [(r.image_id, r.text, r.answers) for r in read] == [
+        (one.image_id, one.text, (one.answer,)) for one in made
+    ]
+    assert all(record.made for record in read)
     with pytest.raises(CaptionerError, match="questions_val.json is already there; give another"):
         write_questions(folder, "val", records, made, 3)
     (tmp_path / "file").write_text("")
