@@ -19,7 +19,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from captioner.model import CaptioningModel
     from captioner.vocabulary import Vocabulary
 
-    torch.manual_seed(7)
+    torch.manual_seed(2)
     config = ModelConfig(
         encoder="mobilenet_v2",
         encoder_stage="features.3",
