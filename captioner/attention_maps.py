@@ -143,7 +143,7 @@ def entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def where(weights: NDArray[np.floating]) -> str:
-    """Say in words where a map (rows, columns) looks: the third of the picture of its heaviest cell.
+    """Say in which third of the picture, down and across, a map's (rows, columns) heaviest cell is.
 
     Such as "upper left", "middle right", "centre"; "everywhere alike" for an even map.
     """

@@ -35,7 +35,7 @@ const Explorer = (() => {
   function sentences(picture) {
     const captions = picture.captions.map((caption) => ({
       text: caption.text,
-      probability: Math.exp(caption.log_probability),
+      sure: `log p ${caption.log_probability.toFixed(2).replace("-", "−")}`,
       heading: "In its place",
       steps: caption.words.map((word, index) => ({
         label: word.word,
@@ -53,7 +53,7 @@ const Explorer = (() => {
     const answers = picture.answers.map((answer) => ({
       question: answer.question,
       text: answer.text,
-      probability: answer.probability,
+      sure: percent(answer.probability),
       heading: "Answers",
       steps: answer.attention.map((map, index) => ({
         label: answer.attention.length > 1 ? `glimpse ${index + 1}` : "glimpse",
@@ -264,7 +264,7 @@ const Explorer = (() => {
       body.replaceChildren(
         element("p", { className: "question", hidden: !sentence.question },
           sentence.question
-            ? `${sentence.question} ${sentence.text} (${percent(sentence.probability)})` : ""),
+            ? `${sentence.question} ${sentence.text} (${sentence.sure})` : ""),
         strip,
         element("div", { className: "controls" }, play, views),
         spoken,
@@ -282,7 +282,7 @@ const Explorer = (() => {
         value: String(number),
         parts: [
           element("span", {}, one.question ? `${one.question} ${one.text}` : one.text),
-          element("small", {}, percent(one.probability)),
+          element("small", {}, one.sure),
         ],
       }));
       const choice = radios(`${id}-sentence`, "Captions and answers", "sentences", choices,

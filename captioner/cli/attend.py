@@ -128,7 +128,7 @@ def explore(
     from captioner.explorer import save_explorer as save
     from captioner.images import open_picture
 
-    records: "list[Record]" = []
+    records: list[Record] = []
     failed = 0
     for source in show_progress(sources, total=len(sources)):
         try:
