@@ -18,7 +18,7 @@ from captioner.config import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
 from captioner.explorer import asset, can_answer, write_explorer
 from captioner.serve import schema
-from captioner.serve.desk import Desk
+from captioner.serve.desk import Desk, Prepared
 from captioner.serve.guard import Guard, Limits, Refusal
 from captioner.serve.reference import write_reference
 
@@ -125,6 +125,11 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
 
     Decoding = Annotated[DecodingConfig, Depends(choose_decoding)]
 
+    async def prepare(image: UploadFile, *, preview: bool) -> Prepared:
+        content = await image.read()
+        await image.close()  # and its copy of the bytes is gone
+        return await desk.prepare(content, preview=preview)
+
     def require_answers() -> None:
         if not can_answer(model):
             raise Refusal(501, "this checkpoint answers no questions")
@@ -148,7 +153,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
     async def caption(
         image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
     ) -> schema.Captions:
-        prepared = await desk.prepare(await image.read(), preview=preview)
+        prepared = await prepare(image, preview=preview)
         captions = await desk.caption(prepared, decoding)
         return schema.Captions.model_validate({"captions": captions, "picture": prepared.preview})
 
@@ -157,7 +162,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
     )
     async def answer(image: Image, question: Annotated[str, Form(**QUESTION)]) -> schema.Answer:
         require_answers()
-        prepared = await desk.prepare(await image.read(), preview=False)
+        prepared = await prepare(image, preview=False)
         return schema.Answer.model_validate(await desk.answer(prepared, question))
 
     @app.post(
@@ -172,7 +177,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         questions = question or []
         if questions:
             require_answers()
-        prepared = await desk.prepare(await image.read(), preview=True)
+        prepared = await prepare(image, preview=True)
         record = {
             "name": image.filename or "picture",
             "picture": prepared.preview,

@@ -42,7 +42,7 @@ class Limits:
     upload_bytes: int = 16 * MIB
     pixels: int = 50_000_000
     requests: int = 64
-    held_bytes: int = 256 * MIB
+    held_bytes: int = 128 * MIB
     batch: int = 16
     read_seconds: float = 20
     answer_seconds: float = 60
@@ -81,16 +81,24 @@ class Guard:
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
+        started = False
+
+        async def receive_noted() -> Message:
+            nonlocal started
+            started = True
+            return await receive()
+
         headers = Headers(scope=scope)
         try:
             self._check_sender(scope, headers)
             if scope["method"] in ("GET", "HEAD"):
                 await self.app(scope, receive, send_safely)
             else:
-                await self._take(scope, headers, receive, send_safely)
+                await self._take(scope, headers, receive_noted, send_safely)
         except Refusal as refusal:
-            reading = scope["method"] not in ("GET", "HEAD") and "expect" not in headers
-            if reading and refusal.status != 408:
+            # Who asked first whether to send (Expect: 100-continue) has sent nothing yet.
+            sending = scope["method"] not in ("GET", "HEAD") and refusal.status != 408
+            if sending and (started or "expect" not in headers):
                 await self._discard(receive)
             await send_refusal(refusal, send_safely)
 

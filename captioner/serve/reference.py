@@ -20,7 +20,8 @@ PAGE = """<!DOCTYPE html>
 <main class="reference">
 <h1>captioner {version}: the API</h1>
 <p>Requests are multipart forms, answers are JSON. The same for machines:
-<a href="/openapi.json">openapi.json</a>. Errors are <code>{{"error": "one line"}}</code>. <a href="/">Back to the page</a></p>
+<a href="/openapi.json">openapi.json</a>. Errors are <code>{{"error": "one line"}}</code>.
+<a href="/">Back to the page</a></p>
 <pre tabindex="0"><code>curl -F image=@photo.jpg -F num_captions=3 &#92;
   http://127.0.0.1:8000/api/caption</code></pre>
 {body}
@@ -92,5 +93,5 @@ def _type(schema: Schema) -> str:
     if "contentMediaType" in schema or schema.get("format") == "binary":
         return "file"
     low, high = schema.get("minimum"), schema.get("maximum")
-    limits = f", {low} to {high}" if low is not None and high is not None else ""
+    limits = f", {low:g} to {high:g}" if low is not None and high is not None else ""
     return escape(str(schema.get("type", "anything"))) + limits
