@@ -125,6 +125,13 @@ class Captioner:
                 ahead = read_ahead()
                 yield from self._describe(batch, decoding)
 
+    @torch.no_grad()
+    def encode(self, pictures: Sequence[Picture]) -> Tensor:
+        """Grid features (B, N, D) of pictures; CaptionerError for one that cannot be read."""
+        size = self.config.image_size
+        pixels = torch.stack([to_tensor(open_picture(picture), size) for picture in pictures])
+        return self.model.encoder(pixels.to(self.device))
+
     def _read(self, picture: Picture) -> Tensor | CaptionerError:
         try:
             return to_tensor(open_picture(picture), self.config.image_size)

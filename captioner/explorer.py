@@ -12,7 +12,6 @@ from string import Template
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,7 +20,6 @@ from captioner.attention_maps import where
 from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
-from captioner.images import to_tensor
 from captioner.runners_up import RunnersUp, runners_up
 
 PICTURE_PIXELS = 800
@@ -72,10 +70,7 @@ def caption_pictures(
     """Captions of each picture as records, best first, with the runners-up of every word."""
     if not pictures:
         return []
-    size = model.config.image_size
-    with torch.no_grad():
-        pixels = torch.stack([to_tensor(picture, size) for picture in pictures])
-        features = model.model.encoder(pixels.to(model.device))
+    features = model.encode(pictures)
     described = model.caption_each(pictures, decoding=decoding, batch_size=len(pictures))
     groups = [found for _, found in described if not isinstance(found, ValueError)]
     captions = [caption for group in groups for caption in group]
