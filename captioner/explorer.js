@@ -55,9 +55,9 @@ const Explorer = (() => {
       text: answer.text,
       sure: percent(answer.probability),
       heading: "Answers",
-      steps: answer.attention.map((map, index) => ({
-        label: answer.attention.length > 1 ? `glimpse ${index + 1}` : "glimpse",
-        looked: answer.looked[index],
+      steps: (answer.attention.length ? answer.attention : [null]).map((map, index) => ({
+        label: !map ? "no glimpse" : answer.attention.length > 1 ? `glimpse ${index + 1}` : "glimpse",
+        looked: map && answer.looked[index],
         map,
         choices: answer.top.map((one) => ({ ...one, written: one.text === answer.text })),
       })),
@@ -202,8 +202,8 @@ const Explorer = (() => {
       stage.show(step);
       if (!step) return;
       const sure = step.probability === undefined ? "" : `${percent(step.probability)}, `;
-      spoken.replaceChildren(
-        element("strong", {}, step.label), `: ${sure}looked ${place(step.looked)}`);
+      spoken.replaceChildren(element("strong", {}, step.label),
+        `: ${sure}looked ${step.looked ? place(step.looked) : "at nothing"}`);
       list.replaceChildren(...bars(step.choices));
     }
     function stop() {

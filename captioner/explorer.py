@@ -9,16 +9,15 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from captioner.api import Caption, Captioner
+from captioner.api import Answer, Caption, Captioner
 from captioner.attention_maps import where
 from captioner.config import DecodingConfig
-from captioner.errors import CaptionerError
 from captioner.files import write_whole
 from captioner.runners_up import RunnersUp, runners_up
 
@@ -26,42 +25,6 @@ PICTURE_PIXELS = 800
 JPEG_QUALITY = 82
 
 Record = dict[str, Any]  # what becomes a JSON object
-
-
-class Choice(Protocol):
-    """A possible answer and its probability."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def probability(self) -> float: ...
-
-
-class Answered(Protocol):
-    """What is shown of an answer: attention (glimpses, rows, columns), top with the best first."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def probability(self) -> float: ...
-    @property
-    def top(self) -> Sequence[Choice]: ...
-    @property
-    def attention(self) -> NDArray[np.floating]: ...
-
-
-def can_answer(model: Captioner) -> bool:
-    """Whether the checkpoint has learned to answer questions."""
-    return bool(getattr(model, "answers", False))
-
-
-def ask(model: Captioner, picture: Image.Image, question: str) -> Answered:
-    """The model's answer; CaptionerError where the checkpoint has not learned to answer."""
-    if not can_answer(model):
-        raise CaptionerError(
-            "this checkpoint answers no questions; use one that was trained on questions too"
-        )
-    return model.answer(picture, question)
 
 
 def caption_pictures(
@@ -104,7 +67,7 @@ def caption_record(caption: Caption, others: RunnersUp) -> Record:
     }
 
 
-def answer_record(question: str, answer: Answered) -> Record:
+def answer_record(question: str, answer: Answer) -> Record:
     """An answer as it stands in the page and in the web API's answer.
 
     {"question", "text", "probability", "top": [{"text", "probability"}], "looked": one a glimpse,

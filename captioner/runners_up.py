@@ -30,11 +30,11 @@ def runners_up(
     found, for its bans hold here too. A runner-up may be likelier than the word that was written,
     and "<end>" can be one. A model that writes characters has none, for its letters are no words.
     """
-    vocabulary = model.model.vocabulary
+    decoder, vocabulary = model.model.writer()
     if not captions or isinstance(vocabulary, CharacterVocabulary):
         return [tuple(() for _ in caption.words) for caption in captions]
     lines = [torch.tensor([START, *vocabulary.encode(caption.text)]) for caption in captions]
-    forced = model.model.decoder(
+    forced = decoder(
         pad_sequence(lines, batch_first=True, padding_value=PADDING).to(features.device),
         [len(line) - 1 for line in lines],
         torch.tensor(pictures, device=features.device),

@@ -19,8 +19,8 @@ from captioner.config import (
     ModelConfig,
     RunConfig,
     TrainingConfig,
-    read_toml,
 )
+from captioner.config_file import read_toml
 from captioner.datasets import read_captions
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
@@ -271,7 +271,7 @@ def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) ->
     reporter = Quiet()
     run = settings(pictures, epochs=9, patience=1, learning_rate=0.0, encoder_learning_rate=0.0)
     fit(run, tmp_path, device=CPU, resume=False, reporter=reporter)
-    assert reporter.notes[-1] == "no better BLEU-4 for 1 epochs: stopping"
+    assert reporter.notes[-1] == "no better score for 1 epochs: stopping"
     assert {path.name for path in tmp_path.iterdir()} == {
         "best.safetensors",
         "cache",

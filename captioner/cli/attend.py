@@ -93,7 +93,6 @@ def save_maps(
 ) -> str:
     """Write the maps of one picture's caption or answer, and give its text."""
     from captioner import attention_maps
-    from captioner.explorer import ask
     from captioner.images import open_picture
 
     picture = open_picture(source)
@@ -101,7 +100,7 @@ def save_maps(
         best = model.caption(picture, decoding=decoding)
         text, maps, words = best.text, best.attention, [word.word for word in best.words]
     else:
-        answer = ask(model, picture, question)
+        answer = model.answer(picture, question)
         text, maps = answer.text, answer.attention
         words = [f"glimpse {number}" for number in range(1, len(maps) + 1)]
     match output.suffix.lower():
@@ -124,7 +123,7 @@ def explore(
     alone: bool,
 ) -> None:
     """Write the explorer of these pictures; one that cannot be read is reported and left out."""
-    from captioner.explorer import answer_record, ask, caption_pictures, picture_record
+    from captioner.explorer import answer_record, caption_pictures, picture_record
     from captioner.explorer import save_explorer as save
     from captioner.images import open_picture
 
@@ -139,8 +138,12 @@ def explore(
             failed += 1
             print(f"captioner: error: {error}", file=sys.stderr, flush=True)
             continue
-        [captions] = caption_pictures(model, [picture], decoding)
-        answers = [answer_record(question, ask(model, picture, question))] if question else []
+        # A checkpoint that only answers is asked only for its answer.
+        told = model.writes or question is None
+        captions = caption_pictures(model, [picture], decoding)[0] if told else []
+        answers = []
+        if question is not None:
+            answers.append(answer_record(question, model.answer(picture, question)))
         records.append(picture_record(str(source), picture, captions, answers))
         start = "" if alone else f"{source}\t"
         said = [answer["text"] for answer in answers] or [one["text"] for one in captions]

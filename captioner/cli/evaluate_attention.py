@@ -89,11 +89,11 @@ def mask_cells(
     """Probabilities of the words at these places: see `probabilities_without`."""
     from captioner.metrics.deletion import probabilities_without
 
-    vocabulary = model.model.vocabulary
+    decoder, vocabulary = model.model.writer()
     tokens = vocabulary.encode(caption.text)[:-1]
     groups = vocabulary.group([vocabulary.words[token] for token in tokens])
     return probabilities_without(
-        model.model.decoder,
+        decoder,
         model.encode([path])[0],
         tokens,
         [groups[place] for place in places],

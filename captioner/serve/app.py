@@ -16,7 +16,7 @@ from captioner import __version__
 from captioner.api import Captioner
 from captioner.config import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.explorer import asset, can_answer, write_explorer
+from captioner.explorer import asset, write_explorer
 from captioner.serve import schema
 from captioner.serve.desk import Desk, Prepared
 from captioner.serve.guard import Guard, Limits, Refusal
@@ -38,11 +38,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         413: "Too many bytes or pixels.",
         422: "A field is missing or out of its range.",
         429: "Too many requests at once; Retry-After says when to try again.",
+        501: "This checkpoint has not learned it.",
         504: "The answer took too long.",
     }.items()
-}
-NO_ANSWERS: dict[int | str, dict[str, Any]] = {
-    501: {"model": schema.Error, "description": "This checkpoint answers no questions."}
 }
 
 
@@ -131,15 +129,20 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         return await desk.prepare(content, preview=preview)
 
     def require_answers() -> None:
-        if not can_answer(model):
-            raise Refusal(501, "this checkpoint answers no questions")
+        if not model.answers:
+            raise Refusal(501, "this checkpoint answers no questions; choose one trained on them")
+
+    def require_captions() -> None:
+        if not model.writes:
+            raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
 
     @app.get("/api/about", summary="What this server can do")
     async def about() -> schema.About:
         decoding = model.decoding
         return schema.About(
             version=__version__,
-            answers=can_answer(model),
+            writes=model.writes,
+            answers=model.answers,
             decoding=schema.Decoding(
                 beam_size=decoding.beam_size,
                 num_captions=decoding.num_captions,
@@ -153,13 +156,12 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
     async def caption(
         image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
     ) -> schema.Captions:
+        require_captions()
         prepared = await prepare(image, preview=preview)
         captions = await desk.caption(prepared, decoding)
         return schema.Captions.model_validate({"captions": captions, "picture": prepared.preview})
 
-    @app.post(
-        "/api/answer", summary="Answer a question about a picture", responses=ERRORS | NO_ANSWERS
-    )
+    @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
     async def answer(image: Image, question: Annotated[str, Form(**QUESTION)]) -> schema.Answer:
         require_answers()
         prepared = await prepare(image, preview=False)
@@ -168,7 +170,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
     @app.post(
         "/api/explorer",
         summary="One HTML file to explore captions and answers in, which needs no server",
-        responses=ERRORS | NO_ANSWERS,
+        responses=ERRORS,
         response_class=HTMLResponse,
     )
     async def explorer(
@@ -181,7 +183,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         record = {
             "name": image.filename or "picture",
             "picture": prepared.preview,
-            "captions": await desk.caption(prepared, decoding),
+            "captions": await desk.caption(prepared, decoding) if model.writes else [],
             "answers": [await desk.answer(prepared, text) for text in questions[:20]],
         }
         attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}

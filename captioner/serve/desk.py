@@ -12,10 +12,13 @@ from PIL import Image
 from captioner.api import Captioner
 from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.explorer import Record, answer_record, ask, caption_pictures, data_uri
+from captioner.explorer import Record, answer_record, caption_pictures, data_uri
 from captioner.images import FORMATS, open_picture
 from captioner.serve.guard import Limits, Refusal
 from captioner.serve.worker import Found, Look, Worker
+
+
+TOP = 5  # answers told
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,12 @@ class Desk:
         decoding = looks[0].decoding
         if decoding is not None:
             return caption_pictures(self.model, [look.picture for look in looks], decoding)
-        return [self._answer(look) for look in looks]
-
-    def _answer(self, look: Look) -> Found:
-        question = look.question or ""
-        try:
-            return answer_record(question, ask(self.model, look.picture, question))
-        except CaptionerError as error:
-            return error
+        asked = [(look.picture, [look.question or ""]) for look in looks]
+        replies = self.model.answer_each(asked, top=TOP, batch_size=len(looks))
+        return [
+            answer if isinstance(answer, CaptionerError) else answer_record(question, answer)
+            for (_, [question]), (_, [answer]) in zip(asked, replies, strict=True)
+        ]
 
 
 def _pixels(content: bytes) -> float:

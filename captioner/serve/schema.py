@@ -71,6 +71,7 @@ class About(BaseModel):
     """What this server can do."""
 
     version: str
+    writes: bool = Field(description="whether the checkpoint writes captions")
     answers: bool = Field(description="whether the checkpoint answers questions")
     decoding: Decoding
     max_bytes: int = Field(description="of a request")
