@@ -98,8 +98,8 @@ def save_animation(
             if number == current:
                 line = small.height + y + LINE_PIXELS - 3
                 pen.rectangle((x, line, x + font.getlength(word), line + 2), READ)
-        frames.append(frame.quantize(256, dither=Image.Dither.NONE))
-    first, *others = frames or [small]
+        frames.append(frame)
+    first, *others = _share_colours(frames or [small])
 
     def save(partial: Path) -> None:
         first.save(
@@ -127,6 +127,15 @@ def _set_words(
         places.append((x, y))
         x += length + font.getlength(" ")
     return places, round(y) + LINE_PIXELS + MARGIN_PIXELS
+
+
+def _share_colours(frames: Sequence[Image.Image]) -> list[Image.Image]:
+    """The frames in one palette of 256 colours: with one each, what does not change flickers."""
+    sample = Image.new("RGB", (frames[0].width, len(frames) * frames[0].height))
+    for number, frame in enumerate(frames):
+        sample.paste(frame, (0, number * frame.height))
+    palette = sample.quantize(256)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:

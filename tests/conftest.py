@@ -1,6 +1,10 @@
 """What several test modules need."""
 
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +45,46 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save(Checkpoint(model, TrainingConfig(), DecodingConfig(max_words=7)), file)
     return file
+
+
+@pytest.fixture(scope="session")
+def answering_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same captioner, which answers questions too, with random weights."""
+    import torch
+
+    from captioner import checkpoint
+    from captioner.model import CaptioningModel
+    from captioner.vocabulary import Vocabulary
+
+    told = checkpoint.load(tiny_checkpoint)
+    asked = Vocabulary(("color", "is", "the", "this", "what"))
+    torch.manual_seed(3)
+    model = CaptioningModel(told.model.config, Vocabulary(WORDS), asked, ("dog", "no", "red", "yes"))
+    model.load_state_dict(told.model.state_dict(), strict=False)
+    model.eval()
+    file = tmp_path_factory.mktemp("checkpoint") / "answering.safetensors"
+    checkpoint.save(checkpoint.Checkpoint(model, told.training, told.decoding), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def serve_app() -> Iterator[Callable[[Any], str]]:
+    """Serves ASGI applications on ports of their own, each in a thread; gives their addresses."""
+    import uvicorn
+
+    running = []
+
+    def serve(app: Any) -> str:
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    yield serve
+    for server, thread in running:
+        server.should_exit = True
+        thread.join()

@@ -207,8 +207,8 @@ def test_attention_counts_the_words_that_name_a_category(run, instances, tiny_ch
         assert [float(cell) for cell in re.findall(r"\d\.\d{3}", row)] == pytest.approx(
             figures, abs=5e-4
         )
-    maps = np.concatenate([caption.attention.reshape(-1, 64) for caption in captions])
-    shares = -(maps * np.log(maps)).sum(1) / np.log(64)
+    maps = np.concatenate([one.attention.reshape(len(one.words), -1) for one in captions])
+    shares = -(maps * np.log(maps)).sum(1) / np.log(maps.shape[1])
     assert counts["entropy"] == pytest.approx(shares.mean(), rel=1e-4)
 
 

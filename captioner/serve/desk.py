@@ -17,7 +17,6 @@ from captioner.images import FORMATS, open_picture
 from captioner.serve.guard import Limits, Refusal
 from captioner.serve.worker import Found, Look, Worker
 
-
 TOP = 5  # answers told
 
 
