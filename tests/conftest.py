@@ -59,7 +59,9 @@ def answering_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPat
     told = checkpoint.load(tiny_checkpoint)
     asked = Vocabulary(("color", "is", "the", "this", "what"))
     torch.manual_seed(3)
-    model = CaptioningModel(told.model.config, Vocabulary(WORDS), asked, ("dog", "no", "red", "yes"))
+    model = CaptioningModel(
+        told.model.config, Vocabulary(WORDS), asked, ("dog", "no", "red", "yes")
+    )
     model.load_state_dict(told.model.state_dict(), strict=False)
     model.eval()
     file = tmp_path_factory.mktemp("checkpoint") / "answering.safetensors"

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import io
 import json
-import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,6 @@ from PIL import Image
 
 from captioner import Captioner
 from captioner.api import Answer, AnswerChoice, Caption, Word
-from captioner.config import DecodingConfig
 from captioner.explorer import (
     PICTURE_PIXELS,
     answer_record,
@@ -181,23 +179,16 @@ def test_the_policy_lets_only_the_pages_own_script_run(hostile: dict) -> None:
     assert allowed["img-src"] == "data:"
 
 
-def test_nothing_comes_from_elsewhere_and_it_stays_small(
-    model: Captioner, pictures: list[Image.Image]
-) -> None:
-    """Ten pictures with five captions each: under 400 KB beside the pictures themselves."""
-    decoding = DecodingConfig(num_captions=5, max_words=12)
-    groups = caption_pictures(model, pictures, decoding)
-    records = [
-        picture_record(f"{number}.png", pictures[number % 3], groups[number % 3], [])
-        for number in range(10)
-    ]
-    page = write_explorer(records)
+def test_nothing_comes_from_elsewhere_and_it_stays_small() -> None:
+    """Ten pictures with five captions of 12 words each, on the grid of the model that ships, take
+    less than 400 KB beside the pictures themselves."""
+    maps = np.random.default_rng(0).dirichlet(np.full(64, 0.3), 12).reshape(12, 8, 8)
+    words = tuple(Word(f"word{number}", 0.123456) for number in range(12))
+    caption = caption_record(Caption("said", words, -9.87654, maps), tuple([words[:4]] * 12))
+    record = picture_record("picture.jpg", Image.new("RGB", (20, 10)), [caption] * 5, [])
+    page = write_explorer([record] * 10)
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", page)
-    # The grid of the tiny model is larger than that of the one that ships: 256 cells, not 64.
-    maps = len(groups[0][0]["attention"][0]) * len(groups[0][0]["attention"][0][0])
-    beside = len(page.encode()) - sum(len(record["picture"]) for record in records)
-    assert beside < 400_000 * max(1, maps / 64)
-    assert math.isclose(sum(map(sum, groups[0][0]["attention"][0])), 1, abs_tol=1e-3)
+    assert len(page.encode()) - 10 * len(record["picture"]) < 400_000
 
 
 def test_names_that_are_no_unicode_can_be_saved(hostile: dict, tmp_path: Path) -> None:

@@ -81,14 +81,16 @@ class Guard:
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
-        started = False
+        headers = Headers(scope=scope)
+        # Who asked first whether to send (Expect: 100-continue) is not sending yet.
+        arriving = scope["method"] not in ("GET", "HEAD") and "expect" not in headers
 
         async def receive_noted() -> Message:
-            nonlocal started
-            started = True
-            return await receive()
+            nonlocal arriving
+            message = await receive()
+            arriving = message.get("more_body", False)
+            return message
 
-        headers = Headers(scope=scope)
         try:
             self._check_sender(scope, headers)
             if scope["method"] in ("GET", "HEAD"):
@@ -96,9 +98,7 @@ class Guard:
             else:
                 await self._take(scope, headers, receive_noted, send_safely)
         except Refusal as refusal:
-            # Who asked first whether to send (Expect: 100-continue) has sent nothing yet.
-            sending = scope["method"] not in ("GET", "HEAD") and refusal.status != 408
-            if sending and (started or "expect" not in headers):
+            if arriving and refusal.status != 408:
                 await self._discard(receive)
             await send_refusal(refusal, send_safely)
 

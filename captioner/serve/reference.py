@@ -42,7 +42,7 @@ def write_reference(openapi: Schema) -> str:
     forms = {name for name in schemas if name.startswith("Body_")}
     parts += [
         f'<section><h2 id="{escape(name)}">{escape(name)}</h2>'
-        f"<p>{escape(one.get('description', ''))}</p>{_table(one)}</section>"
+        f"<p>{escape(one.get('description', ''))}</p>{_table(one, name)}</section>"
         for name, one in schemas.items()
         if name not in forms | {"HTTPValidationError", "ValidationError"}
     ]
@@ -53,7 +53,7 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> st
     fields = ""
     if "requestBody" in operation:
         [content] = operation["requestBody"]["content"].values()
-        fields = _table(schemas[content["schema"]["$ref"].rpartition("/")[2]])
+        fields = _table(schemas[content["schema"]["$ref"].rpartition("/")[2]], path)
     answers = "".join(
         f"<li><b>{status}</b> {escape(answer['description'])} {_answer(answer)}</li>"
         for status, answer in operation["responses"].items()
@@ -68,7 +68,7 @@ def _answer(answer: Schema) -> str:
     return " ".join(_type(content["schema"]) for content in answer.get("content", {}).values())
 
 
-def _table(schema: Schema) -> str:
+def _table(schema: Schema, name: str) -> str:
     required = schema.get("required", [])
     rows = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td>{_type(one)}</td>'
@@ -78,7 +78,8 @@ def _table(schema: Schema) -> str:
     )
     head = "<thead><tr><th>Field</th><th>Kind</th><th>Needed</th><th>What</th></tr></thead>"
     table = f"<table>{head}<tbody>{rows}</tbody></table>"
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Fields">{table}</div>'
+    label = escape(f"Fields of {name}")
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>'
 
 
 def _type(schema: Schema) -> str:
