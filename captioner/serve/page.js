@@ -96,8 +96,11 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 
 at("settings").addEventListener("change", () => {
-  at("beam-size").disabled = at("sample").checked;
-  for (const id of ["temperature", "seed"]) at(id).disabled = !at("sample").checked;
+  const sample = at("sample").checked;
+  for (const [id, needed] of [["beam-size", !sample], ["temperature", sample], ["seed", sample]]) {
+    at(id).disabled = !needed;
+    at(id).parentElement.hidden = !needed;
+  }
   caption();
 });
 at("settings").addEventListener("submit", (event) => {

@@ -94,5 +94,5 @@ def _type(schema: Schema) -> str:
     if "contentMediaType" in schema or schema.get("format") == "binary":
         return "file"
     low, high = schema.get("minimum"), schema.get("maximum")
-    limits = f", {low:g} to {high:g}" if low is not None and high is not None else ""
+    limits = f", {low:.10g} to {high:.10g}" if low is not None and high is not None else ""
     return escape(str(schema.get("type", "anything"))) + limits
