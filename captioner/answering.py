@@ -67,9 +67,10 @@ class AnswerHead(nn.Module):
         word_input = self.word_input(self.embedding_dropout(self.embedding(words[rows])))
         parts, size = self.cell.state_parts, self.cell.hidden_size
         state: State = tuple(word_input.new_zeros(len(order), size) for _ in range(parts))
-        for position in range(lengths[order[0]]):
+        # Taken apart at once: the gradient of a slice a step would be a whole tensor of zeros each.
+        for position, inputs in enumerate(word_input.unbind(1)[: lengths[order[0]]]):
             count = sum(length > position for length in lengths)
-            going = self.cell(word_input[:count, position], tuple(part[:count] for part in state))
+            going = self.cell(inputs[:count], tuple(part[:count] for part in state))
             state = tuple(
                 torch.cat([new, old[count:]]) for new, old in zip(going, state, strict=True)
             )

@@ -31,6 +31,11 @@ def read_data(run: RunConfig) -> tuple[Texts, Texts]:
     Raises CaptionerError where there are none, or none held out, and for files that are wrong.
     """
     data = run.data
+    if not data.captions and not data.questions:
+        raise CaptionerError(
+            "no train data: give at least one folder of pictures (--images), and a file of "
+            "captions (--captions) or of questions (--questions, with their --answers)"
+        )
     parts = []
     for prefix, split in (("", "train"), ("val_", "val")):
         files = getattr(data, f"{prefix}captions")
@@ -47,14 +52,10 @@ def read_data(run: RunConfig) -> tuple[Texts, Texts]:
         if bool(learned) != bool(held):
             missing = f"--val-{name}" if learned else f"--{name}"
             raise CaptionerError(f"no {missing}: {name} to learn from need held-out ones, and back")
-    if not train.captions and not train.questions:
+    if run.training.freeze_captioner and (train.captions or run.training.fine_tune_from):
         raise CaptionerError(
-            "no train data: give at least one folder of pictures (--images), and a file of "
-            "captions (--captions) or of questions (--questions, with their --answers)"
-        )
-    if run.training.freeze_captioner and (train.captions or not train.questions):
-        raise CaptionerError(
-            "freeze_captioner trains the answer head alone: give questions and no captions"
+            "freeze_captioner trains the answer head alone: give questions, no captions, and no "
+            "fine_tune_from"
         )
     return train, held_out
 

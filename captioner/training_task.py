@@ -130,8 +130,10 @@ def _model(run: RunConfig, train: Texts) -> CaptioningModel:
     if config.fine_tune_from:
         model.encoder.fine_tune(config.fine_tune_from, update_batch_norm=config.update_batch_norm)
     if config.freeze_captioner:
+        # Everything but the answer head's own weights; the attention is the captioner's too.
         head, _ = model.answerer()
         model.requires_grad_(False)
+        model.encoder.freeze()
         for name, parameter in head.named_parameters():
             parameter.requires_grad_(not name.startswith("attention."))
     return model
