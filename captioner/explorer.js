@@ -11,6 +11,7 @@ const Explorer = (() => {
   const SMOOTH_PIXELS = 256, FADE_MILLISECONDS = 180, WORD_MILLISECONDS = 1000;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let count = 0; // of mounted explorers: radio buttons need names of their own
+  let view = "smooth"; // or "cells" or "none"; what was chosen holds for what is shown next
 
   // Text only ever becomes text nodes, and properties are set, never markup.
   function element(tag, properties, ...children) {
@@ -126,7 +127,7 @@ const Explorer = (() => {
     const most = element("span");
     const scale = element("div", { className: "scale" },
       element("span", {}, "no attention"), element("span", { "aria-hidden": "true" }), most);
-    let view = "smooth", map = null, heat = null, frame = 0;
+    let map = null, heat = null, frame = 0;
 
     function draw() {
       const looking = heat !== null && view !== "none";
@@ -159,7 +160,7 @@ const Explorer = (() => {
     return {
       parts: [stage, scale],
       show,
-      setView(chosen) { view = chosen; draw(); },
+      draw,
       setPicture(source, text) { image.src = source; image.alt = text; },
     };
   }
@@ -296,7 +297,7 @@ const Explorer = (() => {
     const views = radios(`${id}-view`, "", "views",
       [["smooth", "Smooth"], ["cells", "Cells"], ["none", "Picture"]].map(
         ([value, text]) => ({ value, parts: [text] })),
-      "smooth", stage.setView);
+      view, (chosen) => { view = chosen; stage.draw(); });
     gallery.append(...pictures.map((picture, index) => element("button", {
       type: "button", title: picture.name, onclick: () => showPicture(index),
     }, element("img", { src: picture.picture, alt: picture.name }))));
@@ -305,8 +306,11 @@ const Explorer = (() => {
     root.replaceChildren(gallery, element("div", { className: "viewer" },
       element("div", {}, ...stage.parts, name), panel));
     if (pictures.length) showPicture(0, first);
-    root.onkeydown = null;
-    document.onkeydown = (event) => { if (event.target === document.body) press(event); };
+    // With the focus nowhere, the keys that scroll are left alone.
+    document.onkeydown = (event) => {
+      const ours = ["ArrowLeft", "ArrowRight", " "].includes(event.key);
+      if (ours && event.target === document.body) press(event);
+    };
   }
 
   return { mount };

@@ -99,9 +99,10 @@ def picture_record(
 
 
 def data_uri(picture: Image.Image) -> str:
-    """The picture as a JPEG of at most PICTURE_PIXELS a side, in a data: address."""
-    small = picture.convert("RGB")
-    small.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+    """An RGB picture as a JPEG of at most PICTURE_PIXELS a side, in a data: address."""
+    scale = min(1, PICTURE_PIXELS / max(picture.size))
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2)
     with io.BytesIO() as content:
         small.save(content, "JPEG", quality=JPEG_QUALITY, optimize=True)
         return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
@@ -151,7 +152,9 @@ def _figure(picture: Record) -> str:
 
 
 def _maps(attention: NDArray[np.floating]) -> list[list[list[float]]]:
-    return [[[round(float(w), 5) for w in row] for row in cells] for cells in attention]
+    # Three digits of an even map's weights: 4 decimals for 8 x 8 cells.
+    decimals = len(str(attention[0].size)) + 2 if len(attention) else 0
+    return [[[round(float(w), decimals) for w in row] for row in cells] for cells in attention]
 
 
 def _rounded(value: float) -> float:

@@ -4,9 +4,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from browsing import Visit
+    from playwright.sync_api import Browser
 
 WORDS = ("a", "cat", "cup", "dog", "of", "on", "red", "sits", "table", "the")
 
@@ -90,3 +94,24 @@ def serve_app() -> Iterator[Callable[[Any], str]]:
     for server, thread in running:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, headless."""
+    from browsing import chromium
+
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def visit(browser: "Browser") -> "Iterator[Visit]":
+    """Fails the test if a page complained in the console of anything not taken from the list."""
+    from browsing import Visit
+
+    visiting = Visit(browser)
+    yield visiting
+    for context in visiting.contexts:
+        context.close()
+    assert visiting.complaints == []

@@ -2,14 +2,9 @@
 
 import io
 import json
-import socket
 import struct
-import sys
-import tempfile
-import threading
-import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +12,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from uploads import make_picture, post
 
-from captioner import Captioner, CaptionerError, cli
+from captioner import Captioner
 from captioner.serve.app import create_app
-from captioner.serve.guard import Limits
-from captioner.serve.worker import Look, Worker
 
 Serve = Callable[[object], str]
 MIB = 2**20
@@ -37,19 +31,6 @@ def address(model: Captioner, serve_app: Serve) -> str:
     return serve_app(create_app(model))
 
 
-def make_picture(seed: int, size: tuple[int, int] = (50, 70), form: str = "PNG") -> bytes:
-    noise = np.random.default_rng(seed)
-    pixels = (noise.random((*size, 3)) * noise.integers(30, 256, 3)).astype(np.uint8)
-    with io.BytesIO() as content:
-        Image.fromarray(pixels).save(content, form)
-        return content.getvalue()
-
-
-def post(address: str, path: str, content: bytes, **fields: object) -> httpx.Response:
-    files = {"image": ("../../etc/passwd", content)}
-    return httpx.post(address + path, files=files, data=fields, timeout=60)
-
-
 def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
     content = make_picture(1, (300, 431), "JPEG")
     answer = post(address, "/api/caption", content, num_captions=2, beam_size=3)
@@ -60,7 +41,7 @@ def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
     for said, caption in zip(found, expected, strict=True):
         assert said["text"] == caption.text
         assert said["log_probability"] == pytest.approx(caption.log_probability, rel=1e-3)
-        np.testing.assert_allclose(said["attention"], caption.attention, atol=2e-5)
+        np.testing.assert_allclose(said["attention"], caption.attention, atol=1e-4)
         for word, own in zip(said["words"], caption.words, strict=True):
             assert word["word"] == own.word
             assert word["probability"] == pytest.approx(own.probability, rel=1e-3)
@@ -105,7 +86,7 @@ def test_the_answer_is_the_models_own(address: str, model: Captioner) -> None:
     assert answer["question"] == "what color is this?"
     assert answer["text"] == expected.text
     assert [one["text"] for one in answer["top"]] == [one.text for one in expected.top]
-    np.testing.assert_allclose(answer["attention"], expected.attention, atol=2e-5)
+    np.testing.assert_allclose(answer["attention"], expected.attention, atol=1e-4)
 
 
 def test_the_explorer_holds_what_the_api_says(address: str) -> None:
@@ -288,245 +269,3 @@ def test_pages_of_other_origins_may_not_ask(address: str, origin: str) -> None:
         headers={"origin": origin, "access-control-request-method": "POST"},
     )
     assert asked.status_code in (403, 405)
-
-
-def test_uploads_never_reach_the_disk(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of several megabytes, which form parsers like to put in a temporary file."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a temporary file was made")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(tempfile, "_TemporaryFileWrapper", refuse)
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
-    large = make_picture(7, (1100, 1000))
-    assert len(large) > 3 * MIB
-    assert post(address, "/api/caption", large).status_code == 200
-
-
-def test_a_request_without_a_length_is_cut_off_where_it_is_too_large(
-    model: Captioner, serve_app: Serve
-) -> None:
-    address = serve_app(create_app(model, limits=Limits(upload_bytes=100_000)))
-    sent = 0
-
-    def endless() -> Sequence[bytes]:
-        nonlocal sent
-        yield b'--x\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\n'
-        while sent < 50 * MIB:
-            sent += 50_000
-            yield bytes(50_000)
-
-    headers = {"content-type": "multipart/form-data; boundary=x"}
-    try:
-        answer = httpx.post(address + "/api/caption", content=endless(), headers=headers)
-        assert answer.status_code == 413
-    except httpx.TransportError:
-        pass  # it may hang up on who goes on sending
-    assert sent < 5 * MIB
-    small = make_picture(1)
-    assert post(address, "/api/caption", small).status_code == 200
-
-
-class Slow:
-    """A model that looks at nothing until it may; it notes how many pictures came together."""
-
-    def __init__(self, model: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
-        from captioner.serve import desk
-
-        self.may = threading.Event()
-        self.batches: list[int] = []
-        real = desk.caption_pictures
-
-        def find(model: Captioner, pictures: Sequence, decoding: object) -> object:
-            self.batches.append(len(pictures))
-            assert self.may.wait(30)
-            return real(model, pictures, decoding)
-
-        monkeypatch.setattr(desk, "caption_pictures", find)
-
-
-def test_what_arrives_together_is_looked_at_together(
-    model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Slow(model, monkeypatch)
-    address = serve_app(create_app(model, limits=Limits(batch=4)))
-    contents = [make_picture(200 + number) for number in range(10)]
-    with ThreadPoolExecutor(10) as clients:
-        asked = [clients.submit(post, address, "/api/caption", one) for one in contents]
-        time.sleep(1.5)  # all of them have arrived; the first is being looked at
-        slow.may.set()
-        said = [one.result().json()["captions"][0]["text"] for one in asked]
-    assert said == [caption.text for caption in model.caption(contents)]
-    assert sum(slow.batches) == 10
-    assert max(slow.batches) == 4
-    assert len(slow.batches) <= 5
-
-
-def test_one_too_many_is_asked_to_come_back(
-    model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Slow(model, monkeypatch)
-    address = serve_app(create_app(model, limits=Limits(requests=3)))
-    with ThreadPoolExecutor(3) as clients:
-        asked = [
-            clients.submit(post, address, "/api/caption", make_picture(number))
-            for number in range(3)
-        ]
-        time.sleep(1)
-        refused = post(address, "/api/caption", make_picture(9))
-        assert refused.status_code == 429
-        assert refused.headers["retry-after"] == "1"
-        assert "too many requests" in refused.json()["error"]
-        assert httpx.get(address + "/").status_code == 200
-        slow.may.set()
-        assert [one.result().status_code for one in asked] == [200] * 3
-    assert post(address, "/api/caption", make_picture(9)).status_code == 200
-
-
-def test_uploads_together_hold_no_more_than_they_may(
-    model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Slow(model, monkeypatch)
-    content = make_picture(5, (200, 200))
-    address = serve_app(create_app(model, limits=Limits(held_bytes=2 * len(content))))
-    with ThreadPoolExecutor(1) as clients:
-        first = clients.submit(post, address, "/api/caption", content)
-        time.sleep(0.5)
-        assert post(address, "/api/caption", content).status_code == 429
-        slow.may.set()
-        assert first.result().status_code == 200
-    # What was refused, broken off or answered holds nothing any more.
-    assert post(address, "/api/caption", content).status_code == 200
-
-
-def test_an_answer_that_takes_too_long_ends(
-    model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Slow(model, monkeypatch)
-    address = serve_app(create_app(model, limits=Limits(answer_seconds=0.5)))
-    answers = [post(address, "/api/caption", make_picture(1)) for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [504, 504]
-    slow.may.set()
-    time.sleep(0.5)
-    assert post(address, "/api/caption", make_picture(1)).status_code == 200
-    assert slow.batches == [1, 1]  # nobody waited for the second any more
-
-
-def test_clients_that_hang_hold_up_nobody(model: Captioner, serve_app: Serve) -> None:
-    address = serve_app(create_app(model, limits=Limits(requests=8, read_seconds=1)))
-    host, port = address.removeprefix("http://").split(":")
-    head = (
-        f"POST /api/caption HTTP/1.1\r\nhost: {host}\r\ncontent-length: 5000\r\n"
-        "content-type: multipart/form-data; boundary=x\r\n\r\n--x"
-    ).encode()
-    beginnings = [b"", b"POST /api/cap", head, head, head, head]
-    hanging = [socket.create_connection((host, int(port)), timeout=10) for _ in beginnings]
-    for connection, beginning in zip(hanging, beginnings, strict=True):
-        connection.sendall(beginning)
-    hanging.pop().close()  # one that breaks off
-    assert post(address, "/api/caption", make_picture(1)).status_code == 200
-    for connection in hanging[2:]:
-        assert connection.recv(2000).startswith(b"HTTP/1.1 408")
-    for connection in hanging:
-        connection.close()
-    with ThreadPoolExecutor(8) as clients:  # every place is free again
-        answers = clients.map(lambda n: post(address, "/api/caption", make_picture(n)), range(8))
-        assert [answer.status_code for answer in answers] == [200] * 8
-
-
-def test_memory_stays_bounded(address: str) -> None:
-    """Large pictures that come together: each takes 36 MB as pixels."""
-    resource = pytest.importorskip("resource")
-    with io.BytesIO() as content:
-        Image.new("RGB", (4000, 3000), "red").save(content, "JPEG")
-        picture = content.getvalue()
-    post(address, "/api/caption", picture)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with ThreadPoolExecutor(20) as clients:
-        answers = clients.map(lambda _: post(address, "/api/caption", picture), range(20))
-        assert {answer.status_code for answer in answers} == {200}
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 250_000  # KiB; all twenty at once would take 700,000
-
-
-def test_a_batch_that_fails_takes_no_other_with_it(model: Captioner) -> None:
-    picture = Image.new("RGB", (8, 8))
-    calls: list[int] = []
-
-    def find(looks: Sequence[Look]) -> list:
-        calls.append(len(looks))
-        if looks[0].question == "break":
-            raise RuntimeError("broken")
-        return [CaptionerError("unknown") if one.question == "?" else {} for one in looks]
-
-    worker = Worker(find, batch=3)
-    broken = worker.submit(Look(picture, question="break"))
-    with pytest.raises(RuntimeError, match="broken"):
-        broken.result(5)
-    asked = [worker.submit(Look(picture, question=text)) for text in ("a", "?", "b")]
-    assert asked[0].result(5) == asked[2].result(5) == {}
-    with pytest.raises(CaptionerError, match="unknown"):
-        asked[1].result(5)
-    worker.close()
-    worker.thread.join(5)
-    assert not worker.thread.is_alive()
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["captioner", "serve", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
-
-
-def test_without_the_extra_it_says_how_to_get_it(
-    run: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    status, out, err = run()
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "pip install 'captioner[web]'" in err
-
-
-def test_a_port_that_is_taken(run: Callable) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        status, out, err = run("--port", str(taken.getsockname()[1]))
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "choose another --port" in err
-
-
-def test_an_address_that_is_not_ours(run: Callable) -> None:
-    status, _, err = run("--host", "192.0.2.1")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "cannot listen on 192.0.2.1 port 8000" in err
-
-
-def test_the_command_serves_until_it_is_stopped(tiny_checkpoint: Path) -> None:
-    import os
-    import signal
-    import subprocess
-
-    program = "from captioner.cli import main; main()"
-    command = [sys.executable, "-c", program, "serve", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--checkpoint", str(tiny_checkpoint)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-    ) as server:
-        assert server.stdout and server.stderr
-        try:
-            address = server.stdout.readline().strip()
-            assert address.startswith("http://127.0.0.1:")
-            assert post(address, "/api/caption", make_picture(1)).status_code == 200
-        finally:
-            server.send_signal(signal.SIGINT)
-        assert server.wait(20) in (0, 130)
-        assert "Traceback" not in server.stderr.read()

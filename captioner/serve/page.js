@@ -42,23 +42,32 @@ async function send(path, fields) {
   return answer;
 }
 
+function show(found) {
+  const answers = record && record.file === picture ? record.answers : [];
+  record = { file: picture, name: picture.name || "", ...found, answers };
+  at("result").hidden = false;
+  Explorer.mount(at("explorer"), [record]);
+}
+
 async function caption() {
   if (!picture || !at("settings").reportValidity()) return;
   const mine = ++asked;
   report("Looking …");
   at("result").classList.add("waiting");
   try {
-    const { max_bytes: most } = await about;
+    const { max_bytes: most, writes } = await about;
     if (picture.size > most - 4096) {
       throw new Error(`The picture is larger than ${Math.floor(most / 2 ** 20)} MiB; make it smaller.`);
+    }
+    if (!writes) {
+      show({ picture: URL.createObjectURL(picture), captions: [] });
+      report("Ask about the picture.");
+      return;
     }
     const answer = await send("/api/caption", [...settings(), ["preview", "true"]]);
     const found = await answer.json();
     if (mine !== asked) return;
-    const answers = record && record.file === picture ? record.answers : [];
-    record = { file: picture, name: picture.name || "", ...found, answers };
-    at("result").hidden = false;
-    Explorer.mount(at("explorer"), [record]);
+    show(found);
     report(`It says: ${found.captions[0].text}`);
   } catch (error) {
     if (mine !== asked) return;
@@ -145,7 +154,8 @@ at("download").addEventListener("click", async () => {
   }
 });
 
-about.then(({ answers, decoding }) => {
+about.then(({ answers, writes, decoding }) => {
+  at("settings").hidden = !writes;
   at("ask").hidden = !answers;
   at("beam-size").value = decoding.beam_size;
   at("num-captions").value = decoding.num_captions;

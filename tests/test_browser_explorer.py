@@ -1,93 +1,22 @@
-"""The explorer file and the served page, in a real browser: Chromium, headless."""
+"""The explorer file in a real browser."""
 
-import json
-import os
-import re
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from browsing import SCREENS, Visit, check_accessibility, word
 from PIL import Image
 from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
     Page,
     expect,
-    sync_playwright,
 )
 
-from captioner import Captioner
 from captioner.api import Answer, AnswerChoice, Caption, Word
 from captioner.explorer import answer_record, caption_record, picture_record, save_explorer
-from captioner.serve.app import create_app
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Nothing but the pages themselves may use the network.
-QUIET = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-)
 ROWS, COLUMNS = 3, 5
 HOSTILE = """</script><script>window.bad=1</script><img src=x onerror="window.bad=1">'&"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail("there is no chromium; .ci/run installs it")
-        pytest.skip("there is no chromium on this machine (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        # Root, as in a container, may not use Chromium's sandbox.
-        sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *sandbox])
-        yield launched
-        launched.close()
-
-
-class Visit:
-    """Opens pages and notes what they complain of and what they ask for."""
-
-    def __init__(self, browser: Browser) -> None:
-        self.browser = browser
-        self.contexts: list[BrowserContext] = []
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-
-    def open(self, address: str, **options: Any) -> Page:
-        context = self.browser.new_context(**{"reduced_motion": "reduce", **options})
-        self.contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self.note)
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.goto(address)
-        return page
-
-    def note(self, line: ConsoleMessage) -> None:
-        # The tests read the canvas again and again, which the pages never do.
-        if line.type in ("error", "warning") and "willReadFrequently" not in line.text:
-            self.complaints.append(line.text)
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """Fails the test if a page complained in the console of anything not taken from the list."""
-    visiting = Visit(browser)
-    yield visiting
-    for context in visiting.contexts:
-        context.close()
-    assert visiting.complaints == []
 
 
 def one_cell(row: int, column: int) -> np.ndarray:
@@ -140,16 +69,6 @@ def brightest(page: Page) -> tuple[int, int]:
         [ROWS, COLUMNS],
     )
     return tuple(found)
-
-
-def word(page: Page, text: str) -> Any:
-    return page.get_by_role("toolbar").get_by_role("button", name=text, exact=True)
-
-
-def check_accessibility(page: Page) -> None:
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    told = [f"{one['id']} ({one['impact']}): {one['nodes'][0]['html']}" for one in found]
-    assert told == []
 
 
 def test_hovering_a_word_moves_the_light_and_says_what_it_is(visit: Visit, explorer: str) -> None:
@@ -318,13 +237,6 @@ def test_an_answer_without_a_glimpse(visit: Visit, tmp_path: Path) -> None:
     expect(page.locator(".stage canvas")).to_be_hidden()
 
 
-SCREENS = [
-    {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-    for width in (390, 1280)
-    for scheme in ("light", "dark")
-]
-
-
 @pytest.mark.parametrize("screen", SCREENS, ids=str)
 def test_the_explorer_is_accessible(visit: Visit, explorer: str, screen: dict[str, Any]) -> None:
     page = visit.open(explorer, **screen)
@@ -333,153 +245,3 @@ def test_the_explorer_is_accessible(visit: Visit, explorer: str, screen: dict[st
     page.get_by_label("Cells").check()
     check_accessibility(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= screen["viewport"]["width"]
-
-
-@pytest.fixture(scope="module")
-def address(answering_checkpoint: Path, serve_app: Callable[[Any], str]) -> str:
-    return serve_app(create_app(Captioner.load(answering_checkpoint, "cpu")))
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("photo") / "<b>photo.png"
-    noise = np.random.default_rng(8).random((120, 200, 3)) * (255, 90, 40)
-    Image.fromarray(noise.astype(np.uint8)).save(file)
-    return file
-
-
-@pytest.mark.parametrize("screen", SCREENS[:1] + SCREENS[3:], ids=str)
-def test_from_upload_to_caption_to_question_to_download(
-    visit: Visit, address: str, photo: Path, answering_checkpoint: Path, screen: dict[str, Any]
-) -> None:
-    page = visit.open(address, accept_downloads=True, **screen)
-    check_accessibility(page)
-    page.set_input_files("#file", photo)
-    own = Captioner.load(answering_checkpoint, "cpu")
-    said = own.caption(photo)
-    expect(page.get_by_role("status")).to_have_text(f"It says: {said.text}")
-    words = page.get_by_role("toolbar").get_by_role("button")
-    assert words.all_inner_texts() == [one.word for one in said.words]
-    before = page.locator(".stage canvas").evaluate("canvas => canvas.toDataURL()")
-    words.last.hover()
-    expect(page.locator("[aria-live]").last).to_contain_text(said.words[-1].word)
-    assert page.locator(".stage canvas").evaluate("canvas => canvas.toDataURL()") != before
-
-    question = "what color is this?"
-    answer = own.answer(photo, question)
-    page.get_by_label("Ask about the picture").fill(question)
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_have_text(f"{question} {answer.text}")
-    expect(page.locator(".question")).to_contain_text(f"{question} {answer.text}")
-    expect(words.first).to_contain_text("glimpse")
-    check_accessibility(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= screen["viewport"]["width"]
-
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download").click()
-    saved = photo.with_name("explorer.html")
-    downloading.value.save_as(saved)
-    kept = visit.open(saved.as_uri())
-    expect(kept.locator(".name")).to_have_text(photo.name)
-    assert kept.get_by_role("radio").count() == 2 + 3  # a caption, the answer; the three views
-    kept.get_by_label(question).check()
-    expect(word(kept, "glimpse 1").or_(word(kept, "glimpse"))).to_be_visible()
-    assert all(re.match(rf"{address}/|file:|data:|blob:", url) for url in visit.asked)
-
-
-def test_settings_caption_again(
-    visit: Visit, address: str, photo: Path, answering_checkpoint: Path
-) -> None:
-    page = visit.open(address)
-    page.set_input_files("#file", photo)
-    expect(page.get_by_role("status")).to_contain_text("It says")
-    with page.expect_response("**/api/caption") as answered:
-        page.get_by_label("Captions", exact=True).fill("3")
-        page.get_by_label("Captions", exact=True).blur()
-    assert len(answered.value.json()["captions"]) == 3
-    expect(
-        page.get_by_role("group", name="Captions and answers").get_by_role("radio")
-    ).to_have_count(3)
-    own = Captioner.load(answering_checkpoint, "cpu")
-    for fill, temperature in ((None, 1.0), ("0.5", 0.5)):
-        with page.expect_response("**/api/caption") as answered:
-            if fill is None:
-                page.get_by_label("Draw at random").check()
-            else:
-                page.get_by_label("Temperature").fill(fill)
-                page.get_by_label("Temperature").blur()
-        drawn = replace(own.decoding, num_captions=3, sample=True, temperature=temperature)
-        said = [one["text"] for one in answered.value.json()["captions"]]
-        assert said == [one.text for one in own.caption(photo, decoding=drawn)]
-
-
-def test_what_is_no_picture_is_told_and_the_next_one_works(
-    visit: Visit, address: str, photo: Path, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(photo.read_bytes()[:300])
-    page = visit.open(address)
-    page.set_input_files("#file", broken)
-    expect(page.get_by_role("alert")).to_contain_text("damaged or incomplete")
-    expect(page.locator("#result")).to_be_hidden()
-    check_accessibility(page)
-    page.set_input_files("#file", photo)
-    expect(page.get_by_role("status")).to_contain_text("It says")
-    expect(page.get_by_role("alert")).to_be_hidden()
-    page.get_by_label("Ask about the picture").fill("quis est?")
-    page.get_by_role("button", name="Ask").click()
-    expect(page.get_by_role("alert")).to_contain_text(
-        "no word of the question 'quis est?' is known"
-    )
-    # Chromium itself notes answers of 400 in the console; nothing else may be there.
-    assert len(visit.complaints) == 2
-    assert all("status of 400" in line for line in visit.complaints)
-    visit.complaints.clear()
-
-
-def test_too_large_a_picture_is_not_even_sent(visit: Visit, address: str, tmp_path: Path) -> None:
-    (tmp_path / "large.png").write_bytes(bytes(17 * 2**20))
-    page = visit.open(address)
-    page.set_input_files("#file", tmp_path / "large.png")
-    expect(page.get_by_role("alert")).to_contain_text("larger than 16 MiB")
-    assert not any("caption" in url for url in visit.asked if "/api/" in url)
-
-
-@pytest.mark.parametrize("event", ["drop", "paste"])
-def test_pictures_can_be_dropped_and_pasted(
-    visit: Visit, address: str, photo: Path, event: str
-) -> None:
-    page = visit.open(address)
-    page.evaluate(
-        """([event, bytes]) => {
-          const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
-          const options = { bubbles: true, cancelable: true };
-          document.body.dispatchEvent(event === "drop"
-            ? new DragEvent("drop", { ...options, dataTransfer: data })
-            : new ClipboardEvent("paste", { ...options, clipboardData: data }));
-        }""",
-        [event, list(photo.read_bytes())],
-    )
-    expect(page.get_by_role("status")).to_contain_text("It says")
-
-
-def test_a_checkpoint_without_answers_is_asked_no_question(
-    visit: Visit, tiny_checkpoint: Path, serve_app: Callable[[Any], str], photo: Path
-) -> None:
-    page = visit.open(serve_app(create_app(Captioner.load(tiny_checkpoint, "cpu"))))
-    page.set_input_files("#file", photo)
-    expect(page.get_by_role("status")).to_contain_text("It says")
-    expect(page.get_by_label("Ask about the picture")).to_be_hidden()
-
-
-@pytest.mark.parametrize("screen", SCREENS[:2], ids=str)
-def test_the_description_of_the_api(visit: Visit, address: str, screen: dict[str, Any]) -> None:
-    page = visit.open(address + "/docs", **screen)
-    expect(page.get_by_role("heading", name="POST /api/caption")).to_be_visible()
-    check_accessibility(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= screen["viewport"]["width"]
-    assert {url for url in visit.asked if not url.startswith("data:")} == {
-        address + "/docs", address + "/explorer.css", address + "/page.css"
-    }  # fmt: skip
-    assert json.loads(page.request.get(address + "/openapi.json").text())["openapi"]
