@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from browsing import Visit
     from playwright.sync_api import Browser
 
+QUESTION_WORDS = ("color", "dog", "is", "it", "many", "the", "there", "what")
+ANSWERS = ("yes", "no", "red", "2", "night stand")
 WORDS = ("a", "cat", "cup", "dog", "of", "on", "red", "sits", "table", "the")
 
 
@@ -25,7 +27,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from captioner.model import CaptioningModel
     from captioner.vocabulary import Vocabulary
 
-    torch.manual_seed(7)
+    torch.manual_seed(2)
     config = ModelConfig(
         encoder="mobilenet_v2",
         encoder_stage="features.3",
@@ -35,8 +37,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attention_heads=2,
         embedding_size=13,
         hidden_size=17,
+        answer_size=29,
     )
-    model = CaptioningModel(config, Vocabulary(WORDS))
+    model = CaptioningModel(config, Vocabulary(WORDS), Vocabulary(QUESTION_WORDS), ANSWERS)
     # As initialised, it says the same of every picture: let batch norm see a few, and be bold.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -45,6 +48,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.encoder(torch.randn(20, 3, 1, 1) + 0.5 * torch.randn(20, 3, 64, 64))
         for weights in model.decoder.parameters():
             weights.mul_(5)
+        for name, weights in model.answers.named_parameters():
+            weights.mul_(1 if name.startswith("attention.") else 3)
     model.eval()
     file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save(Checkpoint(model, TrainingConfig(), DecodingConfig(max_words=7)), file)
@@ -52,24 +57,17 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def answering_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same captioner, which answers questions too, with random weights."""
-    import torch
-
+def captions_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same captioner without its answers."""
     from captioner import checkpoint
     from captioner.model import CaptioningModel
-    from captioner.vocabulary import Vocabulary
 
-    told = checkpoint.load(tiny_checkpoint)
-    asked = Vocabulary(("color", "is", "the", "this", "what"))
-    torch.manual_seed(3)
-    model = CaptioningModel(
-        told.model.config, Vocabulary(WORDS), asked, ("dog", "no", "red", "yes")
-    )
-    model.load_state_dict(told.model.state_dict(), strict=False)
+    loaded = checkpoint.load(tiny_checkpoint)
+    model = CaptioningModel(loaded.model.config, loaded.model.vocabulary)
+    model.load_state_dict(loaded.model.state_dict(), strict=False)
     model.eval()
-    file = tmp_path_factory.mktemp("checkpoint") / "answering.safetensors"
-    checkpoint.save(checkpoint.Checkpoint(model, told.training, told.decoding), file)
+    file = tmp_path_factory.mktemp("checkpoint") / "captions.safetensors"
+    checkpoint.save(checkpoint.Checkpoint(model, loaded.training, loaded.decoding), file)
     return file
 
 

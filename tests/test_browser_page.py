@@ -20,8 +20,8 @@ from captioner.serve.app import create_app
 
 
 @pytest.fixture(scope="module")
-def address(answering_checkpoint: Path, serve_app: Callable[[Any], str]) -> str:
-    return serve_app(create_app(Captioner.load(answering_checkpoint, "cpu")))
+def address(tiny_checkpoint: Path, serve_app: Callable[[Any], str]) -> str:
+    return serve_app(create_app(Captioner.load(tiny_checkpoint, "cpu")))
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,12 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("screen", SCREENS[:1] + SCREENS[3:], ids=str)
 def test_from_upload_to_caption_to_question_to_download(
-    visit: Visit, address: str, photo: Path, answering_checkpoint: Path, screen: dict[str, Any]
+    visit: Visit, address: str, photo: Path, tiny_checkpoint: Path, screen: dict[str, Any]
 ) -> None:
     page = visit.open(address, accept_downloads=True, **screen)
     check_accessibility(page)
     page.set_input_files("#file", photo)
-    own = Captioner.load(answering_checkpoint, "cpu")
+    own = Captioner.load(tiny_checkpoint, "cpu")
     said = own.caption(photo)
     expect(page.get_by_role("status")).to_have_text(f"It says: {said.text}")
     words = page.get_by_role("toolbar").get_by_role("button")
@@ -72,7 +72,7 @@ def test_from_upload_to_caption_to_question_to_download(
 
 
 def test_settings_caption_again(
-    visit: Visit, address: str, photo: Path, answering_checkpoint: Path
+    visit: Visit, address: str, photo: Path, tiny_checkpoint: Path
 ) -> None:
     page = visit.open(address)
     page.set_input_files("#file", photo)
@@ -84,7 +84,7 @@ def test_settings_caption_again(
     expect(
         page.get_by_role("group", name="Captions and answers").get_by_role("radio")
     ).to_have_count(3)
-    own = Captioner.load(answering_checkpoint, "cpu")
+    own = Captioner.load(tiny_checkpoint, "cpu")
     for fill, temperature in ((None, 1.0), ("0.5", 0.5)):
         with page.expect_response("**/api/caption") as answered:
             if fill is None:
@@ -149,9 +149,9 @@ def test_pictures_can_be_dropped_and_pasted(
 
 
 def test_a_checkpoint_without_answers_is_asked_no_question(
-    visit: Visit, tiny_checkpoint: Path, serve_app: Callable[[Any], str], photo: Path
+    visit: Visit, captions_checkpoint: Path, serve_app: Callable[[Any], str], photo: Path
 ) -> None:
-    page = visit.open(serve_app(create_app(Captioner.load(tiny_checkpoint, "cpu"))))
+    page = visit.open(serve_app(create_app(Captioner.load(captions_checkpoint, "cpu"))))
     page.set_input_files("#file", photo)
     expect(page.get_by_role("status")).to_contain_text("It says")
     expect(page.get_by_label("Ask about the picture")).to_be_hidden()
@@ -159,11 +159,11 @@ def test_a_checkpoint_without_answers_is_asked_no_question(
 
 def test_a_checkpoint_that_only_answers_is_asked_at_once(
     visit: Visit,
-    answering_checkpoint: Path,
+    tiny_checkpoint: Path,
     serve_app: Callable[[Any], str],
     photo: Path,
 ) -> None:
-    model = Captioner.load(answering_checkpoint, "cpu")
+    model = Captioner.load(tiny_checkpoint, "cpu")
     model.model.decoder = model.model.vocabulary = None
     page = visit.open(serve_app(create_app(model)))
     expect(page.get_by_label("Ask about the picture")).to_be_hidden()

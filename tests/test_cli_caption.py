@@ -247,11 +247,32 @@ def test_attend_needs_an_explorer_for_several_captions(run, photos):
 
 
 @pytest.mark.parametrize("output", ["maps.npz", "maps.html"])
-def test_attend_has_no_answer_where_the_checkpoint_has_none(run, photos, output):
-    status, out, err = run("attend", photos / "a.png", "--question", "who?", "--output", output)
-    assert (status, out) == (2, "")
-    assert "this checkpoint answers no questions" in err
+def test_attend_has_no_answer_where_the_checkpoint_has_none(
+    photos, output, captions_checkpoint, monkeypatch, capsys
+):
+    given = ["attend", "photos/a.png", "--question", "is it a dog?", "--output", output]
+    checkpoint = ["--checkpoint", str(captions_checkpoint)]
+    monkeypatch.setattr(sys, "argv", ["captioner", *given, *checkpoint])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "has no answer head" in capsys.readouterr().err
     assert not Path(output).exists()
+
+
+def test_attend_shows_where_it_looked_for_an_answer(run, photos, tiny_checkpoint):
+    question = "what color is the dog?"
+    answer = Captioner.load(tiny_checkpoint).answer(photos / "a.png", question)
+    for name in ("maps.npz", "maps.gif", "maps.png", "maps.html"):
+        status, out, err = run("attend", photos / "a.png", "--question", question, "--output", name)
+        assert (status, out, err) == (0, answer.text + "\n", "")
+    with np.load("maps.npz") as saved:
+        assert saved["words"].tolist() == ["glimpse 1", "glimpse 2"]
+        np.testing.assert_allclose(saved["weights"], answer.attention, atol=1e-6)
+    page = Path("maps.html").read_text()
+    [shown] = json.loads(re.search(r'type="application/json">(.*?)</script>', page)[1])
+    assert [one["text"] for one in shown["answers"]] == [answer.text]
+    assert len(shown["captions"]) == 1
 
 
 def test_attend_saves_a_panel(run, photos):

@@ -32,8 +32,8 @@ HOSTILE = """</script><script>bad()</script><img src=x onerror=bad()>"'&<!--"""
 
 
 @pytest.fixture(scope="module")
-def model(answering_checkpoint: Path) -> Captioner:
-    return Captioner.load(answering_checkpoint, "cpu")
+def model(tiny_checkpoint: Path) -> Captioner:
+    return Captioner.load(tiny_checkpoint, "cpu")
 
 
 @pytest.fixture(scope="module")

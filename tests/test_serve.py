@@ -22,8 +22,8 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def model(answering_checkpoint: Path) -> Captioner:
-    return Captioner.load(answering_checkpoint, "cpu")
+def model(tiny_checkpoint: Path) -> Captioner:
+    return Captioner.load(tiny_checkpoint, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +194,10 @@ def test_a_file_is_never_found_by_a_path(address: str) -> None:
     assert "root:" not in answer.text
 
 
-def test_a_checkpoint_that_cannot_answer_says_so(tiny_checkpoint: Path, serve_app: Serve) -> None:
-    address = serve_app(create_app(Captioner.load(tiny_checkpoint, "cpu")))
+def test_a_checkpoint_that_cannot_answer_says_so(
+    captions_checkpoint: Path, serve_app: Serve
+) -> None:
+    address = serve_app(create_app(Captioner.load(captions_checkpoint, "cpu")))
     assert httpx.get(address + "/api/about").json()["answers"] is False
     for path in ("/api/answer", "/api/explorer"):
         answer = post(address, path, make_picture(1), question="what is this?")

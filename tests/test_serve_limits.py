@@ -24,8 +24,8 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def model(answering_checkpoint: Path) -> Captioner:
-    return Captioner.load(answering_checkpoint, "cpu")
+def model(tiny_checkpoint: Path) -> Captioner:
+    return Captioner.load(tiny_checkpoint, "cpu")
 
 
 @pytest.fixture(scope="module")
