@@ -13,8 +13,13 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    expect,
     sync_playwright,
 )
+
+# A busy machine is no failure.
+MILLISECONDS = 30_000
+expect.set_options(timeout=MILLISECONDS)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Nothing but the pages themselves may use the network.
@@ -55,7 +60,7 @@ class Visit:
         context = self.browser.new_context(**{"reduced_motion": "reduce", **options})
         self.contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(MILLISECONDS)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self.note)
         page.on("request", lambda request: self.asked.append(request.url))

@@ -71,6 +71,13 @@ def test_a_request_without_a_length_is_cut_off_where_it_is_too_large(
     assert post(address, "/api/caption", small).status_code == 200
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 class Slow:
     """A model that looks at nothing until it may; it notes how many pictures came together."""
 
@@ -93,11 +100,13 @@ def test_what_arrives_together_is_looked_at_together(
     model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(model, monkeypatch)
-    address = serve_app(create_app(model, limits=Limits(batch=4)))
+    app = create_app(model, limits=Limits(batch=4))
+    address = serve_app(app)
     contents = [make_picture(200 + number) for number in range(10)]
     with ThreadPoolExecutor(10) as clients:
         asked = [clients.submit(post, address, "/api/caption", one) for one in contents]
-        time.sleep(1.5)  # all of them have arrived; the first is being looked at
+        wait_for(lambda: app.requests == 10 and slow.batches == [1])
+        time.sleep(1)  # and the others are decoded
         slow.may.set()
         said = [one.result().json()["captions"][0]["text"] for one in asked]
     assert said == [caption.text for caption in model.caption(contents)]
@@ -110,13 +119,14 @@ def test_one_too_many_is_asked_to_come_back(
     model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(model, monkeypatch)
-    address = serve_app(create_app(model, limits=Limits(requests=3)))
+    app = create_app(model, limits=Limits(requests=3))
+    address = serve_app(app)
     with ThreadPoolExecutor(3) as clients:
         asked = [
             clients.submit(post, address, "/api/caption", make_picture(number))
             for number in range(3)
         ]
-        time.sleep(1)
+        wait_for(lambda: app.requests == 3)
         refused = post(address, "/api/caption", make_picture(9))
         assert refused.status_code == 429
         assert refused.headers["retry-after"] == "1"
@@ -132,10 +142,11 @@ def test_uploads_together_hold_no_more_than_they_may(
 ) -> None:
     slow = Slow(model, monkeypatch)
     content = make_picture(5, (200, 200))
-    address = serve_app(create_app(model, limits=Limits(held_bytes=2 * len(content))))
+    app = create_app(model, limits=Limits(held_bytes=2 * len(content)))
+    address = serve_app(app)
     with ThreadPoolExecutor(1) as clients:
         first = clients.submit(post, address, "/api/caption", content)
-        time.sleep(0.5)
+        wait_for(lambda: app.held_bytes > len(content))
         assert post(address, "/api/caption", content).status_code == 429
         slow.may.set()
         assert first.result().status_code == 200
@@ -147,17 +158,16 @@ def test_an_answer_that_takes_too_long_ends(
     model: Captioner, serve_app: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(model, monkeypatch)
-    address = serve_app(create_app(model, limits=Limits(answer_seconds=0.5)))
+    address = serve_app(create_app(model, limits=Limits(answer_seconds=2)))
     answers = [post(address, "/api/caption", make_picture(1)) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [504, 504]
     slow.may.set()
-    time.sleep(0.5)
     assert post(address, "/api/caption", make_picture(1)).status_code == 200
     assert slow.batches == [1, 1]  # nobody waited for the second any more
 
 
 def test_clients_that_hang_hold_up_nobody(model: Captioner, serve_app: Serve) -> None:
-    address = serve_app(create_app(model, limits=Limits(requests=8, read_seconds=1)))
+    address = serve_app(create_app(model, limits=Limits(requests=8, read_seconds=3)))
     host, port = address.removeprefix("http://").split(":")
     head = (
         f"POST /api/caption HTTP/1.1\r\nhost: {host}\r\ncontent-length: 5000\r\n"
