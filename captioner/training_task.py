@@ -89,6 +89,10 @@ def prepare(
     if state:
         restore_model(state, model)
     model.to(device)
+    if config.autocast and device.type == "cpu" and not _has_bfloat16():
+        reporter.note(
+            "this processor computes bfloat16 many times slower than float32: turn autocast off"
+        )
     plain = dataclasses.replace(
         config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
     )
@@ -113,6 +117,12 @@ def prepare(
         log=TrainingLog(output / "log.jsonl"),
         data=describe(run.data, train),
     )
+
+
+def _has_bfloat16() -> bool:
+    """Whether matrix products in bfloat16 use the processor's own instructions."""
+    there = torch.backends.mkldnn.is_available()
+    return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _model(run: RunConfig, train: Texts) -> CaptioningModel:
