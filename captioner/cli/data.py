@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from captioner.cli.progress import show_progress
-
 if TYPE_CHECKING:
     from captioner.datasets.checking import Report
 
@@ -34,6 +32,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
 ) -> None:
     """Read captions and decode every picture; exit status 1 if something is wrong."""
+    from captioner.cli.progress import show_progress
     from captioner.datasets import read_caption_file
     from captioner.datasets.checking import examine, report
     from captioner.datasets.records import find_pictures
@@ -76,6 +75,7 @@ def shapes(
     size: Annotated[int, typer.Option(help="Width and height of a picture, in pixels.")] = 224,
 ) -> None:
     """Make a set of coloured shapes with captions, questions and boxes."""
+    from captioner.cli.progress import show_progress
     from captioner.datasets.shapes import make_shapes
 
     for _ in show_progress(make_shapes(output, images=images, seed=seed, size=size), total=images):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
-from captioner.cli.progress import show_progress
 from captioner.cli.score import as_record, print_table
 from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
@@ -160,6 +159,8 @@ def decode(
 ) -> "Iterator[Caption]":
     """The best caption of every picture, in order. A picture that cannot be read ends it, since a
     score over the others could not be compared."""
+    from captioner.cli.progress import show_progress
+
     results = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
     for _, result in show_progress(results, total=len(paths)):
         if isinstance(result, CaptionerError):
