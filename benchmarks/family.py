@@ -125,7 +125,6 @@ def settings(member: Member, folder: Path, encoder_weights: str) -> RunConfig:
             learning_rate=2e-3,
             warm_up_steps=30,
             label_smoothing=0.0,
-            autocast=not on_shapes,
             validation_pictures=0,
             save_steps=10**9,
             seed=member.seed,
@@ -164,20 +163,22 @@ def score(task: Task) -> dict[str, float]:
     The losses are in nats a word. Short and long are divided at the median: of the mean length of
     a picture's references for BLEU-4, of the captions' lengths for the loss.
     """
-    model = task.model.eval()
+    model, batches = task.model.eval(), task.val_captions
+    decoder, vocabulary = model.writer()
+    assert batches is not None
     candidates, references, losses = [], [], []
-    for batch in task.validation.epoch(0):
+    for batch in batches.epoch(0):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=task.run.training.autocast):
-            features = model.encoder.head(batch.pictures)
-            forced = model.decoder(batch.tokens, batch.lengths, batch.rows, features)
-            found = find_captions(model.decoder, features, task.run.decoding)
+            features = model.encoder.head(batch.views.pictures)
+            forced = decoder(batch.tokens, batch.lengths, batch.rows, features)
+            found = find_captions(decoder, features, task.run.decoding)
         words = torch.nn.functional.cross_entropy(
             forced.logits.float(), forced.targets, reduction="none"
         )
         totals = torch.zeros(len(batch.lengths)).index_add(0, forced.captions, words)
         losses += list(zip(batch.lengths, totals.tolist(), strict=True))
-        candidates += [tokenize(model.vocabulary.decode(best[0].tokens)) for best in found]
-        texts = [task.validation.pictures[index].captions for index in batch.indices]
+        candidates += [tokenize(vocabulary.decode(best[0].tokens)) for best in found]
+        texts = [batches.pictures[index].captions for index in batch.indices]
         references += [[tokenize(text) for text in captions] for captions in texts]
     lengths = [statistics.mean(map(len, texts)) for texts in references]
     middle = statistics.median(lengths)

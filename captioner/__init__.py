@@ -7,10 +7,12 @@ The flow, one module a step:
     attention   query, keys, features     -> context, weights (B, D), (B, N)
     decoder     words so far + context    -> next word       (B, V), until the end token
     search      greedy, beam or sampling over the decoder's step
-    api         all of it behind Captioner.load().caption("photo.jpg")
+    answering   a question's words     -> query, to the same attention -> answer
+    api         all of it behind Captioner.load().caption("photo.jpg") and .answer(...)
 
-Dimensions, everywhere: B batch, N grid locations, D feature size, T caption words, H hidden
-state size, A attention size, E embedding size, V vocabulary, K beam, G rows that share a picture.
+Dimensions, everywhere: B batch, N grid locations, D feature size, T caption words, Q question
+words, H hidden state size, A attention size, E embedding size, V vocabulary, K beam, G rows that
+share a picture, R questions.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,15 +20,23 @@ from typing import TYPE_CHECKING, Any
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.api import Caption, Captioner, Word
+    from captioner.api import Answer, AnswerChoice, Caption, Captioner, Word
 
 __version__ = "0.1.0"
-__all__ = ["Caption", "Captioner", "CaptionerError", "Word", "__version__"]
+__all__ = [
+    "Answer",
+    "AnswerChoice",
+    "Caption",
+    "Captioner",
+    "CaptionerError",
+    "Word",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the Python interface, and with it torch, only when it is asked for."""
-    if name in ("Caption", "Captioner", "Word"):
+    if name in __all__:
         from captioner import api
 
         return getattr(api, name)

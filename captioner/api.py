@@ -1,4 +1,4 @@
-"""The Python interface: Captioner.load().caption("photo.jpg")."""
+"""The Python interface: Captioner.load().caption("photo.jpg"), .answer("photo.jpg", "a dog?")."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,13 +15,18 @@ from torch import Tensor
 
 from captioner import checkpoint as checkpoints
 from captioner.config import DecodingConfig, ModelConfig
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, UnknownWords
 from captioner.images import open_picture, to_tensor
 from captioner.model import CaptioningModel
+from captioner.question_batches import encode_question, pad_questions
 from captioner.search import Hypothesis, find_captions
+from captioner.vocabulary import UNKNOWN
 
 Picture = str | Path | bytes | BinaryIO | Image.Image
 Source = TypeVar("Source", bound=Picture)
+Item = TypeVar("Item")
+
+QUESTIONS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,32 @@ class Caption:
     attention: np.ndarray
 
 
-class Captioner:
-    """A trained model ready to describe pictures; get one with `Captioner.load()`.
+@dataclass(frozen=True)
+class AnswerChoice:
+    """One of the answers that the model can give, and its probability."""
 
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The likeliest answer to a question, and others; top: likeliest first, this one included.
+
+    attention (glimpses, rows, columns) says where the model looked for it; each map sums to 1 and
+    covers the whole picture.
+    """
+
+    text: str
+    probability: float
+    top: tuple[AnswerChoice, ...]
+    attention: np.ndarray
+
+
+class Captioner:
+    """A trained model ready to describe pictures and to answer questions about them.
+
+    Get one with `Captioner.load()`. writes, answers: which of the two its checkpoint has learned.
     decoding: the settings that the checkpoint was tuned for; scores: what it scored, and on what.
     """
 
@@ -62,6 +90,16 @@ class Captioner:
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores
         self.device = device
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can caption."""
+        return self.model.decoder is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can answer questions."""
+        return self.model.answers is not None
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None, device: str | None = None) -> "Captioner":
@@ -111,19 +149,68 @@ class Captioner:
         batch is described the next one is being read. Raises CaptionerError for a batch_size
         below 1.
         """
+        self.model.writer()
+        for batch in self._read_ahead(((picture, picture) for picture in pictures), batch_size):
+            yield from self._describe(batch, decoding)
+
+    def answer(
+        self,
+        pictures: Picture | Sequence[Picture],
+        question: str,
+        *,
+        top: int = 5,
+        batch_size: int = 16,
+    ) -> Any:
+        """Answer a question about one picture (an Answer) or about each of several (a list).
+
+        A picture is a path, bytes, an open binary file or a PIL image. top: how many answers to
+        tell, likeliest first. Raises CaptionerError for a picture that cannot be read, a question
+        without any word that the model knows, a top below 1, and a checkpoint that cannot answer.
+        """
+        several = isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes))
+        sources = cast(Sequence[Picture], pictures if several else [pictures])
+        asked = ((picture, [question]) for picture in sources)
+        found = []
+        for _, [result] in self.answer_each(asked, top=top, batch_size=batch_size):
+            if isinstance(result, CaptionerError):
+                raise result
+            found.append(result)
+        return found if several else found[0]
+
+    def answer_each(
+        self, asked: Iterable[tuple[Source, Sequence[str]]], *, top: int, batch_size: int
+    ) -> Iterator[tuple[Source, list[Answer | CaptionerError]]]:
+        """Answer each picture's questions, in order, in memory bounded by batch_size.
+
+        A picture that cannot be read and a question without any word that the model knows come
+        with the error in place of the answer. Raises CaptionerError for a top or a batch_size
+        below 1 and for a checkpoint that cannot answer.
+        """
+        self.model.answerer()
+        if top < 1:
+            raise CaptionerError(f"top is {top}; expected 1 or more answers")
+        pairs = ((picture, (picture, questions)) for picture, questions in asked)
+        for batch in self._read_ahead(pairs, batch_size):
+            yield from self._reply(batch, top)
+
+    def _read_ahead(
+        self, items: Iterable[tuple[Picture, Item]], batch_size: int
+    ) -> Iterator[list[tuple[Item, Tensor | CaptionerError]]]:
+        """Batches of items with their pixels; while one is worked on the next is being read."""
         if batch_size < 1:
             raise CaptionerError(f"batch_size is {batch_size}; expected 1 or more")
-        waiting = iter(pictures)
+        waiting = iter(items)
         with ThreadPoolExecutor(2) as pool:
 
-            def read_ahead() -> list[tuple[Source, Future[Tensor | CaptionerError]]]:
-                return [(p, pool.submit(self._read, p)) for p in islice(waiting, batch_size)]
+            def start_reading() -> list[tuple[Item, Future[Tensor | CaptionerError]]]:
+                some = islice(waiting, batch_size)
+                return [(item, pool.submit(self._read, picture)) for picture, item in some]
 
-            ahead = read_ahead()
+            ahead = start_reading()
             while ahead:
-                batch = [(picture, reading.result()) for picture, reading in ahead]
-                ahead = read_ahead()
-                yield from self._describe(batch, decoding)
+                batch = [(item, reading.result()) for item, reading in ahead]
+                ahead = start_reading()
+                yield batch
 
     def _read(self, picture: Picture) -> Tensor | CaptionerError:
         try:
@@ -137,10 +224,9 @@ class Captioner:
         readable = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
         found: list[list[Hypothesis]] = []
         if readable:
-            with torch.no_grad():
-                features = self.model.encoder(torch.stack(readable).to(self.device))
-            limits = self.model.vocabulary.search_limits(decoding)
-            found = find_captions(self.model.decoder, features, limits)
+            decoder, vocabulary = self.model.writer()
+            limits = vocabulary.search_limits(decoding)
+            found = find_captions(decoder, self._encode(readable), limits)
         described = iter(found)
         for picture, pixels in batch:
             if isinstance(pixels, CaptionerError):
@@ -148,9 +234,15 @@ class Captioner:
             else:
                 yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
 
+    @torch.no_grad()
+    def _encode(self, pixels: list[Tensor]) -> Tensor:
+        """Features (B, N, D) of pictures (3, S, S) each."""
+        return self.model.encoder(torch.stack(pixels).to(self.device))
+
     def _caption(self, hypothesis: Hypothesis) -> Caption:
-        tokens = [self.model.vocabulary.words[token] for token in hypothesis.tokens]
-        groups = self.model.vocabulary.group(tokens)
+        _, vocabulary = self.model.writer()
+        tokens = [vocabulary.words[token] for token in hypothesis.tokens]
+        groups = vocabulary.group(tokens)
         words = tuple(
             Word(
                 "".join(tokens[place] for place in places),
@@ -166,6 +258,65 @@ class Captioner:
             log_probability=hypothesis.log_probability,
             attention=looked.view(-1, *self.model.encoder.grid).numpy(),
         )
+
+    def _reply(
+        self,
+        batch: list[tuple[tuple[Source, Sequence[str]], Tensor | CaptionerError]],
+        top: int,
+    ) -> Iterator[tuple[Source, list[Answer | CaptionerError]]]:
+        readable = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
+        features = self._encode(readable) if readable else torch.empty(0)
+        understood: list[tuple[int, list[int]]] = []
+        parsed: list[list[list[int] | CaptionerError]] = []
+        row = 0
+        for (_, questions), pixels in batch:
+            if isinstance(pixels, CaptionerError):
+                parsed.append([pixels] * len(questions))
+                continue
+            parsed.append([self._parse(question) for question in questions])
+            understood += [(row, words) for words in parsed[-1] if isinstance(words, list)]
+            row += 1
+        answered = iter(self._answer(understood, features, top))
+        for ((picture, _), _), outcomes in zip(batch, parsed, strict=True):
+            yield (
+                picture,
+                [one if isinstance(one, CaptionerError) else next(answered) for one in outcomes],
+            )
+
+    def _parse(self, question: str) -> list[int] | CaptionerError:
+        """The ids of a question's words, or what is wrong with it."""
+        _, vocabulary = self.model.answerer()
+        words = encode_question(question, vocabulary)
+        if any(word != UNKNOWN for word in words):
+            return words
+        return UnknownWords(
+            f"no word of the question {question!r} is known; ask in English, as in "
+            "'what color is the dog?'"
+        )
+
+    @torch.no_grad()
+    def _answer(
+        self, understood: list[tuple[int, list[int]]], features: Tensor, top: int
+    ) -> Iterator[Answer]:
+        """Answers to questions, each (row of features, ids of its words)."""
+        head, _ = self.model.answerer()
+        keys = head.attention.project(features) if understood else features
+        for start in range(0, len(understood), QUESTIONS_AT_ONCE):
+            rows, questions = zip(*understood[start : start + QUESTIONS_AT_ONCE], strict=True)
+            words, lengths = pad_questions(questions)
+            pictures = torch.tensor(rows, device=self.device)
+            answered = head(words.to(self.device), lengths, pictures, features, keys)
+            chances = torch.softmax(answered.logits.float(), dim=-1)
+            best = chances.topk(min(top, chances.shape[1]), dim=-1)
+            for values, places, looked in zip(
+                best.values.tolist(), best.indices.tolist(), answered.weights.cpu(), strict=True
+            ):
+                choices = tuple(
+                    AnswerChoice(self.model.answer_texts[place], value)
+                    for value, place in zip(values, places, strict=True)
+                )
+                maps = looked.float().view(-1, *self.model.encoder.grid).numpy()
+                yield Answer(choices[0].text, choices[0].probability, choices, maps)
 
 
 def choose_device(name: str | None) -> torch.device:

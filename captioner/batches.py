@@ -1,62 +1,37 @@
-"""Training batches: pictures with some of their captions, in an order that a seed decides."""
+"""Caption batches: pictures with some of their captions, in an order that a seed decides."""
 
-import re
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from captioner.config import TrainingConfig
 from captioner.datasets import CaptionedPicture
-from captioner.encoder import Encoder
-from captioner.errors import CaptionerError
-from captioner.features import FeatureCache
-from captioner.images import IMAGENET_MEAN, IMAGENET_STD, open_picture, to_tensor
-from captioner.vocabulary import PADDING, START, Vocabulary
+from captioner.picture_loading import PictureSource, View, Views
+from captioner.vocabulary import PADDING, START, Vocabulary, split_words
 
 
 @dataclass(frozen=True)
 class Batch:
     """P pictures and C of their captions.
 
-    pictures: maps (P, rows, columns, channels) if cached, else pixels (P, 3, S, S).
     tokens (C, 1 + longest): START, words, END, padding; lengths: words and END of each caption;
     rows (C,): which picture a caption describes; indices: the pictures' places in the data set.
     """
 
-    pictures: Tensor
-    cached: bool
+    views: Views
     tokens: Tensor
     lengths: list[int]
     rows: Tensor
     indices: list[int]
-
-    def maps(self, encoder: Encoder) -> Tensor:
-        """What the encoder's frozen stages make of the pictures, on the encoder's device."""
-        pictures = self.pictures.to(encoder.positions.device)
-        return pictures if self.cached else encoder.trunk(pictures)
-
-
-@dataclass(frozen=True)
-class _Item:
-    """One picture of a batch, what happens to it, and the captions that go with it."""
-
-    index: int
-    seed: int
-    mirrored: bool
-    captions: list[list[int]]
 
 
 class CaptionBatches:
     """All pictures of a data set once an epoch, each with at most captions_per_picture captions.
 
     Which captions, which views and in what order follows from the seed and the epoch alone, so
-    that an epoch can be resumed in its middle. cache: the frozen stages' maps; without one the
-    pictures are decoded anew, and with config.augment cropped and coloured.
+    that an epoch can be resumed in its middle.
     """
 
     def __init__(
@@ -64,9 +39,7 @@ class CaptionBatches:
         pictures: Sequence[CaptionedPicture],
         vocabulary: Vocabulary,
         config: TrainingConfig,
-        *,
-        image_size: int,
-        cache: FeatureCache | None,
+        source: PictureSource,
     ) -> None:
         self.pictures = pictures
         self.config = config
@@ -74,13 +47,8 @@ class CaptionBatches:
             [vocabulary.encode(caption, max_words=config.max_words) for caption in item.captions]
             for item in pictures
         ]
-        # The mirror image of a picture whose captions say left or right would belie them.
-        self.may_mirror = [
-            config.mirror and not re.search(r"\b(left|right)", " ".join(item.captions).lower())
-            for item in pictures
-        ]
-        self.source = _Pictures(pictures, config, image_size, cache)
-        self.workers = 0 if cache else config.workers
+        self.may_mirror = [config.mirror and not names_a_side(*item.captions) for item in pictures]
+        self.source = source
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -96,102 +64,40 @@ class CaptionBatches:
         items = [self._item(index, generator) for index in order]
         size = self.config.pictures_per_batch
         groups = [items[start : start + size] for start in range(0, len(items), size)]
-        loader = DataLoader(
-            self.source,
-            batch_sampler=groups[first:],
-            collate_fn=_collate,
-            num_workers=self.workers,
-            worker_init_fn=_leave_interrupts,
-            # Its own: otherwise it draws from the global state, which a resumed run restores.
-            generator=torch.Generator(),
-        )
-        for batch in loader:
-            if isinstance(batch, CaptionerError):
-                raise batch
-            yield batch
+        return self.source.load(groups[first:], _collate)
 
-    def _item(self, index: int, generator: torch.Generator) -> _Item:
+    def _item(
+        self, index: int, generator: torch.Generator
+    ) -> tuple[View, tuple[int, list[list[int]]]]:
+        """A picture's view, and its index with the captions that go with it."""
         captions = self.tokens[index]
         chosen = torch.randperm(len(captions), generator=generator).tolist()
         coin, seed = torch.randint(2**31, (2,), generator=generator).tolist()
-        return _Item(
-            index=index,
+        view = View(
+            place=self.source.places[self.pictures[index].path],
             seed=seed,
             mirrored=self.may_mirror[index] and coin % 2 == 1,
-            captions=[captions[i] for i in chosen[: self.config.captions_per_picture]],
         )
+        return view, (index, [captions[i] for i in chosen[: self.config.captions_per_picture]])
 
 
-class _Pictures(Dataset[tuple[Tensor | CaptionerError, _Item]]):
-    """An item to its picture: from the cache, or from the file, augmented or plain.
-
-    A picture that cannot be read gives the error itself: raised in a worker process it would
-    arrive with that process's traceback.
-    """
-
-    def __init__(
-        self,
-        pictures: Sequence[CaptionedPicture],
-        config: TrainingConfig,
-        image_size: int,
-        cache: FeatureCache | None,
-    ) -> None:
-        self.paths = [item.path for item in pictures]
-        self.cache = cache
-        self.image_size = image_size
-        self.augmentation = _augmentation(image_size) if config.augment else None
-
-    def __getitem__(self, item: _Item) -> tuple[Tensor | CaptionerError, _Item]:
-        if self.cache is not None:
-            return self.cache.read(item.index, item.mirrored), item
-        try:
-            picture = open_picture(self.paths[item.index])
-        except CaptionerError as error:
-            return error, item
-        if self.augmentation is None:
-            pixels = to_tensor(picture, self.image_size)
-        else:
-            # The transforms draw from torch's global state; the training's own stays as it was.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(item.seed)
-                pixels = self.augmentation(picture)
-        return pixels.flip(2) if item.mirrored else pixels, item
-
-
-def _augmentation(image_size: int) -> v2.Transform:
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(image_size, scale=(0.7, 1.0), ratio=(0.85, 1.18), antialias=True),
-            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(IMAGENET_MEAN), list(IMAGENET_STD)),
-        ]
-    )
-
-
-def _leave_interrupts(worker: int) -> None:
-    """Ctrl-C reaches the workers as well; what to do about it is the training's affair alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _collate(items: list[tuple[Tensor | CaptionerError, _Item]]) -> Batch | CaptionerError:
-    pictures = []
-    for picture, _ in items:
-        if isinstance(picture, CaptionerError):
-            return picture
-        pictures.append(picture)
-    captions = [caption for _, item in items for caption in item.captions]
-    rows = [row for row, (_, item) in enumerate(items) for _ in item.captions]
+def _collate(views: Views, items: list[tuple[View, tuple[int, list[list[int]]]]]) -> Batch:
+    captions = [caption for _, (_, chosen) in items for caption in chosen]
+    rows = [row for row, (_, (_, chosen)) in enumerate(items) for _ in chosen]
     tokens, lengths = pad(captions)
     return Batch(
-        pictures=torch.stack(pictures).float(),
-        cached=pictures[0].dtype == torch.float16,
+        views=views,
         tokens=tokens,
         lengths=lengths,
         rows=torch.tensor(rows),
-        indices=[item.index for _, item in items],
+        indices=[index for _, (index, _) in items],
     )
+
+
+def names_a_side(*texts: str) -> bool:
+    """Whether a text says left or right, which a picture's mirror image would belie."""
+    sides = ("left", "right")
+    return any(word.startswith(sides) for text in texts for word in split_words(text))
 
 
 def pad(captions: Sequence[Sequence[int]]) -> tuple[Tensor, list[int]]:

@@ -16,7 +16,7 @@ from captioner.errors import CaptionerError
 from captioner.files import write_whole
 from captioner.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.model import CaptioningModel
-from captioner.vocabulary import SPECIAL_TOKENS, VOCABULARIES
+from captioner.vocabulary import SPECIAL_TOKENS, VOCABULARIES, Vocabulary
 
 FORMAT = "captioner"
 FORMAT_VERSION = 1
@@ -51,7 +51,9 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
     metadata = {
         "format_version": FORMAT_VERSION,
         "model": dataclasses.asdict(checkpoint.model.config),
-        "vocabulary": list(checkpoint.model.vocabulary.words[len(SPECIAL_TOKENS) :]),
+        "vocabulary": _own_words(checkpoint.model.vocabulary),
+        "question_vocabulary": _own_words(checkpoint.model.question_vocabulary),
+        "answers": list(checkpoint.model.answer_texts),
         "preprocessing": _preprocessing(checkpoint.model.config),
         "training": dataclasses.asdict(checkpoint.training),
         "decoding": dataclasses.asdict(checkpoint.decoding),
@@ -103,7 +105,13 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
             f"{file}: pictures were prepared as {about['preprocessing']}, "
             f"this captioner prepares them as {_preprocessing(config)}"
         )
-    model = CaptioningModel(config, VOCABULARIES[config.tokens](about["vocabulary"]))
+    words, questions = about["vocabulary"], about.get("question_vocabulary")
+    model = CaptioningModel(
+        config,
+        None if words is None else VOCABULARIES[config.tokens](words),
+        None if questions is None else Vocabulary(questions),
+        tuple(about.get("answers", ())),
+    )
     fill(model, tensors, file)
     return Checkpoint(
         model=model.eval(),
@@ -112,6 +120,10 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
         scores=about["scores"],
         data=about["data"],
     )
+
+
+def _own_words(vocabulary: Vocabulary | None) -> list[str] | None:
+    return None if vocabulary is None else list(vocabulary.words[len(SPECIAL_TOKENS) :])
 
 
 def default_checkpoint() -> Path:

@@ -1,16 +1,14 @@
-"""Every setting, validated: the model's, the training's and the decoding's; to and from TOML."""
+"""Every setting, validated: the model's, the training's, the decoding's, and where the data lie."""
 
 import dataclasses
-import json
 import math
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
+DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout", "answer_dropout")
 NO_FILE = ("", "torchvision", "shipped", "none")  # what stands where a file could
 
 Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig", "DataConfig")
@@ -29,7 +27,9 @@ class ModelConfig:
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
     tokens: "word" or "character", what is written one at a time.
     cell: "lstm", "gru", "rnn" or "highway"; layers: how many are stacked, with hidden_dropout
-    between them.
+    between them. Questions are read by cells of the same kind.
+    glimpses: how often the answer head looks at the picture; 0 makes it blind. answer_size: what
+    question and picture meet in; answer_dropout: before and after they do.
     """
 
     encoder: str = "mobilenet_v2"
@@ -48,13 +48,17 @@ class ModelConfig:
     feature_dropout: float = 0.1
     embedding_dropout: float = 0.1
     hidden_dropout: float = 0.3
+    glimpses: int = 2
+    answer_size: int = 1024
+    answer_dropout: float = 0.5
 
     def __post_init__(self) -> None:
         _check_types(self)
         _at_least(self, 1, "feature_size", "attention_size", "attention_heads")
-        _at_least(self, 1, "embedding_size", "hidden_size", "layers")
+        _at_least(self, 1, "embedding_size", "hidden_size", "layers", "answer_size")
+        _at_least(self, 0, "glimpses")
         _at_least(self, 32, "image_size")
-        for name in ("feature_dropout", "embedding_dropout", "hidden_dropout"):
+        for name in DROPOUTS:
             _within(self, 0, 0.95, name)
         _one_of(self, "attention", "additive", "dot", "none")
         _one_of(self, "tokens", "word", "character")
@@ -117,8 +121,10 @@ class TrainingConfig:
     encoder_weights: "torchvision" (its download), "shipped" (the encoder of the checkpoint that
     ships), "none" (random), or a file: a torchvision state dict (.pth, .safetensors) or a
     captioner checkpoint, whose encoder is taken.
-    start_from: a checkpoint whose whole model and vocabulary training goes on from, or empty; with
-    it encoder_weights and min_count do not count, and of [model] only the dropouts do.
+    start_from: a checkpoint whose whole model and vocabularies training goes on from, or empty;
+    with it encoder_weights and min_count do not count, and of [model] only the dropouts do. A task
+    that it has not learned yet is added to it.
+    freeze_captioner: train the answer head alone, so that the captions stay as they are.
     fine_tune_from: the encoder stage from which on weights are trained; empty: all frozen.
     update_batch_norm: let the trained stages update their batch-norm statistics; needed from
     scratch, harmful with few pictures a batch on pretrained weights.
@@ -133,14 +139,20 @@ class TrainingConfig:
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
     bleu_reward times sentence BLEU-4; cross_entropy_share mixes the two losses.
-    validation_pictures: at most so many, spread evenly over the validation set; 0: all.
-    patience: stop after so many epochs without a better BLEU-4; 0: never.
+    answer_count: the answers that can be given: so many of the commonest. question_min_count: words
+    of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
+    the captions. pair_weight: of the loss on pairs of pictures for which the same question has
+    different answers; with it such questions come in the same batch.
+    validation_pictures: at most so many, spread evenly over the validation captions; 0: all.
+    patience: stop after so many epochs without a better score, which is BLEU-4, the answers'
+    accuracy, or the sum of the two; 0: never.
     half_precision: store best and last in float16, half the size; the state stays float32.
     max_cache_gib: the largest feature cache that is built.
     """
 
     encoder_weights: str = "torchvision"
     start_from: str = ""
+    freeze_captioner: bool = False
     fine_tune_from: str = ""
     update_batch_norm: bool = False
     augment: bool = False
@@ -164,6 +176,11 @@ class TrainingConfig:
     sample_temperature: float = 0.6
     bleu_reward: float = 0.5
     cross_entropy_share: float = 0.0
+    answer_count: int = 3000
+    question_min_count: int = 1
+    questions_per_batch: int = 128
+    answer_weight: float = 1.0
+    pair_weight: float = 0.0
     validation_pictures: int = 1000
     patience: int = 0
     save_steps: int = 200
@@ -175,7 +192,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _check_types(self)
         _at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
-        _at_least(self, 1, "captions_per_picture", "save_steps")
+        _at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
+        _at_least(self, 1, "question_min_count", "questions_per_batch")
         _at_least(
             self,
             0,
@@ -188,6 +206,7 @@ class TrainingConfig:
         )
         _at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
         _at_least(self, 0, "attention_penalty", "bleu_reward", "max_cache_gib")
+        _at_least(self, 0, "answer_weight", "pair_weight")
         _within(self, 0, 1, "cross_entropy_share")
         _within(self, 0, 0.99, "label_smoothing")
         _within(self, 0, 0.99999, "average_decay")
@@ -198,18 +217,32 @@ class TrainingConfig:
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
             )
+        if self.freeze_captioner and not self.start_from:
+            raise CaptionerError(
+                "freeze_captioner trains answers on a captioner that is there already; "
+                "name its checkpoint with start_from"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where pictures and captions lie; stays on this machine, not stored in the checkpoint.
+    """Where pictures and texts lie; stays on this machine, not stored in the checkpoint.
 
     images: folders searched in order. captions, val_captions: files, joined picture by picture.
+    questions, answers: files of VQA's form, the first with the first and so on; image_names: for
+    each of these pairs a JSON file from image id to file name, or "none" where pictures are named
+    as COCO's; empty: all are. The same with val_ for the held-out ones.
     """
 
     images: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     val_captions: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    image_names: tuple[str, ...] = ()
+    val_questions: tuple[str, ...] = ()
+    val_answers: tuple[str, ...] = ()
+    val_image_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -217,6 +250,16 @@ class DataConfig:
             for path in getattr(self, f.name):
                 if not isinstance(path, str):
                     raise CaptionerError(f"{f.name} holds {path!r}; expected paths in quotes")
+        for part in ("", "val_"):
+            asked, answered, named = (
+                len(getattr(self, part + name)) for name in ("questions", "answers", "image_names")
+            )
+            if asked != answered or named not in (0, asked):
+                raise CaptionerError(
+                    f"{asked} files of {part}questions, {answered} of {part}answers and {named} of "
+                    f"{part}image_names; give one of each for every set (image_names may be left "
+                    'out, or be "none" for a set)'
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,62 +282,6 @@ def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Conf
         )
     lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
     return kind(**{**settings, **lists})
-
-
-def read_toml(file: Path) -> RunConfig:
-    """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional.
-
-    Paths are relative to the file's folder. Raises CaptionerError for a file that cannot
-    be read and for tables, settings or values that do not exist.
-    """
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
-    kinds = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}
-    unknown = [name for name in tables if name not in kinds or not isinstance(tables[name], dict)]
-    if unknown:
-        raise CaptionerError(
-            f"{file}: unknown entry {', '.join(unknown)}; expected tables [{'], ['.join(kinds)}]"
-        )
-    run = RunConfig(
-        data=from_dict(DataConfig, tables.get("data", {}), f"{file} [data]"),
-        model=from_dict(ModelConfig, tables.get("model", {}), f"{file} [model]"),
-        training=from_dict(TrainingConfig, tables.get("training", {}), f"{file} [training]"),
-        decoding=from_dict(DecodingConfig, tables.get("decoding", {}), f"{file} [decoding]"),
-    )
-    return _under(file.parent, run)
-
-
-def _under(folder: Path, run: RunConfig) -> RunConfig:
-    """The same settings with their relative paths taken from a folder."""
-
-    def path_of(name: str) -> str:
-        return name if name in NO_FILE else str(folder / name)
-
-    training = dataclasses.replace(
-        run.training,
-        start_from=path_of(run.training.start_from),
-        encoder_weights=path_of(run.training.encoder_weights),
-    )
-    data = {
-        name: tuple(path_of(path) for path in paths)
-        for name, paths in dataclasses.asdict(run.data).items()
-    }
-    return dataclasses.replace(run, training=training, data=DataConfig(**data))
-
-
-def to_toml(run: RunConfig) -> str:
-    """The settings as a TOML file that `read_toml` reads back to the same, from any folder."""
-    run = _under(Path.cwd(), run)
-    lines = []
-    for table in dataclasses.fields(run):
-        lines.append(f"[{table.name}]")
-        settings = dataclasses.asdict(getattr(run, table.name))
-        # JSON's strings, numbers, booleans and lists are TOML's too.
-        lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _check_types(config: Any) -> None:

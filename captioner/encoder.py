@@ -48,6 +48,7 @@ class Encoder(nn.Module):
         self.stages.to(memory_format=torch.channels_last)
         self.frozen_stages = len(named)
         self.update_batch_norm = False
+        self.frozen = False
         rows, columns, channels = _grid(self.stages, backbone, image_size)
         self.image_size = image_size
         self.grid = (rows, columns)
@@ -68,6 +69,11 @@ class Encoder(nn.Module):
         for index, stage in enumerate(self.stages):
             stage.requires_grad_(index >= self.frozen_stages)
 
+    def freeze(self) -> None:
+        """Train nothing, the adapter neither: `trunk` then ends after it, so a cache is smaller."""
+        self.frozen = True
+        self.requires_grad_(False)
+
     def train(self, mode: bool = True) -> "Encoder":
         """Training mode, except for frozen stages and for batch norm with fixed statistics."""
         super().train(mode)
@@ -81,17 +87,18 @@ class Encoder(nn.Module):
         return self
 
     def trunk(self, pictures: Tensor) -> Tensor:
-        """Frozen stages: pictures (B, 3, S, S) to maps (B, rows, columns, channels)."""
+        """The frozen part: pictures (B, 3, S, S) to maps (B, rows, columns, channels)."""
         with torch.no_grad():
             maps = pictures.contiguous(memory_format=torch.channels_last)
-            maps = self.stages[: self.frozen_stages](maps)
-        return maps.permute(0, 2, 3, 1)
+            maps = self.stages[: self.frozen_stages](maps).permute(0, 2, 3, 1)
+            return self.adapter(maps) if self.frozen else maps
 
     def head(self, maps: Tensor) -> Tensor:
-        """The other stages and the adapter: maps of `trunk` to features (B, N, D)."""
-        maps = self.stages[self.frozen_stages :](maps.permute(0, 3, 1, 2))
-        features = self.adapter(maps.flatten(2).transpose(1, 2))
-        return self.dropout(features + self.positions)
+        """The rest: maps of `trunk` to features (B, N, D)."""
+        if not self.frozen:
+            maps = self.stages[self.frozen_stages :](maps.permute(0, 3, 1, 2))
+            maps = self.adapter(maps.permute(0, 2, 3, 1))
+        return self.dropout(maps.flatten(1, 2) + self.positions)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S), ImageNet-normalised, to features (B, N, D), row by row."""

@@ -127,9 +127,12 @@ def _reserve(file: Path, size: int) -> None:
 
 def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool) -> str:
     stages = encoder.stage_names[: encoder.frozen_stages]
-    about = [encoder.backbone, encoder.image_size, stages, mirrored, autocast]
+    about = [encoder.backbone, encoder.image_size, stages, encoder.frozen, mirrored, autocast]
     digest = hashlib.sha256(json.dumps(about).encode())
-    for tensor in encoder.stages[: encoder.frozen_stages].state_dict().values():
+    frozen = [*encoder.stages[: encoder.frozen_stages].state_dict().values()]
+    if encoder.frozen:
+        frozen += encoder.adapter.state_dict().values()
+    for tensor in frozen:
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     for path in pictures:
         stat = path.stat()

@@ -70,7 +70,7 @@ def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -
     gradient takes every way from it: through the recurrence, the attention and the gate.
     """
     generator = torch.Generator().manual_seed(seed)
-    size, decoder = model.encoder.image_size, model.eval().decoder
+    size, (decoder, _) = model.encoder.image_size, model.eval().writer()
     with torch.no_grad():
         features = model.encoder(torch.randn(ROWS, 3, size, size, generator=generator))
         keys = decoder.attention.project(features)

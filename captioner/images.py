@@ -75,6 +75,12 @@ def to_tensor(picture: Image.Image, size: int) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
 
+def grey_picture(size: int) -> Image.Image:
+    """A square of ImageNet's mean colour: nothing to see, and 0 everywhere once normalised."""
+    red, green, blue = (round(255 * mean) for mean in IMAGENET_MEAN)
+    return Image.new("RGB", (size, size), (red, green, blue))
+
+
 def _name(source: str | Path | BinaryIO | bytes | Image.Image) -> str:
     if isinstance(source, (str, Path)):
         return str(source)

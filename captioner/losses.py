@@ -1,5 +1,6 @@
 """What training makes small. Modules return logits; everything about targets is here."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -49,3 +50,32 @@ def leave_one_out_advantages(rewards: Tensor) -> Tensor:
     samples = rewards.shape[1]
     others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)
     return rewards - others
+
+
+def answer_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy a question (nats) against the shares of people who gave each answer.
+
+    logits, targets: (R, answers). What people answered beside the answers that can be given counts
+    for nothing (Kazemi and Elqursh 2017, equation 3).
+    """
+    return -(targets * torch.log_softmax(logits.float(), dim=-1)).sum(1).mean()
+
+
+def pair_loss(logits: Tensor, targets: Tensor, wordings: Tensor) -> Tensor:
+    """How badly questions with the same words and different answers are told apart, a pair's mean.
+
+    Of a pair whose answers are a and b, for logits s of the first and t of the second question:
+    log(1 + exp(-m)) with m = (s_a - s_b) - (t_a - t_b). What the words alone make likely is in s
+    and t alike and cancels out: only the pictures can make m large. logits, targets: (R, answers);
+    wordings (R,): equal where the words are. 0 where there is no pair.
+    """
+    logits = logits.float()
+    best = targets.argmax(1)
+    known = targets.sum(1) > 0
+    pairs = (wordings.unsqueeze(1) == wordings) & (best.unsqueeze(1) != best)
+    pairs = (pairs & known.unsqueeze(1) & known).triu(1)
+    scores = logits[:, best]  # (R, R): of each question, the logit of each question's answer
+    own = scores.diagonal()
+    margins = own.unsqueeze(1) - scores - scores.t() + own
+    losses = functional.softplus(-margins[pairs])
+    return losses.sum() / max(1, len(losses))

@@ -1,29 +1,28 @@
-"""Training: cross entropy or self-critical, cached features or not, resumable at any step."""
+"""Training: captions, answers or both at once, resumable at any step."""
 
 import copy
 import dataclasses
-import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from captioner import checkpoint
-from captioner.batches import Batch, pad
+from captioner.batches import CaptionBatches
 from captioner.checkpoint import Checkpoint
-from captioner.config import DecodingConfig, RunConfig, TrainingConfig, to_toml
+from captioner.config import RunConfig, TrainingConfig
+from captioner.config_file import to_toml
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
-from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 from captioner.model import CaptioningModel
 from captioner.optimization import make_optimizer, set_learning_rates, update_average
-from captioner.search import sample_tokens
+from captioner.question_batches import QuestionBatches
 from captioner.training_state import Position, load_state, save_state
+from captioner.training_steps import train_step
 from captioner.training_task import Interrupted, Reporter, Task, prepare
-from captioner.validation import evaluate
-from captioner.vocabulary import END
+from captioner.validation import evaluate_answers, evaluate_captions
 
 LOG_STEPS = 20
 
@@ -64,7 +63,7 @@ def fit(
     task.log.cut(position.step)
     while position.epoch < run.training.epochs:
         if 0 < run.training.patience <= position.epochs_since_best:
-            reporter.note(f"no better BLEU-4 for {position.epochs_since_best} epochs: stopping")
+            reporter.note(f"no better score for {position.epochs_since_best} epochs: stopping")
             break
         train_one_epoch(task, average, optimizer, position)
         save_state(state, position, task.model, average, optimizer)
@@ -75,20 +74,26 @@ def fit(
 def train_one_epoch(
     task: Task, average: CaptioningModel, optimizer: torch.optim.Optimizer, position: Position
 ) -> None:
-    """Take the epoch's remaining steps, saving the state now and then and when interrupted."""
+    """Take the epoch's remaining steps, saving the state now and then and when interrupted.
+
+    Where there are captions and questions, every step learns from a batch of each; the smaller
+    set begins anew when it is through.
+    """
     config, state = task.run.training, task.output / "state.safetensors"
-    total = len(task.train) * config.epochs
+    total = task.epoch_steps * config.epochs
+    captions = _stream(task.captions, position.step)
+    questions = _stream(task.questions, position.step)
     recent: list[tuple[float, float, int]] = []
     started = time.monotonic()
-    for batch in task.train.epoch(position.epoch, position.batch):
+    while position.batch < task.epoch_steps:
         set_learning_rates(optimizer, config, position.step, total)
-        recent.append(_train_step(task, optimizer, batch, position.step))
+        recent.append(train_step(task, optimizer, next(captions), next(questions), position.step))
         position.step += 1
         position.batch += 1
         if average is not task.model:
             update_average(average, task.model, config.average_decay, position.step)
         stop = task.reporter.interrupted()
-        if stop or len(recent) == LOG_STEPS or position.batch == len(task.train):
+        if stop or len(recent) == LOG_STEPS or position.batch == task.epoch_steps:
             seconds, started = time.monotonic() - started, time.monotonic()
             _log(task, position, total, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()
@@ -98,117 +103,19 @@ def train_one_epoch(
             raise Interrupted
 
 
-def _train_step(
-    task: Task, optimizer: torch.optim.Optimizer, batch: Batch, step: int
-) -> tuple[float, float, int]:
-    """One optimizer step; returns loss, gradient norm before clipping, and captions trained on."""
-    config = task.run.training
-    with _autocast(task):
-        maps = batch.maps(task.model.encoder)
-    samples = _draw(task, maps, step) if task.reward else []
-    task.model.train()
-    with _autocast(task):
-        features = task.model.encoder.head(maps)
-        if not task.reward:
-            loss = _cross_entropy(task, batch, features)
-        else:
-            loss = _self_critical(task, batch, samples, features)
-            if config.cross_entropy_share:
-                share = config.cross_entropy_share
-                loss = (1 - share) * loss + share * _cross_entropy(task, batch, features)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = float(nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf))
-    for name, value in (("loss", float(loss.detach())), ("gradient norm", norm)):
-        if not math.isfinite(value):
-            raise CaptionerError(
-                f"the {name} is {value} at step {step}; the checkpoints before it are kept: "
-                "lower learning_rate, raise warm_up_steps, or turn autocast off"
-            )
-    optimizer.step()
-    return float(loss.detach()), norm, len(batch.lengths)
-
-
-def _autocast(task: Task) -> torch.autocast:
-    enabled = task.run.training.autocast
-    return torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=enabled)
-
-
-def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
-    config, device = task.run.training, task.device
-    forced = task.model.decoder(
-        batch.tokens.to(device),
-        batch.lengths,
-        batch.rows.to(device),
-        features,
-        config.truncate_steps,
-    )
-    return caption_loss(
-        forced,
-        label_smoothing=config.label_smoothing,
-        attention_penalty=config.attention_penalty,
-    )
-
-
-def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
-    """Captions to be rewarded, captions_per_picture for each picture, drawn without dropout."""
-    config, model = task.run.training, task.model
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    model.eval()
-    # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
-    with torch.no_grad(), _autocast(task):
-        features = model.encoder.head(maps)
-        drawn, _, _ = sample_tokens(model.decoder, features, _sampling(task), generator)
-    return [line[: line.index(END) + 1] for line in drawn.tolist()]
-
-
-def _sampling(task: Task) -> DecodingConfig:
-    config = task.run.training
-    return task.model.vocabulary.search_limits(
-        DecodingConfig(
-            sample=True,
-            num_captions=config.captions_per_picture,
-            max_words=config.max_words,
-            block_ngrams=0,
-            temperature=config.sample_temperature,
-        )
-    )
-
-
-def _self_critical(task: Task, batch: Batch, samples: list[list[int]], features: Tensor) -> Tensor:
-    """The policy gradient on these samples, each against the picture's others."""
-    assert task.reward is not None
-    sampling = _sampling(task)
-    indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
-    rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)
-    advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
-    tokens, lengths = pad(samples)
-    rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
-    forced = task.model.decoder(
-        tokens.to(task.device),
-        lengths,
-        rows.to(task.device),
-        features,
-        task.run.training.truncate_steps,
-    )
-    return self_critical_loss(
-        forced,
-        advantages.to(task.device),
-        temperature=sampling.temperature,
-        max_words=sampling.max_words,
-    )
+def _stream(batches: CaptionBatches | QuestionBatches | None, step: int) -> Iterator[Any]:
+    """A set's batches epoch after epoch, from that of this step on; None for ever without a set."""
+    while batches is None:
+        yield None
+    epoch, first = divmod(step, len(batches))
+    while True:
+        yield from batches.epoch(epoch, first)
+        epoch, first = epoch + 1, 0
 
 
 def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> None:
     """Validate, save last and perhaps best, log and draw, and move on to the next epoch."""
-    scores = evaluate(
-        average,
-        task.validation,
-        task.run.decoding,
-        autocast=task.run.training.autocast,
-        reporter=task.reporter,
-    )
+    scores = _validate(task, average)
     position.epoch += 1
     position.batch = 0
     position.epochs_since_best += 1
@@ -221,13 +128,29 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
     )
     half = task.run.training.half_precision
     checkpoint.save(saved, task.output / "last.safetensors", half=half)
-    if scores["BLEU-4"] > position.best:
-        position.best, position.epochs_since_best = scores["BLEU-4"], 0
+    score = scores.get("BLEU-4", 0.0) + scores.get("accuracy", 0.0)
+    if score > position.best:
+        position.best, position.epochs_since_best = score, 0
         checkpoint.save(saved, task.output / "best.safetensors", half=half)
     task.log.write({"step": position.step, "epoch": position.epoch, **scores})
     task.log.draw(task.output / "curve.png")
     listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     task.reporter.note(f"epoch {position.epoch} of {task.run.training.epochs}: {listed}")
+
+
+def _validate(task: Task, average: CaptioningModel) -> dict[str, float]:
+    """Losses and scores of the tasks that the run learns."""
+    autocast, reporter = task.run.training.autocast, task.reporter
+    scores: dict[str, float] = {}
+    if task.val_captions is not None:
+        scores |= evaluate_captions(
+            average, task.val_captions, task.run.decoding, autocast=autocast, reporter=reporter
+        )
+    if task.val_questions is not None:
+        scores |= evaluate_answers(
+            average, task.val_questions, autocast=autocast, reporter=reporter
+        )
+    return scores
 
 
 def _log(
@@ -238,7 +161,7 @@ def _log(
     learning_rate: float,
     seconds: float,
 ) -> None:
-    losses, norms, captions = zip(*recent, strict=True)
+    losses, norms, texts = zip(*recent, strict=True)
     clip = task.run.training.clip_norm
     record: dict[str, Any] = {
         "step": position.step,
@@ -246,10 +169,10 @@ def _log(
         "gradient norm": sum(norms) / len(recent),
         "clipped": sum(norm > clip > 0 for norm in norms) / len(recent),
         "learning rate": learning_rate,
-        "captions a second": sum(captions) / seconds,
+        "texts a second": sum(texts) / seconds,
     }
     task.log.write(record)
-    detail = f"loss {record['loss']:.3f}, {record['captions a second']:.0f} captions/s"
+    detail = f"loss {record['loss']:.3f}, {record['texts a second']:.0f} texts/s"
     task.reporter.progress("training", position.step, total, detail)
 
 

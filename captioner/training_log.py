@@ -38,7 +38,10 @@ class TrainingLog:
         records = self.records()
         figure = Figure(figsize=(9, 3.5), layout="constrained")
         losses, scores = figure.subplots(1, 2)
-        for axes, names in ((losses, ("loss", "validation loss")), (scores, ("BLEU-4", "CIDEr"))):
+        for axes, names in (
+            (losses, ("loss", "validation loss")),
+            (scores, ("BLEU-4", "CIDEr", "accuracy")),
+        ):
             for name in names:
                 points = [(record["step"], record[name]) for record in records if name in record]
                 if points:

@@ -47,7 +47,7 @@ def save_state(
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {
         "position": json.dumps(dataclasses.asdict(position)),
-        "vocabulary": json.dumps(model.vocabulary.words),
+        "vocabularies": json.dumps(_words(model)),
     }
     write_tensors(tensors, metadata, file)
 
@@ -58,9 +58,9 @@ def restore_model(file: Path, model: CaptioningModel) -> None:
     Raises CaptionerError where the state is corrupt or was saved with another model or vocabulary.
     """
     tensors, metadata = read_tensors(file)
-    if tuple(json.loads(metadata.get("vocabulary", "[]"))) != model.vocabulary.words:
+    if json.loads(metadata.get("vocabularies", "[]")) != _words(model):
         raise CaptionerError(
-            f"{file}: saved with another vocabulary; the training captions have changed since: "
+            f"{file}: saved with other words or answers; the training texts have changed since: "
             "put them back, or start anew in another folder"
         )
     fill(model, _part(tensors, "model."), file)
@@ -97,3 +97,10 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def _words(model: CaptioningModel) -> list[list[str]]:
+    """Everything that numbers in the weights stand for: words of both tasks, and answers."""
+    vocabularies = (model.vocabulary, model.question_vocabulary)
+    words = [list(vocabulary.words) if vocabulary else [] for vocabulary in vocabularies]
+    return [*words, list(model.answer_texts)]

@@ -1,4 +1,4 @@
-"""Everything a training run works with, made from its settings: data, model, caches, reward."""
+"""Everything a training run works with, made from its settings: model, batches, caches, reward."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ import torch
 
 from captioner import checkpoint
 from captioner.batches import CaptionBatches
-from captioner.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
-from captioner.datasets import CaptionedPicture, read_captions
+from captioner.config import DROPOUTS, ModelConfig, RunConfig, TrainingConfig
 from captioner.encoder import load_weights
 from captioner.errors import CaptionerError
 from captioner.features import GIB, FeatureCache, build_cache, cache_size
+from captioner.metrics.answer_normalisation import normalise_list
 from captioner.model import CaptioningModel
+from captioner.picture_loading import PictureSource
+from captioner.question_batches import QuestionBatches, common_answers
 from captioner.rewards import CaptionReward
+from captioner.training_data import Texts, describe, read_data
 from captioner.training_log import TrainingLog
 from captioner.training_state import restore_model
-from captioner.vocabulary import VOCABULARIES
-
-DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout")
+from captioner.vocabulary import VOCABULARIES, Vocabulary
 
 
 class Interrupted(KeyboardInterrupt):
@@ -42,18 +43,29 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What stays the same throughout a run."""
+    """What stays the same throughout a run.
+
+    The batches of captions are None where the run learns no captions, those of questions where it
+    learns no answers.
+    """
 
     run: RunConfig
     output: Path
     model: CaptioningModel
-    train: CaptionBatches
-    validation: CaptionBatches
+    captions: CaptionBatches | None
+    val_captions: CaptionBatches | None
+    questions: QuestionBatches | None
+    val_questions: QuestionBatches | None
     reward: CaptionReward | None
     device: torch.device
     reporter: Reporter
     log: TrainingLog
     data: dict[str, Any]
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps an epoch: as many as the larger of the two sets has batches."""
+        return max(len(part) for part in (self.captions, self.questions) if part is not None)
 
 
 def prepare(
@@ -65,73 +77,51 @@ def prepare(
     where files are missing or wrong, or do not fit each other.
     """
     config = run.training
-    train = read_pictures(run.data, run.data.captions, "train")
-    held_out = _thin(read_pictures(run.data, run.data.val_captions, "val"), config)
+    train, held_out = read_data(run)
     model = _model(run, train)
-    data = {
-        "captions": [Path(file).name for file in run.data.captions],
-        "pictures": len(train),
-        "sentences": sum(len(item.captions) for item in train),
-    }
+    known = set(model.answer_texts)
+    asked = [q for q in train.questions if known.intersection(map(normalise_list, q.answers))]
+    if len(asked) < len(train.questions):
+        left_out = len(train.questions) - len(asked)
+        reporter.note(f"{left_out} questions have no answer among the {len(known)} known: left out")
+    train = Texts(train.captions, asked)
     run = dataclasses.replace(run, model=model.config)
     if state:
         restore_model(state, model)
     model.to(device)
-    plain = dataclasses.replace(config, mirror=False, augment=False, captions_per_picture=1000)
+    plain = dataclasses.replace(
+        config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
+    )
+    captions, questions = _batches(train, model, config, output, reporter)
+    val_captions, val_questions = _batches(held_out, model, plain, output, reporter)
+    reward = None
+    if config.self_critical and captions is not None:
+        _, vocabulary = model.writer()
+        texts = [item.captions for item in train.captions]
+        reward = CaptionReward(texts, vocabulary, bleu_reward=config.bleu_reward)
     return Task(
         run=run,
         output=output,
         model=model,
-        train=_batches(train, model, config, output, reporter),
-        validation=_batches(held_out, model, plain, output, reporter),
-        reward=CaptionReward(
-            [item.captions for item in train], model.vocabulary, bleu_reward=config.bleu_reward
-        )
-        if config.self_critical
-        else None,
+        captions=captions,
+        val_captions=val_captions,
+        questions=questions,
+        val_questions=val_questions,
+        reward=reward,
         device=device,
         reporter=reporter,
         log=TrainingLog(output / "log.jsonl"),
-        data=data,
+        data=describe(run.data, train),
     )
 
 
-def read_pictures(data: DataConfig, files: tuple[str, ...], split: str) -> list[CaptionedPicture]:
-    """The pictures of several caption files; one that stands in two of them gets all captions."""
-    if not data.images or not files:
-        raise CaptionerError(
-            f"no {split} data: give at least one folder of pictures (--images) and one file of "
-            f"captions (--{'val-' if split == 'val' else ''}captions)"
-        )
-    folders = [Path(folder) for folder in data.images]
-    joined: dict[Path, CaptionedPicture] = {}
-    for file in files:
-        for item in read_captions(Path(file), folders, split):
-            if item.path in joined:
-                captions = joined[item.path].captions + item.captions
-                item = dataclasses.replace(joined[item.path], captions=captions)
-            joined[item.path] = item
-    return list(joined.values())
-
-
-def _thin(pictures: list[CaptionedPicture], config: TrainingConfig) -> list[CaptionedPicture]:
-    """At most validation_pictures of them, evenly spread."""
-    wanted = config.validation_pictures or len(pictures)
-    count = min(wanted, len(pictures))
-    return [pictures[i * len(pictures) // count] for i in range(count)]
-
-
-def _model(run: RunConfig, pictures: list[CaptionedPicture]) -> CaptioningModel:
+def _model(run: RunConfig, train: Texts) -> CaptioningModel:
     config = run.training
     if config.start_from:
-        started = checkpoint.load(Path(config.start_from)).model
-        model = CaptioningModel(_changed(started.config, run.model, config), started.vocabulary)
-        named = checkpoint.named_tensors(started)
-        checkpoint.fill(model, named, Path(config.start_from))
+        model = _extended(run, train)
     else:
-        captions = [caption for item in pictures for caption in item.captions]
-        vocabulary = VOCABULARIES[run.model.tokens].build(captions, min_count=config.min_count)
-        model = CaptioningModel(run.model, vocabulary)
+        captions, questions = _vocabularies(run, train)
+        model = CaptioningModel(run.model, captions, questions, _answers(run, train))
         shipped = config.encoder_weights == "shipped"
         load_weights(
             model.encoder,
@@ -139,13 +129,70 @@ def _model(run: RunConfig, pictures: list[CaptionedPicture]) -> CaptioningModel:
         )
     if config.fine_tune_from:
         model.encoder.fine_tune(config.fine_tune_from, update_batch_norm=config.update_batch_norm)
+    if config.freeze_captioner:
+        # Everything but the answer head's own weights; the attention is the captioner's too.
+        head, _ = model.answerer()
+        model.requires_grad_(False)
+        model.encoder.freeze()
+        for name, parameter in head.named_parameters():
+            parameter.requires_grad_(not name.startswith("attention."))
     return model
 
 
-def _changed(old: ModelConfig, new: ModelConfig, config: TrainingConfig) -> ModelConfig:
-    """The settings of a model that is trained further: its own, with the dropout asked for."""
-    dropouts = {name: getattr(new, name) for name in DROPOUTS}
-    changed = dataclasses.replace(old, **dropouts)
+def _extended(run: RunConfig, train: Texts) -> CaptioningModel:
+    """The model of the checkpoint to start from, with what it needs for a task new to it."""
+    file = Path(run.training.start_from)
+    started = checkpoint.load(file).model
+    captions, questions = _vocabularies(run, train)
+    model = CaptioningModel(
+        _changed(started, run.model, run.training),
+        started.vocabulary or captions,
+        started.question_vocabulary or questions,
+        started.answer_texts or _answers(run, train),
+    )
+    named = checkpoint.named_tensors(model)
+    checkpoint.fill(model, named | checkpoint.named_tensors(started), file)
+    if started.answers is None and model.answers is not None:
+        _lend_words(model)
+    return model
+
+
+def _lend_words(model: CaptioningModel) -> None:
+    """Start the vectors of a question's words from those that the captions have taught."""
+    decoder, vocabulary = model.writer()
+    head, question_vocabulary = model.answerer()
+    with torch.no_grad():
+        for number, word in enumerate(question_vocabulary.words):
+            if word in vocabulary.words:
+                place = vocabulary.words.index(word)
+                head.embedding.weight[number] = decoder.embedding.weight[place]
+
+
+def _vocabularies(run: RunConfig, train: Texts) -> tuple[Vocabulary | None, Vocabulary | None]:
+    """Those of the captions and of the questions, where there are any."""
+    captions = [caption for item in train.captions for caption in item.captions]
+    questions = [item.text for item in train.questions]
+    config = run.training
+    kind = VOCABULARIES[run.model.tokens]
+    return (
+        kind.build(captions, min_count=config.min_count) if captions else None,
+        Vocabulary.build(questions, min_count=config.question_min_count) if questions else None,
+    )
+
+
+def _answers(run: RunConfig, train: Texts) -> tuple[str, ...]:
+    if not train.questions:
+        return ()
+    return common_answers(train.questions, run.training.answer_count)
+
+
+def _changed(started: CaptioningModel, new: ModelConfig, config: TrainingConfig) -> ModelConfig:
+    """The settings of a model that is trained further: its own, with the dropout asked for.
+
+    What only the answer head has can be chosen as long as there is none.
+    """
+    free = DROPOUTS if started.answers else (*DROPOUTS, "glimpses", "answer_size")
+    changed = dataclasses.replace(started.config, **{name: getattr(new, name) for name in free})
     differing = [
         f.name
         for f in dataclasses.fields(new)
@@ -160,44 +207,43 @@ def _changed(old: ModelConfig, new: ModelConfig, config: TrainingConfig) -> Mode
 
 
 def _batches(
-    pictures: list[CaptionedPicture],
-    model: CaptioningModel,
-    config: TrainingConfig,
-    output: Path,
-    reporter: Reporter,
-) -> CaptionBatches:
+    texts: Texts, model: CaptioningModel, config: TrainingConfig, output: Path, reporter: Reporter
+) -> tuple[CaptionBatches | None, QuestionBatches | None]:
+    """Batches of both tasks over the same pictures, cached once."""
+    paths = texts.paths()
     cache = None
     if model.encoder.frozen_stages and not config.augment:
-        cache = _cache(pictures, model, config, output, reporter)
-    return CaptionBatches(
-        pictures,
-        model.vocabulary,
-        config,
-        image_size=model.config.image_size,
-        cache=cache,
-    )
+        cache = _cache(paths, model, config, output, reporter)
+    source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
+    captions, questions = None, None
+    if texts.captions:
+        captions = CaptionBatches(texts.captions, model.writer()[1], config, source)
+    if texts.questions:
+        vocabulary = model.answerer()[1]
+        questions = QuestionBatches(texts.questions, vocabulary, model.answer_texts, config, source)
+    return captions, questions
 
 
 def _cache(
-    pictures: list[CaptionedPicture],
+    paths: list[Path],
     model: CaptioningModel,
     config: TrainingConfig,
     output: Path,
     reporter: Reporter,
 ) -> FeatureCache:
-    size = cache_size(model.encoder, len(pictures), mirrored=config.mirror)
+    size = cache_size(model.encoder, len(paths), mirrored=config.mirror)
     reporter.note(
-        f"feature cache of {len(pictures)} pictures: {size / GIB:.2f} GiB in {output / 'cache'}"
+        f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {output / 'cache'}"
     )
 
     def progress(done: int) -> None:
-        reporter.progress("encoding pictures", done, len(pictures), "")
+        reporter.progress("encoding pictures", done, len(paths), "")
         if reporter.interrupted():
             raise Interrupted
 
     return build_cache(
         model.encoder,
-        [item.path for item in pictures],
+        paths,
         output / "cache",
         mirrored=config.mirror,
         max_gib=config.max_cache_gib,

@@ -1,20 +1,22 @@
-"""How good a model is on held-out pictures while it trains: loss, and scores of what it writes."""
+"""How good a model is on held-out pictures while it trains: losses, and scores of what it says."""
 
 import torch
 
 from captioner.batches import CaptionBatches
 from captioner.config import DecodingConfig
-from captioner.losses import caption_loss
+from captioner.losses import answer_loss, caption_loss
+from captioner.metrics.answers import vqa_accuracy
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.model import CaptioningModel
+from captioner.question_batches import QuestionBatches
 from captioner.search import find_captions
 from captioner.training_task import Interrupted, Reporter
 
 
 @torch.no_grad()
-def evaluate(
+def evaluate_captions(
     model: CaptioningModel,
     batches: CaptionBatches,
     decoding: DecodingConfig,
@@ -28,31 +30,66 @@ def evaluate(
     fractions; different words counts those in all the captions written.
     """
     model.eval()
+    decoder, vocabulary = model.writer()
     device = model.encoder.positions.device
-    limits = model.vocabulary.search_limits(decoding)
+    limits = vocabulary.search_limits(decoding)
     loss, words, done = 0.0, 0, 0
     candidates: list[list[str]] = []
     references: list[list[list[str]]] = []
     for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-            features = model.encoder.head(batch.maps(model.encoder))
-            forced = model.decoder(
+            features = model.encoder.head(batch.views.maps(model.encoder))
+            forced = decoder(
                 batch.tokens.to(device), batch.lengths, batch.rows.to(device), features
             )
-            found = find_captions(model.decoder, features, limits)
+            found = find_captions(decoder, features, limits)
         mean = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
         loss += float(mean) * sum(batch.lengths)
         words += sum(batch.lengths)
-        candidates += [tokenize(model.vocabulary.decode(best[0].tokens)) for best in found]
+        candidates += [tokenize(vocabulary.decode(best[0].tokens)) for best in found]
         texts = [batches.pictures[index].captions for index in batch.indices]
         references += [[tokenize(text) for text in captions] for captions in texts]
         done += len(found)
-        reporter.progress("validating", done, len(batches.pictures), "")
-        if reporter.interrupted():
-            raise Interrupted
+        _progress(reporter, "validating captions", done, len(batches.pictures))
     return {
         "validation loss": loss / words,
         "BLEU-4": float(bleu(candidates, references)[3]),
         "CIDEr": float(cider_d(candidates, references).mean()),
         "different words": len({word for caption in candidates for word in caption}),
     }
+
+
+@torch.no_grad()
+def evaluate_answers(
+    model: CaptioningModel, batches: QuestionBatches, *, autocast: bool, reporter: Reporter
+) -> dict[str, float]:
+    """Loss (nats a question) and accuracy (the official code's, a fraction) on held-out questions.
+
+    With several sets the accuracy is that over all their questions.
+    """
+    model.eval()
+    head, _ = model.answerer()
+    device = model.encoder.positions.device
+    loss, accuracy, done = 0.0, 0.0, 0
+    for batch in batches.epoch(0):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+            features = model.encoder.head(batch.views.maps(model.encoder))
+            answered = head(
+                batch.words.to(device),
+                batch.lengths,
+                batch.rows.to(device),
+                features,
+                head.attention.project(features),
+            )
+        loss += float(answer_loss(answered.logits, batch.targets.to(device))) * len(batch.indices)
+        for index, best in zip(batch.indices, answered.logits.argmax(1).tolist(), strict=True):
+            accuracy += vqa_accuracy(batches.answers[best], batches.questions[index].answers)
+        done += len(batch.indices)
+        _progress(reporter, "validating answers", done, len(batches.questions))
+    return {"validation answer loss": loss / done, "accuracy": accuracy / done}
+
+
+def _progress(reporter: Reporter, task: str, done: int, total: int) -> None:
+    reporter.progress(task, done, total, "")
+    if reporter.interrupted():
+        raise Interrupted

@@ -8,6 +8,7 @@ from captioner.batches import Batch, CaptionBatches, pad
 from captioner.config import TrainingConfig
 from captioner.datasets import CaptionedPicture
 from captioner.images import open_picture, to_tensor
+from captioner.picture_loading import PictureSource
 from captioner.vocabulary import END, PADDING, START, Vocabulary
 
 VOCABULARY = Vocabulary(["a", "dog", "left", "of", "tree"])
@@ -30,12 +31,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[CaptionedPicture]
 def make(pictures: list[CaptionedPicture], **changes: object) -> CaptionBatches:
     chosen: dict[str, object] = {"pictures_per_batch": 3, "captions_per_picture": 2, "workers": 0}
     config = TrainingConfig(**(chosen | changes))  # type: ignore[arg-type]
-    return CaptionBatches(pictures, VOCABULARY, config, image_size=40, cache=None)
+    source = PictureSource([item.path for item in pictures], config, image_size=40, cache=None)
+    return CaptionBatches(pictures, VOCABULARY, config, source)
 
 
 def same(one: Batch, other: Batch) -> bool:
     return (
-        torch.equal(one.pictures, other.pictures)
+        torch.equal(one.views.pictures, other.views.pictures)
         and torch.equal(one.tokens, other.tokens)
         and (one.lengths, one.indices) == (other.lengths, other.indices)
     )
@@ -53,7 +55,7 @@ def test_every_picture_once_with_captions_of_its_own(pictures: list[CaptionedPic
             text = VOCABULARY.decode(line[1:])
             assert text in pictures[batch.indices[row]].captions
         plain = to_tensor(open_picture(pictures[batch.indices[0]].path), 40)
-        assert torch.equal(batch.pictures[0], plain)
+        assert torch.equal(batch.views.pictures[0], plain)
         assert batch.rows.bincount().tolist() == [2] * len(batch.indices)
 
 
@@ -77,7 +79,7 @@ def test_mirror_images_half_the_time_but_not_where_a_caption_says_left(
     mirrored = {index: 0 for index in range(7)}
     for epoch in range(40):
         for batch in batches.epoch(epoch):
-            for index, pixels in zip(batch.indices, batch.pictures, strict=True):
+            for index, pixels in zip(batch.indices, batch.views.pictures, strict=True):
                 plain = to_tensor(open_picture(pictures[index].path), 40)
                 turned = torch.equal(pixels, plain.flip(2))
                 assert turned != torch.equal(pixels, plain)

@@ -25,6 +25,7 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         ["attend", "--help"],
         ["evaluate", "captions", "--help"],
         ["score", "captions", "--help"],
+        ["score", "answers", "--help"],
         ["train", "--help"],
         ["gradients", "--help"],
         ["data", "--help"],

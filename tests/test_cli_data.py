@@ -121,6 +121,45 @@ def test_check_of_bad_input(tmp_path: Path, images: Path) -> None:
         assert result.stdout == ""
 
 
+def test_questions(tmp_path: Path, images: Path) -> None:
+    colours = ("black", "white", "brown")
+    rows = "".join(f"{n}.png,A {colours[n % 3]} dog runs .\n" * 5 for n in range(30))
+    captions = write(tmp_path / "own.csv", rows)
+    arguments = (
+        "questions",
+        "--captions",
+        captions,
+        "--output",
+        tmp_path / "made",
+        "--name",
+        "val",
+    )
+    result = run(*arguments)
+    assert result.exit_code == 0
+    table = [line.split() for line in result.stdout.splitlines()]
+    assert [row[0] for row in table] == ["kind", "objects", "number", "colour", "yes/no", "all"]
+    assert table[3] == ["colour", "30", "3", "3", "0.333"]  # 10 of each colour
+    assert table[4][4] == "0.500"
+    questions = json.loads((tmp_path / "made" / "questions_val.json").read_text())
+    assert len(questions["questions"]) == int(table[5][1])
+    again = run(*arguments[:-1], "again", "--json")
+    assert [row["questions"] for row in json.loads(again.stdout)] == [
+        int(row[1]) for row in table[1:]
+    ]
+    first, second = (tmp_path / "made" / f"annotations_{name}.json" for name in ("val", "again"))
+    assert first.read_text().replace('"val"', '"again"') == second.read_text()
+    for more, message in (
+        ((), "questions_val.json is already there"),
+        (("--images", images), "own.csv: 30 of its pictures are not in"),
+        (("--captions", tmp_path / "none.csv"), "cannot read"),
+        (("--split", "dev"), "unknown split 'dev'"),
+    ):
+        result = run(*arguments, *more)
+        assert isinstance(result.exception, CaptionerError)
+        assert message in str(result.exception)
+        assert result.stdout == ""
+
+
 def test_shapes(tmp_path: Path) -> None:
     folder = tmp_path / "shapes"
     result = run("shapes", folder, "--images", 10, "--seed", 3, "--size", 64)

@@ -121,3 +121,105 @@ def test_warnings_go_to_stderr(files: dict[str, str], tmp_path: Path) -> None:
     done = RUNNER.invoke(app, ["captions", str(tmp_path / "same.json"), files["references"]])
     assert "one caption serves 30 of 30 pictures" in done.stderr
     assert "warning" not in done.stdout
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> dict[str, str]:
+    """Twenty questions of as many types about ten pictures; every fourth answer is wrong."""
+    numbers = range(20)
+    contents = {
+        "results": [{"question_id": n, "answer": "cat" if n % 4 == 0 else "dog"} for n in numbers],
+        "questions": {
+            "questions": [
+                {"question_id": n, "image_id": n // 2, "question": f"What is number {n}?"}
+                for n in numbers
+            ]
+        },
+        "annotations": {
+            "annotations": [
+                {
+                    "question_id": n,
+                    "image_id": n // 2,
+                    "question_type": f"type {n:02d}",
+                    "answer_type": "other" if n < 15 else "number",
+                    "answers": [{"answer": "dog"}] * 10,
+                }
+                for n in numbers
+            ]
+        },
+        "partial": [{"question_id": 3, "answer": "dog"}],
+        "training": {
+            "questions": [{"question_id": 1, "image_id": 1, "question": "what is NUMBER 4"}]
+        },
+    }
+    for name, content in contents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return {name: str(tmp_path / f"{name}.json") for name in contents}
+
+
+def run_answers(files: dict[str, str], *options: str, results: str = "results") -> str:
+    done = RUNNER.invoke(
+        app, ["answers", files[results], files["questions"], files["annotations"], *options]
+    )
+    if done.exception:
+        raise done.exception
+    return done.stdout
+
+
+def test_the_table_of_answers_has_groups_and_the_commonest_answer(asked: dict[str, str]) -> None:
+    lines = run_answers(asked, "--training-questions", asked["training"]).splitlines()
+    assert re.fullmatch(r"overall +0\.7500  \[0\.\d{4}, [01]\.\d{4}\] +20 +1\.0000", lines[1])
+    assert re.fullmatch(r"questions not in training +0\.7895 +19 +1\.0000", lines[2])
+    assert re.fullmatch(r"answer type: other +0\.7333 +15 +1\.0000", lines[3])
+    assert sum(line.startswith("question type: ") for line in lines) == 15
+    assert lines[-3:-1] == ["5 more question types: --json has all", "commonest answer: dog"]
+    assert lines[-1].startswith("accuracy:vqa-leave-one-out|questions:20|pictures:10|")
+
+
+def test_the_record_of_answers_has_all_types_and_every_question(asked: dict[str, str]) -> None:
+    record = json.loads(run_answers(asked, "--json", "--normalise-unanimous"))
+    assert (record["accuracy"], record["questions"], record["unseen"]) == (0.75, 20, None)
+    assert record["interval"][0] < 0.75 < record["interval"][1]
+    assert (record["commonest_answer"], record["baselines"]) == ("dog", {"commonest answer": 1.0})
+    assert len(record["question_types"]) == 20
+    assert record["answer_types"]["number"] == {
+        "accuracy": 0.8,
+        "questions": 5,
+        "baselines": {"commonest answer": 1.0},
+    }
+    assert record["per_question"][4] == {"question_id": 4, "accuracy": 0.0}
+    assert "unanimous-normalised" in record["signature"]
+
+
+def test_a_baseline_is_a_column_of_the_table_and_stands_in_every_group(
+    asked: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from captioner.cli.answer_table import answers_record, print_answers
+    from captioner.datasets.questions import read_question_file
+    from captioner.metrics.answers import score_answers
+
+    questions = read_question_file(Path(asked["questions"]), Path(asked["annotations"]))
+    right = score_answers(dict.fromkeys(range(20), "dog"), questions)
+    blind = score_answers({n: "dog" if n < 6 else "cat" for n in range(20)}, questions)
+    print_answers(right, {"picture removed": blind})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("questions  commonest answer  picture removed")
+    assert re.fullmatch(r"answer type: other +1\.0000 +15 +1\.0000 +0\.4000", lines[2])
+    record: dict = answers_record(right, {"picture removed": blind})
+    assert record["baselines"] == {"commonest answer": 1.0, "picture removed": 0.3}
+    assert record["answer_types"]["number"]["baselines"]["picture removed"] == 0.0
+
+
+def test_answers_to_some_questions_are_refused_unless_allowed(asked: dict[str, str]) -> None:
+    with pytest.raises(CaptionerError, match=r"no answer to 19 questions \(0, 1, 2, ...\)"):
+        run_answers(asked, results="partial")
+    out = run_answers(asked, "--allow-partial", results="partial")
+    assert "questions:1 of 20, partial" in out
+
+
+def test_it_is_said_when_training_holds_every_question(asked: dict[str, str]) -> None:
+    names = ("results", "questions", "annotations")
+    arguments = ["answers", *(asked[name] for name in names)]
+    done = RUNNER.invoke(app, [*arguments, "--training-questions", asked["questions"]])
+    assert "every question stands in the training questions too" in done.stderr
+    assert "not in training" not in done.stdout

@@ -11,9 +11,8 @@ from captioner.config import (
     ModelConfig,
     RunConfig,
     TrainingConfig,
-    read_toml,
-    to_toml,
 )
+from captioner.config_file import read_toml, to_toml
 from captioner.errors import CaptionerError
 
 

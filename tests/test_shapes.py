@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from captioner.config import read_toml
+from captioner.config_file import read_toml
 from captioner.datasets import read_captions
 from captioner.datasets.shape_scenes import COLOURS
 from captioner.datasets.shapes import SHAPE_WORDS, make_shapes

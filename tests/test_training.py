@@ -19,8 +19,8 @@ from captioner.config import (
     ModelConfig,
     RunConfig,
     TrainingConfig,
-    read_toml,
 )
+from captioner.config_file import read_toml
 from captioner.datasets import read_captions
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
@@ -271,7 +271,7 @@ def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) ->
     reporter = Quiet()
     run = settings(pictures, epochs=9, patience=1, learning_rate=0.0, encoder_learning_rate=0.0)
     fit(run, tmp_path, device=CPU, resume=False, reporter=reporter)
-    assert reporter.notes[-1] == "no better BLEU-4 for 1 epochs: stopping"
+    assert reporter.notes[-1] == "no better score for 1 epochs: stopping"
     assert {path.name for path in tmp_path.iterdir()} == {
         "best.safetensors",
         "cache",
@@ -314,7 +314,7 @@ def test_gradients_that_explode_leave_the_saved_state_as_it_was(
         fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet(stop_after=4))
     before = weights(tmp_path, "state")
     monkeypatch.setattr(
-        "captioner.training.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(float("inf"))
+        "captioner.training_steps.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(float("inf"))
     )
     with pytest.raises(CaptionerError, match="the gradient norm is inf at step"):
         fit(run, tmp_path, device=CPU, resume=True, reporter=Quiet())
@@ -368,7 +368,7 @@ def test_captions_that_changed_are_not_resumed_with_another_vocabulary(
     run = settings(pictures)
     data = dataclasses.replace(run.data, captions=(str(changed),))
     changed_run = dataclasses.replace(run, data=data)
-    with pytest.raises(CaptionerError, match="saved with another vocabulary"):
+    with pytest.raises(CaptionerError, match="saved with other words or answers"):
         fit(changed_run, tmp_path, device=CPU, resume=True, reporter=Quiet())
 
 
@@ -398,6 +398,6 @@ def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
         changed = dataclasses.replace(run, model=model, training=training)
         torch.manual_seed(0)
         task = prepare(changed, tmp_path, CPU, Quiet(), None)
-        assert task.train.source.cache is not None
-        shapes.append(task.train.source.cache.maps.shape)
+        assert task.captions is not None and task.captions.source.cache is not None
+        shapes.append(task.captions.source.cache.maps.shape)
     assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]

@@ -12,19 +12,20 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from captioner import CaptionerError, __version__
-from captioner.cli import attend, caption, data, evaluate, gradients, score, train
+from captioner.cli import ask, attend, caption, data, evaluate, gradients, score, train
 
 # What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
 # brings its own copy of Click, so the parent of its one public name is the right class to catch.
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 app = typer.Typer(
-    help="Say what is in a photograph, and show where each word looked.",
+    help="Say what is in a photograph, answer questions about it, and show where it looked.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.command()(caption.caption)
+app.command()(ask.ask)
 app.command()(attend.attend)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(score.app, name="score")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.progress import show_progress
 from captioner.cli.sources import find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
@@ -65,10 +66,7 @@ def caption(
     )
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)
-    # Where standard output is the terminal, the captions themselves show how far it is.
-    if sys.stderr.isatty() and not sys.stdout.isatty():
-        from captioner.cli.progress import show_progress
-
+    if not sys.stdout.isatty():  # on a terminal, the captions themselves show how far it is
         results = show_progress(results, total=len(pictures))
     for picture, result in results:
         failed += isinstance(result, CaptionerError)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captioner.cli.progress import show_progress
+
 if TYPE_CHECKING:
     from captioner.datasets.checking import Report
 
@@ -32,7 +34,6 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
 ) -> None:
     """Read captions and decode every picture; exit status 1 if something is wrong."""
-    from captioner.cli.progress import show_progress
     from captioner.datasets import read_caption_file
     from captioner.datasets.checking import examine, report
     from captioner.datasets.records import find_pictures
@@ -75,7 +76,6 @@ def shapes(
     size: Annotated[int, typer.Option(help="Width and height of a picture, in pixels.")] = 224,
 ) -> None:
     """Make a set of coloured shapes with captions, questions and boxes."""
-    from captioner.cli.progress import show_progress
     from captioner.datasets.shapes import make_shapes
 
     for _ in show_progress(make_shapes(output, images=images, seed=seed, size=size), total=images):
@@ -98,6 +98,54 @@ def coco(
     with _bytes_on_screen() as progress:
         download_coco(output, year=year, server=server or COCO_SERVER, progress=progress)
     print(output)
+
+
+@app.command()
+def questions(
+    captions: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            help="COCO or Karpathy JSON, CSV or JSON Lines; may be repeated: captions of the same "
+            "picture are joined.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to put the files in.")],
+    name: Annotated[str, typer.Option(help="Ends the files' names: questions_NAME.json.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Check that the pictures are here; may be repeated."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train, val or test: of a file in Karpathy's form.")
+    ] = "train",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same questions.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The table as JSON.")] = False,
+) -> None:
+    """Make questions and answers from captions, balanced so that guessing blind is no use."""
+    from captioner.datasets import read_caption_file
+    from captioner.datasets.made_questions import (
+        join_pictures,
+        make_questions,
+        summarize,
+        write_questions,
+    )
+    from captioner.datasets.records import require_pictures
+
+    pictures = join_pictures(read_caption_file(file, split).records for file in captions)
+    if images:
+        names = [record.file_name for record in pictures.values()]
+        require_pictures(names, images, captions[0])
+    made = make_questions(show_progress(pictures.items(), total=len(pictures)), seed)
+    write_questions(output, name, pictures, made, seed)
+    summaries = summarize(made)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(summary) for summary in summaries]))
+        return
+    print(f"{'kind':<10} {'questions':>9} {'texts':>6} {'answers':>7} {'best blind guess':>16}")
+    for found in summaries:
+        counts = f"{found.questions:>9} {found.texts:>6} {found.answers:>7}"
+        print(f"{found.kind:<10} {counts} {found.blind_accuracy:>16.3f}")
 
 
 @contextmanager

@@ -2,22 +2,29 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli import options
+from captioner.cli.answer_table import answers_record, print_answers
+from captioner.cli.progress import show_progress
 from captioner.cli.score import as_record, print_table
 from captioner.config import DecodingConfig
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, UnknownWords
 from captioner.files import write_whole
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from captioner.api import Caption, Captioner
+    from captioner.datasets.questions import AskedQuestion, Id
 
 app = typer.Typer()
+
+WITHOUT_PICTURE = "without picture"
 
 
 @app.callback()
@@ -64,8 +71,7 @@ def captions(
     are in COCO's form, Karpathy's, or one's own CSV or JSON Lines. How to decode is the
     checkpoint's choice where no option says otherwise.
     """
-    if results is not None and not results.parent.is_dir():
-        raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
+    _require_folder(results)
 
     from captioner.api import Captioner
     from captioner.checkpoint import add_score, default_checkpoint
@@ -93,7 +99,7 @@ def captions(
     decoded = decode(model, paths, decoding, batch_size)
     said = {p.image_id: best.text for p, best in zip(pictures, decoded, strict=True)}
     if results is not None:
-        write_results(said, results)
+        write_records([{"image_id": key, "caption": text} for key, text in said.items()], results)
     references = {picture.image_id: picture.captions for picture in pictures}
     scores = score_captions(said, references, decoding=describe(decoding))
     if record is not None:
@@ -106,6 +112,96 @@ def captions(
         print_table(scores, intervals, differences=None)
     for warning in scores.warnings:
         print(f"captioner: warning: {warning}", file=sys.stderr)
+
+
+@app.command()
+def answers(
+    images: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+    ],
+    questions: Annotated[Path, typer.Option(metavar="FILE", help="In the form of VQA v2.")],
+    annotations: Annotated[Path, typer.Option(metavar="FILE", help="People's answers to them.")],
+    image_names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="JSON map from image id to file name, if not named as COCO's."
+        ),
+    ] = None,
+    training_questions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Questions trained on: score those with other words apart. May be repeated.",
+        ),
+    ] = None,
+    normalise_unanimous: Annotated[
+        bool,
+        typer.Option(
+            "--normalise-unanimous",
+            help="Normalise people's answers also where all are equal; the official code does not.",
+        ),
+    ] = False,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the answers as VQA results.")
+    ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="SET", help="Keep the scores in the checkpoint, under this name."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
+    batch_size: options.BatchSize = 16,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+) -> None:
+    """Answer every question of a set and score the answers with the VQA accuracy.
+
+    Beside it stand two baselines that do not look: the answer that does best when given always,
+    and the same model asked the same questions of an empty grey picture.
+    """
+    _require_folder(results)
+
+    from captioner.api import Captioner
+    from captioner.checkpoint import add_score, default_checkpoint
+    from captioner.datasets.questions import read_question_file, read_questions
+    from captioner.images import grey_picture
+    from captioner.metrics.answers import score_answers
+
+    asked = read_questions(questions, annotations, images, image_names)
+    seen = None
+    if training_questions:
+        seen = [one.text for file in training_questions for one in read_question_file(file)]
+    model = Captioner.load(checkpoint, device)
+    said = answer_all(model, asked, batch_size)
+    if results is not None:
+        answered = [{"question_id": key, "answer": text} for key, text in said.items()]
+        write_records(answered, results)
+    nothing = grey_picture(model.config.image_size)
+    unseeing = answer_about(model, [(nothing, asked)], batch_size)
+    scores, blind = (
+        score_answers(
+            answered,
+            asked,
+            normalise_unanimous=normalise_unanimous,
+            seen=seen,
+            model=(checkpoint or default_checkpoint()).name,
+        )
+        for answered in (said, unseeing)
+    )
+    if record is not None:
+        kept = {
+            "set": record,
+            "values": {
+                "accuracy": scores.overall.accuracy,
+                WITHOUT_PICTURE: blind.overall.accuracy,
+                "commonest answer": scores.overall.commonest,
+            },
+            "signature": scores.signature,
+        }
+        add_score(checkpoint or default_checkpoint(), kept)
+    if as_json:
+        print(json.dumps(answers_record(scores, {WITHOUT_PICTURE: blind})))
+    else:
+        print_answers(scores, {WITHOUT_PICTURE: blind})
 
 
 @app.command()
@@ -159,8 +255,6 @@ def decode(
 ) -> "Iterator[Caption]":
     """The best caption of every picture, in order. A picture that cannot be read ends it, since a
     score over the others could not be compared."""
-    from captioner.cli.progress import show_progress
-
     results = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
     for _, result in show_progress(results, total=len(paths)):
         if isinstance(result, CaptionerError):
@@ -168,10 +262,45 @@ def decode(
         yield result[0]
 
 
-def write_results(said: dict[int | str, str], file: Path) -> None:
-    """Write a COCO result file."""
-    records = [{"image_id": picture, "caption": text} for picture, text in said.items()]
+def answer_all(
+    model: "Captioner", asked: "Sequence[AskedQuestion]", batch_size: int
+) -> "dict[Id, str]":
+    """The answer to every question, by its id; each picture is looked at once."""
+    by_picture: dict[Path, list[AskedQuestion]] = {}
+    for question in asked:
+        by_picture.setdefault(question.path, []).append(question)
+    return answer_about(model, list(by_picture.items()), batch_size)
+
+
+def answer_about(
+    model: "Captioner",
+    pictures: "Sequence[tuple[Path | Image, Sequence[AskedQuestion]]]",
+    batch_size: int,
+) -> "dict[Id, str]":
+    """Answers by question id. A picture that cannot be read ends it, since an accuracy over the
+    others could not be compared; a question without a known word has the answer ""."""
+    asked = ((picture, [one.text for one in questions]) for picture, questions in pictures)
+    replies = model.answer_each(asked, top=1, batch_size=batch_size)
+    said: dict[Id, str] = {}
+    for (_, questions), (_, found) in zip(
+        pictures, show_progress(replies, total=len(pictures)), strict=True
+    ):
+        for question, result in zip(questions, found, strict=True):
+            if isinstance(result, CaptionerError) and not isinstance(result, UnknownWords):
+                raise result
+            said[question.question_id] = "" if isinstance(result, CaptionerError) else result.text
+    return said
+
+
+def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
+    """Write a COCO or VQA result file."""
     write_whole(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
+
+
+def _require_folder(results: Path | None) -> None:
+    """Refuse an output that could not be written, before minutes of work."""
+    if results is not None and not results.parent.is_dir():
+        raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
 
 
 def describe(decoding: DecodingConfig) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captioner.cli.answer_table import answers_record, print_answers
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
 
@@ -86,6 +87,59 @@ def captions(
         print_table(scores, intervals, differences)
     for warning in scores.warnings:
         typer.echo(f"captioner: warning: {warning}", err=True)
+
+
+@app.command()
+def answers(
+    results: Annotated[Path, typer.Argument(help="Answers, as a VQA result file.")],
+    questions: Annotated[Path, typer.Argument(help="Questions, in the form of VQA v2.")],
+    annotations: Annotated[Path, typer.Argument(help="People's answers, as VQA annotations.")],
+    normalise_unanimous: Annotated[
+        bool,
+        typer.Option(
+            "--normalise-unanimous",
+            help="Normalise people's answers also where all are equal; the official code does not.",
+        ),
+    ] = False,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Score the questions that all files have.")
+    ] = False,
+    training_questions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Questions trained on: score those with other words apart. May be repeated.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
+) -> None:
+    """Score answers with the VQA accuracy, equal to the official code, or exact match.
+
+    Where people gave one answer a question, as in DAQUAR, a right answer is an equal one. The 95%
+    interval is over pictures (1,000 bootstrap draws). Beside each accuracy stands that of always
+    giving the answer that does best on these questions.
+    """
+    from captioner.datasets.questions import read_question_file
+    from captioner.metrics.answer_results import read_answers
+    from captioner.metrics.answers import score_answers
+
+    asked = read_question_file(questions, annotations)
+    seen = None
+    if training_questions:
+        seen = [record.text for file in training_questions for record in read_question_file(file)]
+    scores = score_answers(
+        read_answers(results),
+        asked,
+        normalise_unanimous=normalise_unanimous,
+        allow_partial=allow_partial,
+        seen=seen,
+    )
+    if as_json:
+        print(json.dumps(answers_record(scores)))
+    else:
+        print_answers(scores)
+    if seen is not None and scores.unseen is None:
+        typer.echo("captioner: every question stands in the training questions too", err=True)
 
 
 def as_record(

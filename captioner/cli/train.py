@@ -1,4 +1,4 @@
-"""captioner train: train a captioner, or go on training one."""
+"""captioner train: train on captions, on questions or on both, or go on training."""
 
 from __future__ import annotations
 
@@ -26,6 +26,27 @@ def train(
     val_captions: Annotated[
         list[Path] | None, typer.Option(help="Held-out captions; several are joined.")
     ] = None,
+    questions: Annotated[
+        list[Path] | None, typer.Option(help="Questions in VQA's form; several are joined.")
+    ] = None,
+    answers: Annotated[
+        list[Path] | None, typer.Option(help="Their annotations, one file for each of --questions.")
+    ] = None,
+    image_names: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON map from image id to file name, one for each of --questions, or none; "
+            "needed where pictures are not named as COCO's.",
+        ),
+    ] = None,
+    val_questions: Annotated[
+        list[Path] | None, typer.Option(help="Held-out questions; several are joined.")
+    ] = None,
+    val_answers: Annotated[list[Path] | None, typer.Option(help="Their annotations.")] = None,
+    val_image_names: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="As --image-names.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with every setting; options override it.")
     ] = None,
@@ -50,6 +71,9 @@ def train(
     tokens: Annotated[
         str | None, typer.Option(help="What is written one at a time: word or character.")
     ] = None,
+    glimpses: Annotated[
+        int | None, typer.Option(help="Looks at the picture for an answer; 0: a blind baseline.")
+    ] = None,
     truncate_steps: Annotated[
         int | None,
         typer.Option(min=1, help="Cut the gradient through time after so many tokens."),
@@ -60,24 +84,43 @@ def train(
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint whose model training goes on from.")
     ] = None,
+    freeze_captioner: Annotated[
+        bool | None,
+        typer.Option("--freeze-captioner", help="With --start-from: train the answers alone."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in --output stopped.")
     ] = False,
 ) -> None:
-    """Train on captions; stop with Ctrl-C at any time and go on with --resume."""
+    """Train on captions, on questions with answers, or on both at once.
+
+    Stop with Ctrl-C at any time and go on with --resume.
+    """
     from captioner.api import choose_device
-    from captioner.config import DataConfig, RunConfig, from_dict, read_toml
+    from captioner.config import DataConfig, RunConfig, from_dict
+    from captioner.config_file import read_toml
     from captioner.training import fit
     from captioner.training_task import Interrupted
 
-    data = {"images": images, "captions": captions, "val_captions": val_captions}
+    data: dict[str, list[Any] | None] = {
+        "images": images,
+        "captions": captions,
+        "val_captions": val_captions,
+        "questions": questions,
+        "answers": answers,
+        "image_names": image_names,
+        "val_questions": val_questions,
+        "val_answers": val_answers,
+        "val_image_names": val_image_names,
+    }
     model: dict[str, Any] = {
         "encoder": encoder,
         "cell": cell,
         "layers": layers,
         "attention": attention,
         "tokens": tokens,
+        "glimpses": glimpses,
     }
     if attention in ("additive", "none"):
         model["attention_heads"] = 1  # several heads are dot attention's; its default has 8
@@ -90,6 +133,7 @@ def train(
         "fine_tune_from": fine_tune_from,
         "truncate_steps": truncate_steps,
         "start_from": str(start_from) if start_from else None,
+        "freeze_captioner": freeze_captioner,
     }
     given = [*data.values(), config, *model.values(), *training.values()]
     settings = output / "settings.toml"
@@ -131,8 +175,11 @@ def _refuse_changes(start_from: str, asked: dict[str, Any]) -> None:
     """Training goes on with the checkpoint's own network; say so where another is asked for."""
     from captioner.checkpoint import load
 
-    own = load(Path(start_from)).model.config
+    started = load(Path(start_from)).model
+    own = started.config
     for name, value in asked.items():
+        if name == "glimpses" and started.answers is None:
+            continue
         if getattr(own, name) != value:
             raise CaptionerError(
                 f"{start_from} has {name} {getattr(own, name)}, not {value}; leave "

@@ -76,6 +76,17 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
     return found
 
 
+def mean_interval(totals: np.ndarray, counts: np.ndarray) -> Interval:
+    """The mean of what stands in groups that belong to one picture each, with its 95% interval.
+
+    totals, counts (P,): the sum and the number of the values of each picture. Whole pictures are
+    drawn, with all their values, since values of one picture are not independent.
+    """
+    table = np.column_stack([totals, counts]).astype(float)
+    drawn = np.array([times @ table for times in _draws(len(table))])
+    return Interval(float(totals.sum() / counts.sum()), *_percentiles(drawn[:, 0] / drawn[:, 1]))
+
+
 def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
     """Give each metric's (DRAWS,) scores on pictures drawn with replacement."""
     counts = scores.bleu_counts

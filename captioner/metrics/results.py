@@ -114,12 +114,12 @@ def shared_pictures(
     )
 
 
-def name_first(pictures: Sequence[PictureId]) -> str:
-    """Say how many pictures there are and the ids of the first three."""
-    first = ", ".join(repr(picture) for picture in pictures[:3])
-    if len(pictures) == 1:
-        return f"picture {first}"
-    return f"{len(pictures):,} pictures ({first}{', ...' if len(pictures) > 3 else ''})"
+def name_first(ids: Sequence[PictureId], noun: str = "picture") -> str:
+    """Say how many pictures, or what the noun says, there are and the ids of the first three."""
+    first = ", ".join(repr(one) for one in ids[:3])
+    if len(ids) == 1:
+        return f"{noun} {first}"
+    return f"{len(ids):,} {noun}s ({first}{', ...' if len(ids) > 3 else ''})"
 
 
 def _read_json(file: Path, form: str) -> Any:

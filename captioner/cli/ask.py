@@ -1,0 +1,141 @@
+"""captioner ask: a picture and a question in, the answer out."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from captioner.cli import options
+from captioner.cli.progress import show_progress
+from captioner.cli.sources import find_pictures, is_one_picture, require_file
+from captioner.errors import CaptionerError
+
+if TYPE_CHECKING:
+    from captioner.api import Answer
+
+PAIRS_FORM = '{"image": "a.jpg", "question": "what is this?"}'
+
+Asked = tuple[Path | BinaryIO, str]
+
+
+def ask(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH... QUESTION",
+            help="Files, folders, globs, web addresses or -, and the question last.",
+            show_default=False,
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=f"Instead: JSON Lines, {PAIRS_FORM} each."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Print so many answers with their probabilities.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line a question.")] = False,
+    batch_size: options.BatchSize = 16,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+) -> None:
+    """Answer a question about a picture, or about each of several.
+
+    One picture gives the answer alone; several give lines of the path, a tab and the answer; a
+    file of pairs gives the path, the question and the answer. With --top a line an answer, its
+    probability last. A picture that cannot be read and a question without a known word are
+    reported, the rest go on, and the exit status is 1.
+    """
+    asked, columns = _find(arguments or [], pairs)
+    if columns == 0 and not as_json:
+        require_file(asked[0][0])
+
+    from captioner.api import Captioner
+
+    model = Captioner.load(checkpoint, device)
+    replies = model.answer_each(
+        ((picture, [question]) for picture, question in asked),
+        top=top or 5,
+        batch_size=batch_size,
+    )
+    results: Iterator[Answer | CaptionerError] = (result for _, [result] in replies)
+    if not sys.stdout.isatty():  # on a terminal, the answers themselves show how far it is
+        results = show_progress(results, total=len(asked))
+    failed = 0
+    for (picture, question), result in zip(asked, results, strict=True):
+        failed += isinstance(result, CaptionerError)
+        if as_json:
+            print(json.dumps(to_record(str(picture), question, result)), flush=True)
+        elif isinstance(result, CaptionerError):
+            if columns == 0:
+                raise result
+            print(f"captioner: error: {result}", file=sys.stderr, flush=True)
+        else:
+            start = [str(picture), question][:columns]
+            print(*_lines(start, result, top), sep="\n", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], int]:
+    """What is asked of which picture, and how many columns stand before each answer."""
+    if pairs is not None:
+        if arguments:
+            raise CaptionerError(
+                f"--pairs brings its own pictures and questions; leave {arguments[0]!r} out"
+            )
+        return read_pairs(pairs), 2
+    if len(arguments) < 2:
+        raise CaptionerError(
+            "expected a picture and then a question, as in: "
+            'captioner ask photo.jpg "what color is the dog?"'
+        )
+    *paths, question = arguments
+    if not question.strip():
+        raise CaptionerError("the question is empty; ask something, as in 'what animal is this?'")
+    alone = is_one_picture(paths)
+    return [(picture, question) for picture in find_pictures(paths)], 0 if alone else 1
+
+
+def read_pairs(file: Path) -> list[Asked]:
+    """The pictures and questions of a JSON Lines file; paths are relative to the file's folder.
+
+    Raises CaptionerError, naming the line, for one that is no such pair.
+    """
+    from captioner.datasets.records import read_text
+
+    found: list[Asked] = []
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            pair = json.loads(line)
+            image, question = pair["image"], pair["question"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}") from error
+        if not isinstance(image, str) or not isinstance(question, str):
+            raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}")
+        is_web = image.startswith(("http://", "https://"))
+        [picture] = find_pictures([image if is_web else str(file.parent / image)])
+        found.append((picture, question))
+    if not found:
+        raise CaptionerError(f"{file} has no lines; expected {PAIRS_FORM} in each")
+    return found
+
+
+def _lines(start: list[str], result: "Answer", top: int | None) -> list[str]:
+    if top is None:
+        return ["\t".join([*start, result.text])]
+    return ["\t".join([*start, one.text, f"{one.probability:.4f}"]) for one in result.top]
+
+
+def to_record(image: str, question: str, result: "Answer | CaptionerError") -> dict[str, object]:
+    """What --json prints for one question."""
+    record: dict[str, object] = {"image": image, "question": question}
+    if isinstance(result, CaptionerError):
+        return record | {"error": str(result)}
+    choices = [{"answer": one.text, "probability": one.probability} for one in result.top]
+    return record | {"answer": result.text, "probability": result.probability, "top": choices}

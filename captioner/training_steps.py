@@ -1,0 +1,167 @@
+"""One step of training: the losses of a batch of captions and of one of questions, and the move."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from captioner.batches import Batch, pad
+from captioner.config import DecodingConfig
+from captioner.errors import CaptionerError
+from captioner.losses import (
+    answer_loss,
+    caption_loss,
+    leave_one_out_advantages,
+    pair_loss,
+    self_critical_loss,
+)
+from captioner.question_batches import QuestionBatch
+from captioner.search import sample_tokens
+from captioner.training_task import Task
+from captioner.vocabulary import END
+
+
+def train_step(
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    captions: Batch | None,
+    questions: QuestionBatch | None,
+    step: int,
+) -> tuple[float, float, int]:
+    """One optimizer step; returns loss, gradient norm before clipping, and texts trained on."""
+    config = task.run.training
+    losses, texts = [], 0
+    if captions is not None:
+        losses.append(_caption_part(task, captions, step))
+        texts += len(captions.lengths)
+    if questions is not None:
+        weight = config.answer_weight if captions is not None else 1.0
+        losses.append(weight * _answer_part(task, questions))
+        texts += len(questions.lengths)
+    loss = torch.stack(losses).sum()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = float(nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf))
+    for name, value in (("loss", float(loss.detach())), ("gradient norm", norm)):
+        if not math.isfinite(value):
+            raise CaptionerError(
+                f"the {name} is {value} at step {step}; the checkpoints before it are kept: "
+                "lower learning_rate, raise warm_up_steps, or turn autocast off"
+            )
+    optimizer.step()
+    return float(loss.detach()), norm, texts
+
+
+def _caption_part(task: Task, batch: Batch, step: int) -> Tensor:
+    """The loss of a batch of captions: cross entropy, self-critical, or a mixture."""
+    config = task.run.training
+    with _autocast(task):
+        maps = batch.views.maps(task.model.encoder)
+    samples = _draw(task, maps, step) if task.reward else []
+    task.model.train()
+    with _autocast(task):
+        features = task.model.encoder.head(maps)
+        if not task.reward:
+            return _cross_entropy(task, batch, features)
+        loss = _self_critical(task, batch, samples, features)
+        if config.cross_entropy_share:
+            share = config.cross_entropy_share
+            loss = (1 - share) * loss + share * _cross_entropy(task, batch, features)
+    return loss
+
+
+def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
+    """The loss of a batch of questions, and that of its pairs where the settings say so."""
+    config, device = task.run.training, task.device
+    task.model.train()
+    head, _ = task.model.answerer()
+    with _autocast(task):
+        features = task.model.encoder.head(batch.views.maps(task.model.encoder))
+        answered = head(
+            batch.words.to(device),
+            batch.lengths,
+            batch.rows.to(device),
+            features,
+            head.attention.project(features),
+        )
+    targets = batch.targets.to(device)
+    loss = answer_loss(answered.logits, targets)
+    if config.pair_weight:
+        pairs = pair_loss(answered.logits, targets, batch.wordings.to(device))
+        loss = loss + config.pair_weight * pairs
+    return loss
+
+
+def _autocast(task: Task) -> torch.autocast:
+    enabled = task.run.training.autocast
+    return torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
+    config, device = task.run.training, task.device
+    decoder, _ = task.model.writer()
+    forced = decoder(
+        batch.tokens.to(device),
+        batch.lengths,
+        batch.rows.to(device),
+        features,
+        config.truncate_steps,
+    )
+    return caption_loss(
+        forced,
+        label_smoothing=config.label_smoothing,
+        attention_penalty=config.attention_penalty,
+    )
+
+
+def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
+    """Captions to be rewarded, captions_per_picture for each picture, drawn without dropout."""
+    config, model = task.run.training, task.model
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    decoder, _ = model.writer()
+    model.eval()
+    # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
+    with torch.no_grad(), _autocast(task):
+        features = model.encoder.head(maps)
+        drawn, _, _ = sample_tokens(decoder, features, _sampling(task), generator)
+    return [line[: line.index(END) + 1] for line in drawn.tolist()]
+
+
+def _sampling(task: Task) -> DecodingConfig:
+    config = task.run.training
+    _, vocabulary = task.model.writer()
+    return vocabulary.search_limits(
+        DecodingConfig(
+            sample=True,
+            num_captions=config.captions_per_picture,
+            max_words=config.max_words,
+            block_ngrams=0,
+            temperature=config.sample_temperature,
+        )
+    )
+
+
+def _self_critical(task: Task, batch: Batch, samples: list[list[int]], features: Tensor) -> Tensor:
+    """The policy gradient on these samples, each against the picture's others."""
+    assert task.reward is not None
+    sampling = _sampling(task)
+    indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
+    rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)
+    advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
+    tokens, lengths = pad(samples)
+    rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
+    decoder, _ = task.model.writer()
+    forced = decoder(
+        tokens.to(task.device),
+        lengths,
+        rows.to(task.device),
+        features,
+        task.run.training.truncate_steps,
+    )
+    return self_critical_loss(
+        forced,
+        advantages.to(task.device),
+        temperature=sampling.temperature,
+        max_words=sampling.max_words,
+    )
