@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+QUESTION_WORDS = ("color", "dog", "is", "it", "many", "the", "there", "what")
+ANSWERS = ("yes", "no", "red", "2", "night stand")
 WORDS = ("a", "cat", "cup", "dog", "of", "on", "red", "sits", "table", "the")
 
 
@@ -27,8 +29,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attention_heads=2,
         embedding_size=13,
         hidden_size=17,
+        answer_size=29,
     )
-    model = CaptioningModel(config, Vocabulary(WORDS))
+    model = CaptioningModel(config, Vocabulary(WORDS), Vocabulary(QUESTION_WORDS), ANSWERS)
     # As initialised, it says the same of every picture: let batch norm see a few, and be bold.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -37,6 +40,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.encoder(torch.randn(20, 3, 1, 1) + 0.5 * torch.randn(20, 3, 64, 64))
         for weights in model.decoder.parameters():
             weights.mul_(5)
+        for name, weights in model.answers.named_parameters():
+            weights.mul_(1 if name.startswith("attention.") else 3)
     model.eval()
     file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save(Checkpoint(model, TrainingConfig(), DecodingConfig(max_words=7)), file)

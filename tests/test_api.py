@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ANSWERS
 from PIL import Image
 
-from captioner import Caption, Captioner, CaptionerError
-from captioner.config import DecodingConfig
+from captioner import Answer, Caption, Captioner, CaptionerError
+from captioner.checkpoint import Checkpoint
+from captioner.config import DecodingConfig, TrainingConfig
+from captioner.model import CaptioningModel
+from captioner.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +130,84 @@ def test_devices_and_checkpoints_that_are_not_there(tiny_checkpoint: Path) -> No
             Captioner.load(tiny_checkpoint, device)
     with pytest.raises(CaptionerError, match="no such checkpoint"):
         Captioner.load("absent.safetensors", "cpu")
+
+
+def test_an_answer_comes_with_others_and_with_where_it_looked(
+    model: Captioner, files: list[Path]
+) -> None:
+    assert model.writes and model.answers
+    answer = model.answer(files[0], "What color is it?", top=3)
+    assert isinstance(answer, Answer)
+    assert (answer.text, answer.probability) == (answer.top[0].text, answer.top[0].probability)
+    chances = [choice.probability for choice in answer.top]
+    assert len(chances) == 3 and chances == sorted(chances, reverse=True)
+    assert answer.attention.shape == (2, *model.model.encoder.grid)
+    np.testing.assert_allclose(answer.attention.sum((1, 2)), 1, rtol=1e-5)
+    every = model.answer(files[0], "What color is it?", top=99).top
+    assert {choice.text for choice in every} == set(ANSWERS)
+    assert sum(choice.probability for choice in every) == pytest.approx(1)
+
+
+def test_case_and_punctuation_of_a_question_do_not_matter_but_its_words_do(
+    model: Captioner, files: list[Path]
+) -> None:
+    plain = model.answer(files[0], "is there the dog").top
+    assert model.answer(files[0], "  IS there... the DOG?!").top == plain
+    assert model.answer(files[0], "is there the").top != plain
+    assert model.answer(files[1], "is there the dog").top != plain
+
+
+def test_questions_of_many_pictures_are_answered_as_each_alone_in_order(
+    model: Captioner, files: list[Path], tmp_path: Path
+) -> None:
+    question = "how many dog is there"
+    together = model.answer(files, question, batch_size=3)
+    for file, answer in zip(files, together, strict=True):
+        alone = model.answer(file, question)
+        assert alone.text == answer.text
+        assert alone.probability == pytest.approx(answer.probability, rel=1e-4)
+    asked = [
+        (files[0], ["is it", "pourquoi?", "what dog"]),
+        (tmp_path / "gone.png", ["is it", "what dog"]),
+        (files[1], []),
+        (files[2], ["is it red"]),
+    ]
+    found = list(model.answer_each(asked, top=1, batch_size=2))
+    assert [source for source, _ in found] == [source for source, _ in asked]
+    texts = [[getattr(one, "text", "error") for one in results] for _, results in found]
+    assert texts == [
+        [model.answer(files[0], "is it").text, "error", model.answer(files[0], "what dog").text],
+        ["error", "error"],
+        [],
+        [model.answer(files[2], "is it red").text],
+    ]
+
+
+def test_what_cannot_be_answered_is_said(
+    model: Captioner, files: list[Path], tmp_path: Path
+) -> None:
+    for question in ("pourquoi?", "", "?!"):
+        with pytest.raises(CaptionerError, match="no word of the question .* is known"):
+            model.answer(files[0], question)
+    with pytest.raises(CaptionerError, match="top is 0"):
+        model.answer(files[0], "is it", top=0)
+    with pytest.raises(CaptionerError, match="no such file"):
+        model.answer(tmp_path / "gone.png", "is it")
+
+
+def test_a_checkpoint_of_one_task_says_what_it_cannot_do(
+    model: Captioner, files: list[Path]
+) -> None:
+    config, questions = model.config, Vocabulary(["is", "it"])
+    for whole, missing in (
+        (CaptioningModel(config, Vocabulary(["a"])), "answer"),
+        (CaptioningModel(config, None, questions, ("yes", "no")), "caption"),
+    ):
+        loaded = Checkpoint(whole.eval(), TrainingConfig(), DecodingConfig())
+        half = Captioner(loaded, model.device)
+        assert (half.writes, half.answers) == (missing == "answer", missing == "caption")
+        with pytest.raises(CaptionerError, match="this checkpoint .* choose one that was trained"):
+            if missing == "answer":
+                half.answer(files[0], "is it")
+            else:
+                half.caption(files[0])
