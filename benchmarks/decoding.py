@@ -19,6 +19,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from plain import PlainDecoder, copy_weights
+
 from captioner.attention import SpatialAttention
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
@@ -26,11 +28,6 @@ from captioner.losses import caption_loss
 from captioner.recurrence import LSTMCell
 from captioner.search import find_captions
 from captioner.vocabulary import END, PADDING, START
-
-if __package__:
-    from benchmarks.plain import PlainDecoder, copy_weights
-else:
-    from plain import PlainDecoder, copy_weights
 
 BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
 
@@ -171,12 +168,12 @@ def training_table(rounds: int) -> str:
 
 
 def beam_tasks(pictures: int, locations: int, beams: int) -> dict[str, Callable[[], object]]:
-    """Caption so many pictures: the plain way one after the other, of which a few do for timing."""
+    """The plain way with the first picture alone, and ours with all of them at once."""
     plain, decoder = make_decoders()
     features = torch.randn(pictures, locations, D).relu()
     config = DecodingConfig(beam_size=beams, max_words=STEPS, block_ngrams=0)
     return {
-        "plain": lambda: [plain.beam(features[i : i + 1], beams, STEPS) for i in range(1)],
+        "plain": lambda: plain.beam(features[:1], beams, STEPS),
         "captioner": lambda: find_captions(decoder.eval(), features, config),
     }
 
@@ -195,12 +192,11 @@ def beam_table(rounds: int) -> str:
 
 def memory_of(which: str, locations: int) -> float:
     """MiB that three training steps of one kind add to what the process had before."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step = training_steps(locations, STEPS, STEPS)[which]
     ready = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(3):
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - ready) / 1024 + 0 * before
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - ready) / 1024
 
 
 def memory_table() -> str:

@@ -97,18 +97,22 @@ class _AdditiveScores(Function):
         """d tanh(q + k) / d e^2q = 2 r (1 - r) / e^2q, and likewise for the keys."""
         queries, keys, score = ctx.saved_tensors
         doubled = 2 * score.to(keys.dtype)
-        query_gradients, key_gradients, seen = [], [], torch.zeros_like(doubled)
-        gradients = gradient.split([len(some) for some, _ in _portions(queries, keys)])
-        for (some, its), given in zip(_portions(queries, keys), gradients, strict=True):
+        key_gradients = torch.empty_like(keys)
+        query_gradients, seen, done = [], torch.zeros_like(doubled), 0
+        for some, its in _portions(queries, keys):
+            now = slice(done, done + len(some))
+            given, done = gradient[now], now.stop
             ratios = _ratios(some, its)
             seen += given.flatten() @ ratios.flatten(0, 2)
             slopes = torch.addcmul(ratios, ratios, ratios, value=-1)
             slopes *= given.unsqueeze(3)
             query_gradients.append(slopes.sum(2) * doubled / some)
-            key_gradients.append((slopes.sum(1) * doubled).div_(its))
+            # Adding up a single query would be a copy.
+            summed = slopes.squeeze(1) if slopes.shape[1] == 1 else slopes.sum(1)
+            torch.div(summed.mul_(doubled), its, out=key_gradients[now])
         return (
             torch.cat(query_gradients),
-            torch.cat(key_gradients),
+            key_gradients,
             (gradient.sum() - 2 * seen).to(score.dtype),
         )
 
