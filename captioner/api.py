@@ -212,6 +212,11 @@ class Captioner:
                 ahead = start_reading()
                 yield batch
 
+    def encode(self, pictures: Sequence[Picture]) -> Tensor:
+        """Grid features (B, N, D) of pictures; CaptionerError for one that cannot be read."""
+        size = self.config.image_size
+        return self._encode([to_tensor(open_picture(picture), size) for picture in pictures])
+
     def _read(self, picture: Picture) -> Tensor | CaptionerError:
         try:
             return to_tensor(open_picture(picture), self.config.image_size)

@@ -1,4 +1,4 @@
-"""Attention weights made visible: an overlay, a panel with one overlay a word, plain arrays."""
+"""Attention weights made visible: an overlay, a panel, an animation, words, plain arrays."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
@@ -18,6 +19,13 @@ LEAST_COVER, MOST_COVER = 0.25, 0.7
 
 PANEL_COLUMNS = 5
 PANEL_PICTURE_PIXELS = 480
+
+FRAME_MILLISECONDS = 900
+FONT_PIXELS, LINE_PIXELS, MARGIN_PIXELS = 20, 28, 10
+READ, UNREAD, PAPER = (0, 0, 0), (150, 150, 150), (255, 255, 255)
+
+# A map whose entropy is at least this share of the greatest possible looks nowhere in particular.
+EVEN_ENTROPY = 0.98
 
 
 def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
@@ -63,6 +71,98 @@ def save_panel(
         axes.set_title(word, fontsize=13, parse_math=False)
     figure.tight_layout(pad=0.4)
     write_whole(file, lambda partial: figure.savefig(partial, format="png"))
+
+
+def save_animation(
+    picture: Image.Image, words: Sequence[str], weights: NDArray[np.floating], file: Path
+) -> None:
+    """Write a GIF that plays through the sentence: a word's overlay, and below it the words so far.
+
+    weights: (T, rows, columns), one map a word; without any word it is the picture alone. The
+    file is written whole or not at all. Raises CaptionerError where words and weights do not match
+    and where the file cannot be written.
+    """
+    maps = _check(weights, words)
+    small = picture.convert("RGB")
+    small.thumbnail((PANEL_PICTURE_PIXELS, PANEL_PICTURE_PIXELS))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), FONT_PIXELS)
+    places, height = _set_words(words, font, small.width)
+    frames = []
+    for current, cells in enumerate(maps):
+        frame = Image.new("RGB", (small.width, small.height + height), PAPER)
+        frame.paste(overlay(small, cells))
+        pen = ImageDraw.Draw(frame)
+        for number, (word, (x, y)) in enumerate(zip(words, places, strict=True)):
+            colour = READ if number <= current else UNREAD
+            pen.text((x, small.height + y), word, colour, font)
+            if number == current:
+                line = small.height + y + LINE_PIXELS - 3
+                pen.rectangle((x, line, x + font.getlength(word), line + 2), READ)
+        frames.append(frame)
+    first, *others = _share_colours(frames or [small])
+
+    def save(partial: Path) -> None:
+        first.save(
+            partial,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=FRAME_MILLISECONDS,
+            loop=0,
+        )
+
+    write_whole(file, save)
+
+
+def _set_words(
+    words: Sequence[str], font: ImageFont.FreeTypeFont, width: int
+) -> tuple[list[tuple[float, float]], int]:
+    """Where each word starts, in lines of this width, and the height of all lines in pixels."""
+    places: list[tuple[float, float]] = []
+    x, y = float(MARGIN_PIXELS), float(MARGIN_PIXELS)
+    for word in words:
+        length = font.getlength(word)
+        if x > MARGIN_PIXELS and x + length > width - MARGIN_PIXELS:
+            x, y = float(MARGIN_PIXELS), y + LINE_PIXELS
+        places.append((x, y))
+        x += length + font.getlength(" ")
+    return places, round(y) + LINE_PIXELS + MARGIN_PIXELS
+
+
+def _share_colours(frames: Sequence[Image.Image]) -> list[Image.Image]:
+    """The frames in one palette of 256 colours: with one each, what does not change flickers."""
+    sample = Image.new("RGB", (frames[0].width, len(frames) * frames[0].height))
+    for number, frame in enumerate(frames):
+        sample.paste(frame, (0, number * frame.height))
+    palette = sample.quantize(256)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+
+
+def entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Entropy of each map (..., rows, columns), as a share of the greatest: log(rows * columns).
+
+    1 where it looks everywhere alike, 0 where it looks at one cell alone. A map of a single cell
+    has entropy 1.
+    """
+    cells = np.asarray(weights, dtype=np.float64).reshape(*weights.shape[:-2], -1)
+    if cells.shape[-1] == 1:
+        return np.ones(cells.shape[:-1])
+    logs = np.log(cells, out=np.zeros_like(cells), where=cells > 0)
+    return -(cells * logs).sum(-1) / math.log(cells.shape[-1])
+
+
+def where(weights: NDArray[np.floating]) -> str:
+    """Say in which third of the picture, down and across, a map's (rows, columns) heaviest cell is.
+
+    Such as "upper left", "middle right", "centre"; "everywhere alike" for an even map.
+    """
+    if entropy(weights) >= EVEN_ENTROPY:
+        return "everywhere alike"
+    rows, columns = weights.shape
+    row, column = divmod(int(np.argmax(weights)), columns)
+    down = ("upper", "middle", "lower")[int(3 * (row + 0.5) / rows)]
+    across = ("left", "centre", "right")[int(3 * (column + 0.5) / columns)]
+    return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
 
 
 def save_arrays(words: Sequence[str], weights: NDArray[np.floating], file: Path) -> None:

@@ -217,11 +217,6 @@ class TrainingConfig:
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
             )
-        if self.freeze_captioner and not self.start_from:
-            raise CaptionerError(
-                "freeze_captioner trains answers on a captioner that is there already; "
-                "name its checkpoint with start_from"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,13 +52,17 @@ def leave_one_out_advantages(rewards: Tensor) -> Tensor:
     return rewards - others
 
 
-def answer_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def answer_loss(logits: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
     """Mean cross entropy a question (nats) against the shares of people who gave each answer.
 
     logits, targets: (R, answers). What people answered beside the answers that can be given counts
-    for nothing (Kazemi and Elqursh 2017, equation 3).
+    for nothing (Kazemi and Elqursh 2017, equation 3). label_smoothing: how much of the targets is
+    spread evenly over all answers.
     """
-    return -(targets * torch.log_softmax(logits.float(), dim=-1)).sum(1).mean()
+    log_probabilities = torch.log_softmax(logits.float(), dim=-1)
+    given = (targets * log_probabilities).sum(1)
+    evenly = log_probabilities.mean(1)
+    return -((1 - label_smoothing) * given + label_smoothing * evenly).mean()
 
 
 def pair_loss(logits: Tensor, targets: Tensor, wordings: Tensor) -> Tensor:

@@ -52,6 +52,11 @@ def read_data(run: RunConfig) -> tuple[Texts, Texts]:
         if bool(learned) != bool(held):
             missing = f"--val-{name}" if learned else f"--{name}"
             raise CaptionerError(f"no {missing}: {name} to learn from need held-out ones, and back")
+    if run.training.freeze_captioner and not run.training.start_from:
+        raise CaptionerError(
+            "freeze_captioner trains answers on a captioner that is there already; name its "
+            "checkpoint with --start-from"
+        )
     if run.training.freeze_captioner and (train.captions or run.training.fine_tune_from):
         raise CaptionerError(
             "freeze_captioner trains the answer head alone: give questions, no captions, and no "

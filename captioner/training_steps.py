@@ -86,7 +86,7 @@ def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
             head.attention.project(features),
         )
     targets = batch.targets.to(device)
-    loss = answer_loss(answered.logits, targets)
+    loss = answer_loss(answered.logits, targets, label_smoothing=config.label_smoothing)
     if config.pair_weight:
         pairs = pair_loss(answered.logits, targets, batch.wordings.to(device))
         loss = loss + config.pair_weight * pairs

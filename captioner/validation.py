@@ -81,7 +81,8 @@ def evaluate_answers(
                 features,
                 head.attention.project(features),
             )
-        loss += float(answer_loss(answered.logits, batch.targets.to(device))) * len(batch.indices)
+        mean = answer_loss(answered.logits, batch.targets.to(device), label_smoothing=0.0)
+        loss += float(mean) * len(batch.indices)
         for index, best in zip(batch.indices, answered.logits.argmax(1).tolist(), strict=True):
             accuracy += vqa_accuracy(batches.answers[best], batches.questions[index].answers)
         done += len(batch.indices)

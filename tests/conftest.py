@@ -1,8 +1,16 @@
 """What several test modules need."""
 
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from browsing import Visit
+    from playwright.sync_api import Browser
 
 QUESTION_WORDS = ("color", "dog", "is", "it", "many", "the", "there", "what")
 ANSWERS = ("yes", "no", "red", "2", "night stand")
@@ -19,7 +27,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from captioner.model import CaptioningModel
     from captioner.vocabulary import Vocabulary
 
-    torch.manual_seed(7)
+    torch.manual_seed(2)
     config = ModelConfig(
         encoder="mobilenet_v2",
         encoder_stage="features.3",
@@ -46,3 +54,62 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save(Checkpoint(model, TrainingConfig(), DecodingConfig(max_words=7)), file)
     return file
+
+
+@pytest.fixture(scope="session")
+def captions_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same captioner without its answers."""
+    from captioner import checkpoint
+    from captioner.model import CaptioningModel
+
+    loaded = checkpoint.load(tiny_checkpoint)
+    model = CaptioningModel(loaded.model.config, loaded.model.vocabulary)
+    model.load_state_dict(loaded.model.state_dict(), strict=False)
+    model.eval()
+    file = tmp_path_factory.mktemp("checkpoint") / "captions.safetensors"
+    checkpoint.save(checkpoint.Checkpoint(model, loaded.training, loaded.decoding), file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def serve_app() -> Iterator[Callable[[Any], str]]:
+    """Serves ASGI applications on ports of their own, each in a thread; gives their addresses."""
+    import uvicorn
+
+    running = []
+
+    def serve(app: Any) -> str:
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    yield serve
+    for server, thread in running:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, headless."""
+    from browsing import chromium
+
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def visit(browser: "Browser") -> "Iterator[Visit]":
+    """Fails the test if a page complained in the console of anything not taken from the list."""
+    from browsing import Visit
+
+    visiting = Visit(browser)
+    yield visiting
+    for context in visiting.contexts:
+        context.close()
+    assert visiting.complaints == []

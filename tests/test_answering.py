@@ -137,7 +137,7 @@ def test_decoder_and_answer_head_share_one_attention_that_both_losses_train() ->
         features,
         model.answers.attention.project(features),
     )
-    answers = gradient(answer_loss(answered.logits, torch.eye(3)))
+    answers = gradient(answer_loss(answered.logits, torch.eye(3), label_smoothing=0.0))
     assert len(captions) == 2
     for ours, theirs in zip(captions, answers, strict=True):
         assert ours.abs().sum() > 0 and theirs.abs().sum() > 0
@@ -160,7 +160,12 @@ def test_answer_loss_by_hand() -> None:
     targets = torch.tensor([[0.7, 0.2, 0.0], [0.0, 0.0, 1.0]])  # a tenth said what is unknown
     log = torch.log(torch.tensor([0.5, 0.25, 0.8]))
     expected = -(0.7 * log[0] + 0.2 * log[1] + log[2]) / 2
-    torch.testing.assert_close(answer_loss(logits, targets), expected)
+    torch.testing.assert_close(answer_loss(logits, targets, label_smoothing=0.0), expected)
+    whole = torch.eye(3)[[0, 2]]
+    torch.testing.assert_close(
+        answer_loss(logits, whole, label_smoothing=0.3),
+        torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2]), label_smoothing=0.3),
+    )
 
 
 def test_pair_loss_is_of_what_only_the_picture_can_tell() -> None:

@@ -8,7 +8,17 @@ import pytest
 from PIL import Image
 
 from captioner import CaptionerError
-from captioner.attention_maps import LEAST_COVER, MOST_COVER, overlay, save_arrays, save_panel
+from captioner.attention_maps import (
+    FRAME_MILLISECONDS,
+    LEAST_COVER,
+    MOST_COVER,
+    entropy,
+    overlay,
+    save_animation,
+    save_arrays,
+    save_panel,
+    where,
+)
 
 ROWS, COLUMNS = 3, 5
 
@@ -87,6 +97,75 @@ def test_a_panel_of_many_words_goes_on_in_further_rows(picture, tmp_path):
     save_panel(picture, list("abc"), maps[:3], tmp_path / "three.png")
     with Image.open(tmp_path / "seven.png") as seven, Image.open(tmp_path / "three.png") as three:
         assert seven.height == pytest.approx(2 * three.height, abs=2)
+
+
+def test_an_animation_lights_each_words_cell_in_turn(picture, tmp_path):
+    cells = [(0, 0), (1, 3), (2, 4)]
+    maps = np.stack([one_cell(*cell) for cell in cells])
+    save_animation(picture, ["a", "dog", "naïve"], maps, tmp_path / "maps.gif")
+    with Image.open(tmp_path / "maps.gif") as played:
+        assert (played.n_frames, played.info["loop"]) == (3, 0)
+        for number, (row, column) in enumerate(cells):
+            played.seek(number)
+            assert played.info["duration"] == FRAME_MILLISECONDS
+            light = np.asarray(played.convert("RGB"))[:93].astype(int).sum(-1)
+            assert light.shape[1] == 155
+            brightest = np.unravel_index(light.argmax(), light.shape)
+            assert (brightest[0] // 31, brightest[1] // 31) == (row, column)
+
+
+def test_an_animation_underlines_the_word_at_hand_and_breaks_lines(picture, tmp_path):
+    words = ["seven", "words", "that", "need", "more", "than", "one"]
+    save_animation(picture, words, np.stack([one_cell(0, 0)] * 7), tmp_path / "maps.gif")
+    with Image.open(tmp_path / "maps.gif") as played:
+        frames = [np.asarray(frame.copy().convert("L")) for frame in _frames(played)]
+    assert played.height > 93 + 2 * 28
+    # More and more of the words are black, and none of the pictures changes.
+    black = [int((frame[93:] < 60).sum()) for frame in frames]
+    assert black[-1] > black[0]
+    assert all((frame[:93] == frames[0][:93]).all() for frame in frames)
+
+
+def _frames(played):
+    for number in range(played.n_frames):
+        played.seek(number)
+        yield played
+
+
+def test_an_animation_without_words_is_the_picture(picture, tmp_path):
+    save_animation(picture, [], np.zeros((0, ROWS, COLUMNS)), tmp_path / "maps.gif")
+    with Image.open(tmp_path / "maps.gif") as played:
+        assert (played.n_frames, played.size) == (1, picture.size)
+
+
+def test_entropy_is_a_share_of_the_greatest():
+    two = np.zeros((ROWS, COLUMNS))
+    two[0, 0] = two[2, 1] = 0.5
+    maps = np.stack([one_cell(1, 1), two, np.full((ROWS, COLUMNS), 1 / 15)])
+    assert entropy(maps) == pytest.approx([0, np.log(2) / np.log(15), 1])
+    assert entropy(np.ones((1, 1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "cell", "name"),
+    [
+        ((8, 8), (0, 0), "upper left"),
+        ((8, 8), (2, 3), "upper centre"),
+        ((8, 8), (3, 4), "centre"),
+        ((8, 8), (4, 7), "middle right"),
+        ((8, 8), (5, 0), "lower left"),
+        ((3, 5), (2, 4), "lower right"),
+        ((1, 2), (0, 1), "middle right"),
+    ],
+)
+def test_where_names_the_third_of_the_heaviest_cell(shape, cell, name):
+    weights = np.full(shape, 0.01)
+    weights[cell] = 1
+    assert where(weights / weights.sum()) == name
+
+
+def test_an_even_map_looks_nowhere_in_particular():
+    assert where(np.full((7, 5), 1 / 35)) == "everywhere alike"
 
 
 @pytest.mark.parametrize("word", ["$", "$x$", r"\frac", "naïve", "<b>"])

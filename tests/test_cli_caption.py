@@ -222,6 +222,59 @@ def test_attend_saves_the_arrays_of_the_caption_it_prints(run, photos, tiny_chec
         np.testing.assert_allclose(saved["weights"], best.attention, atol=1e-6)
 
 
+def test_attend_explores_several_pictures_and_passes_over_what_is_none(run, photos):
+    status, out, err = run("attend", photos, "--output", "explorer.html", "--num-captions", 2)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "photos/b.jpg is not a picture" in err
+    page = Path("explorer.html").read_text()
+    shown = json.loads(re.search(r'type="application/json">(.*?)</script>', page)[1])
+    said = [(one["name"], caption["text"]) for one in shown for caption in one["captions"]]
+    assert [tuple(line.split("\t")) for line in out.splitlines()] == said
+    assert len(said) == 6
+    assert page.count("data:image/jpeg;base64,") == 3
+
+
+def test_attend_plays_the_words(run, photos):
+    _, out, _ = run("attend", photos / "a.png", "--output", "maps.gif")
+    with Image.open("maps.gif") as played:
+        assert (played.format, played.n_frames) == ("GIF", len(out.split()))
+
+
+def test_attend_needs_an_explorer_for_several_captions(run, photos):
+    status, _, err = run("attend", photos / "a.png", "--output", "m.png", "--num-captions", 2)
+    assert status == 2
+    assert "--num-captions 2: m.png holds one; use .html" in err
+
+
+@pytest.mark.parametrize("output", ["maps.npz", "maps.html"])
+def test_attend_has_no_answer_where_the_checkpoint_has_none(
+    photos, output, captions_checkpoint, monkeypatch, capsys
+):
+    given = ["attend", "photos/a.png", "--question", "is it a dog?", "--output", output]
+    checkpoint = ["--checkpoint", str(captions_checkpoint)]
+    monkeypatch.setattr(sys, "argv", ["captioner", *given, *checkpoint])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "has no answer head" in capsys.readouterr().err
+    assert not Path(output).exists()
+
+
+def test_attend_shows_where_it_looked_for_an_answer(run, photos, tiny_checkpoint):
+    question = "what color is the dog?"
+    answer = Captioner.load(tiny_checkpoint).answer(photos / "a.png", question)
+    for name in ("maps.npz", "maps.gif", "maps.png", "maps.html"):
+        status, out, err = run("attend", photos / "a.png", "--question", question, "--output", name)
+        assert (status, out, err) == (0, answer.text + "\n", "")
+    with np.load("maps.npz") as saved:
+        assert saved["words"].tolist() == ["glimpse 1", "glimpse 2"]
+        np.testing.assert_allclose(saved["weights"], answer.attention, atol=1e-6)
+    page = Path("maps.html").read_text()
+    [shown] = json.loads(re.search(r'type="application/json">(.*?)</script>', page)[1])
+    assert [one["text"] for one in shown["answers"]] == [answer.text]
+    assert len(shown["captions"]) == 1
+
+
 def test_attend_saves_a_panel(run, photos):
     assert run("attend", photos / "a.png", "--output", "MAPS.PNG")[0] == 0
     with Image.open("MAPS.PNG") as panel:
@@ -231,11 +284,12 @@ def test_attend_saves_a_panel(run, photos):
 @pytest.mark.parametrize(
     ("picture", "output", "message"),
     [
-        ("photos/a.png", "maps.pdf", r"maps.pdf.*\.png or \.npz"),
-        ("photos/a.png", "maps", r"\.png or \.npz"),
+        ("photos/a.png", "maps.pdf", r"maps.pdf.*\.html, \.png, \.gif or \.npz"),
+        ("photos/a.png", "maps", r"\.gif or \.npz"),
         ("photos/a.png", "nowhere/maps.png", "no folder nowhere"),
         ("photos", "maps.png", "expected a single picture"),
-        ("photos/*.png", "maps.png", "expected a single picture"),
+        ("photos/*.png", "maps.gif", "expected a single picture for .gif; .html takes several"),
+        ("photos/b.jpg", "maps.html", "photos/b.jpg is not a picture"),
         ("photos/b.jpg", "maps.png", "photos/b.jpg is not a picture"),
         ("gone.png", "maps.png", "no such file: gone.png"),
     ],

@@ -1,11 +1,13 @@
 """captioner evaluate, with a model of random weights: what it says is what it scores."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -192,11 +194,22 @@ def test_attention_counts_the_words_that_name_a_category(run, instances, tiny_ch
     assert 0 <= counts["pointing"] <= 1 and 0 <= counts["uniform"] <= 1
 
     _, table, _ = run(*ATTENTION, "instances.json")
-    named, absent, pointing, uniform = table.splitlines()
+    named, absent, _, *rows = table.splitlines()
     assert named.endswith(f" {counts['named']} in 4 pictures")
     assert absent.endswith(f" {counts['absent']}")
-    assert float(pointing.split()[-1]) == pytest.approx(counts["pointing"], abs=5e-4)
-    assert float(uniform.split()[-1]) == pytest.approx(counts["uniform"], abs=5e-4)
+    expected = [
+        (counts["pointing"], counts["uniform"]),
+        (counts["deletion"], counts["random"]),
+        (counts["insertion"], counts["random"]),
+        (counts["entropy"], 1),
+    ]
+    for row, figures in zip(rows, expected, strict=True):
+        assert [float(cell) for cell in re.findall(r"\d\.\d{3}", row)] == pytest.approx(
+            figures, abs=5e-4
+        )
+    maps = np.concatenate([one.attention.reshape(len(one.words), -1) for one in captions])
+    shares = -(maps * np.log(maps)).sum(1) / np.log(maps.shape[1])
+    assert counts["entropy"] == pytest.approx(shares.mean(), rel=1e-4)
 
 
 def test_attention_everywhere_in_a_box_as_large_as_the_picture_is_always_right(run, instances):

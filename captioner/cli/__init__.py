@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from captioner import CaptionerError, __version__
-from captioner.cli import ask, attend, caption, data, evaluate, gradients, score, train
+from captioner.cli import ask, attend, caption, data, evaluate, gradients, score, serve, train
 
 # What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
 # brings its own copy of Click, so the parent of its one public name is the right class to catch.
@@ -32,6 +32,7 @@ app.add_typer(score.app, name="score")
 app.command()(train.train)
 app.add_typer(data.app, name="data")
 app.command()(gradients.gradients)
+app.command()(serve.serve)
 
 
 def print_version(wanted: bool) -> None:

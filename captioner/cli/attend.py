@@ -1,52 +1,154 @@
 """captioner attend: where the model looked for each word."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from captioner.cli import options
+from captioner.cli.progress import show_progress
 from captioner.cli.sources import find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
-SUFFIXES = (".png", ".npz")
+if TYPE_CHECKING:
+    from captioner.api import Captioner
+    from captioner.config import DecodingConfig
+    from captioner.explorer import Record
+
+SUFFIXES = (".html", ".png", ".gif", ".npz")
 
 
 def attend(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, a web address or -.")],
-    output: Annotated[
-        Path, typer.Option(metavar="FILE", help="maps.png: a panel a word; maps.npz: arrays.")
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Files, folders, globs, web addresses or -; several for .html."
+        ),
     ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="explorer.html: to explore; maps.png: a panel a word; maps.gif: played; "
+            "maps.npz: arrays.",
+        ),
+    ],
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Where it looks to answer this instead.")
+    ] = None,
     beam_size: options.BeamSize = None,
+    num_captions: options.NumCaptions = None,
     max_words: options.MaxWords = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
-    """Caption a picture and save where each word looked.
+    """Caption pictures and save where each word looked.
 
-    Prints the caption. A .png shows the picture once a word, bright where the model looked; an
-    .npz holds the arrays `weights` (T, rows, columns) and `words`.
+    Prints the captions. An .html file shows pictures, each with one or more captions, and for a
+    word under the mouse where the model looked, how sure it was and what else it could have
+    written; with --question the answer as well. A .png shows one picture once a word, bright where
+    the model looked; a .gif plays through the words; an .npz holds the arrays `weights` (T, rows,
+    columns) and `words` (T). With --question those three hold a map a glimpse instead of a word.
     """
     suffix = output.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise CaptionerError(f"{output}: unknown kind of output; expected {' or '.join(SUFFIXES)}")
-    if not output.parent.is_dir():
-        raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
-    if not is_one_picture([path]):
-        raise CaptionerError(f"{path}: expected a single picture")
-    [source] = find_pictures([path])
-    require_file(source)
+    check_output(output, suffix)
+    if suffix != ".html" and num_captions is not None and num_captions != 1:
+        raise CaptionerError(f"--num-captions {num_captions}: {output} holds one; use .html")
+    if suffix != ".html" and not is_one_picture(paths):
+        raise CaptionerError(
+            f"{' '.join(paths)}: expected a single picture for {suffix}; .html takes several"
+        )
+    sources = find_pictures(paths)
+    if is_one_picture(paths):
+        require_file(sources[0])
 
     from captioner.api import Captioner
-    from captioner.attention_maps import save_arrays, save_panel
+
+    model = Captioner.load(checkpoint, device)
+    changes = {"beam_size": beam_size, "num_captions": num_captions or 1, "max_words": max_words}
+    decoding = options.choose_decoding(model.decoding, changes)
+    if suffix == ".html":
+        explore(model, sources, output, question, decoding, alone=is_one_picture(paths))
+    else:
+        print(save_maps(model, sources[0], output, question, decoding))
+
+
+def check_output(output: Path, suffix: str) -> None:
+    """Find out before any work whether the file has a known kind and a folder to be in."""
+    if suffix not in SUFFIXES:
+        *others, last = SUFFIXES
+        expected = f"{', '.join(others)} or {last}"
+        raise CaptionerError(f"{output}: unknown kind of output; expected {expected}")
+    if not output.parent.is_dir():
+        raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
+
+
+def save_maps(
+    model: "Captioner",
+    source: Path | BinaryIO,
+    output: Path,
+    question: str | None,
+    decoding: "DecodingConfig",
+) -> str:
+    """Write the maps of one picture's caption or answer, and give its text."""
+    from captioner import attention_maps
     from captioner.images import open_picture
 
     picture = open_picture(source)
-    model = Captioner.load(checkpoint, device)
-    best = model.caption(picture, beam_size=beam_size, num_captions=1, max_words=max_words)
-    words = [word.word for word in best.words]
-    if suffix == ".png":
-        save_panel(picture, words, best.attention, output)
+    if question is None:
+        best = model.caption(picture, decoding=decoding)
+        text, maps, words = best.text, best.attention, [word.word for word in best.words]
     else:
-        save_arrays(words, best.attention, output)
-    print(best.text)
+        answer = model.answer(picture, question)
+        text, maps = answer.text, answer.attention
+        words = [f"glimpse {number}" for number in range(1, len(maps) + 1)]
+    match output.suffix.lower():
+        case ".png":
+            attention_maps.save_panel(picture, words, maps, output)
+        case ".gif":
+            attention_maps.save_animation(picture, words, maps, output)
+        case _:
+            attention_maps.save_arrays(words, maps, output)
+    return text
+
+
+def explore(
+    model: "Captioner",
+    sources: list[Path | BinaryIO],
+    output: Path,
+    question: str | None,
+    decoding: "DecodingConfig",
+    *,
+    alone: bool,
+) -> None:
+    """Write the explorer of these pictures; one that cannot be read is reported and left out."""
+    from captioner.explorer import answer_record, caption_pictures, picture_record
+    from captioner.explorer import save_explorer as save
+    from captioner.images import open_picture
+
+    records: list[Record] = []
+    failed = 0
+    for source in show_progress(sources, total=len(sources)):
+        try:
+            picture = open_picture(source)
+        except CaptionerError as error:
+            if alone:
+                raise
+            failed += 1
+            print(f"captioner: error: {error}", file=sys.stderr, flush=True)
+            continue
+        # A checkpoint that only answers is asked only for its answer.
+        told = model.writes or question is None
+        captions = caption_pictures(model, [picture], decoding)[0] if told else []
+        answers = []
+        if question is not None:
+            answers.append(answer_record(question, model.answer(picture, question)))
+        records.append(picture_record(str(source), picture, captions, answers))
+        start = "" if alone else f"{source}\t"
+        said = [answer["text"] for answer in answers] or [one["text"] for one in captions]
+        print(*(start + text for text in said), sep="\n", flush=True)
+    if records:
+        save(records, output)
+    if failed:
+        raise typer.Exit(1)

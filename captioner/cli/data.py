@@ -148,6 +148,21 @@ def questions(
         print(f"{found.kind:<10} {counts} {found.blind_accuracy:>16.3f}")
 
 
+@app.command()
+def balance(
+    questions: Annotated[Path, typer.Option(metavar="FILE", help="In the form of VQA v2.")],
+    annotations: Annotated[Path, typer.Option(metavar="FILE", help="People's answers to them.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to put the files in.")],
+    name: Annotated[str, typer.Option(help="Ends the files' names: questions_NAME.json.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed keeps the same questions.")] = 0,
+) -> None:
+    """Keep the questions that have each of their answers equally often, word for word."""
+    from captioner.datasets.balancing import write_balanced
+
+    before, after = write_balanced(questions, annotations, output, name, seed)
+    print(f"{after} of {before} questions")
+
+
 @contextmanager
 def _bytes_on_screen() -> Iterator[Callable[[str, int, int], None]]:
     """Progress in bytes on stderr: a bar on a terminal, else a line every tenth of the way."""

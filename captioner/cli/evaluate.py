@@ -10,6 +10,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.answer_table import answers_record, print_answers
+from captioner.cli.evaluate_attention import attention
 from captioner.cli.progress import show_progress
 from captioner.cli.score import as_record, print_table
 from captioner.config import DecodingConfig
@@ -204,50 +205,7 @@ def answers(
         print_answers(scores, {WITHOUT_PICTURE: blind})
 
 
-@app.command()
-def attention(
-    images: Annotated[
-        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
-    ],
-    instances: Annotated[
-        Path, typer.Option(metavar="FILE", help="Boxes, in the form of COCO's instances.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
-    batch_size: options.BatchSize = 16,
-    checkpoint: options.Checkpoint = None,
-    device: options.Device = None,
-) -> None:
-    """Ask whether the model looked at what it named.
-
-    Captions every picture; for each word that names a category of the instances file, sees
-    whether the heaviest attention cell lies in a box of that category. Printed beside what
-    looking everywhere alike would reach.
-    """
-    from captioner.api import Captioner
-    from captioner.datasets.instances import read_instances
-    from captioner.metrics.pointing import pointing_game, total
-
-    pictures, categories = read_instances(instances, images)
-    model = Captioner.load(checkpoint, device)
-    paths = [picture.path for picture in pictures]
-    decoded = decode(model, paths, model.decoding, batch_size)
-    games = [
-        pointing_game([w.word for w in best.words], best.attention, picture.boxes, categories)
-        for picture, best in zip(pictures, decoded, strict=True)
-    ]
-    found = total(games)
-    if not found.named:
-        raise CaptionerError(
-            f"no caption names a category of {instances}: {', '.join(list(categories)[:5])} ..."
-        )
-    if as_json:
-        record = {"pictures": len(pictures), "named": found.named, "absent": found.absent}
-        print(json.dumps(record | {"pointing": found.share, "uniform": found.chance_share}))
-    else:
-        print(f"words that name a category   {found.named} in {len(pictures)} pictures")
-        print(f"of these, not in the picture {found.absent}")
-        print(f"heaviest cell in its box     {found.share:.3f}")
-        print(f"uniform attention            {found.chance_share:.3f}")
+app.command()(attention)
 
 
 def decode(

@@ -41,6 +41,11 @@ def category_of(word: str, categories: Mapping[str, int]) -> int | None:
     return None
 
 
+def named_places(words: Sequence[str], categories: Mapping[str, int]) -> list[int]:
+    """The places of the words that name a category."""
+    return [place for place, word in enumerate(words) if category_of(word, categories) is not None]
+
+
 def pointing_game(
     words: Sequence[str],
     weights: NDArray[np.floating],

@@ -1,0 +1,117 @@
+"""captioner evaluate attention: whether the model looked at what it named, and needed to."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captioner.cli import options
+from captioner.errors import CaptionerError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from captioner.api import Caption, Captioner
+
+SEED = 0  # of the random cells that are masked for comparison
+
+
+def attention(
+    images: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+    ],
+    instances: Annotated[
+        Path, typer.Option(metavar="FILE", help="Boxes, in the form of COCO's instances.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    batch_size: options.BatchSize = 16,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+) -> None:
+    """Ask whether the model looked at what it named, and whether it needed to.
+
+    Captions every picture. For each word that names a category of the instances file, it sees
+    whether the heaviest attention cell lies in a box of that category, and how probable the word
+    is when 1/8 to 7/8 of the cells are masked, the most or the least attended first. Printed
+    beside what looking everywhere alike would reach.
+    """
+    import numpy as np
+
+    from captioner.api import Captioner
+    from captioner.attention_maps import entropy
+    from captioner.cli.evaluate import decode
+    from captioner.datasets.instances import read_instances
+    from captioner.metrics.pointing import named_places, pointing_game, total
+
+    pictures, categories = read_instances(instances, images)
+    model = Captioner.load(checkpoint, device)
+    generator = np.random.default_rng(SEED)
+    games, masked, entropies = [], [], []
+    decoded = decode(model, [picture.path for picture in pictures], model.decoding, batch_size)
+    for picture, best in zip(pictures, decoded, strict=True):
+        words = [word.word for word in best.words]
+        games.append(pointing_game(words, best.attention, picture.boxes, categories))
+        entropies.append(entropy(best.attention))
+        if places := named_places(words, categories):
+            masked.append(mask_cells(model, picture.path, best, places, generator))
+    found = total(games)
+    if not found.named:
+        raise CaptionerError(
+            f"no caption names a category of {instances}: {', '.join(list(categories)[:5])} ..."
+        )
+    deletion, insertion, random = np.concatenate(masked).mean((0, 2)).tolist()
+    record = {
+        "pictures": len(pictures),
+        "named": found.named,
+        "absent": found.absent,
+        "pointing": found.share,
+        "uniform": found.chance_share,
+        "deletion": deletion,
+        "insertion": insertion,
+        "random": random,
+        "entropy": float(np.concatenate(entropies).mean()),
+    }
+    if as_json:
+        print(json.dumps(record))
+    else:
+        print_table(record)
+
+
+def mask_cells(
+    model: "Captioner",
+    path: Path,
+    caption: "Caption",
+    places: list[int],
+    generator: "np.random.Generator",
+) -> "NDArray[np.float64]":
+    """Probabilities of the words at these places: see `probabilities_without`."""
+    from captioner.metrics.deletion import probabilities_without
+
+    decoder, vocabulary = model.model.writer()
+    tokens = vocabulary.encode(caption.text)[:-1]
+    groups = vocabulary.group([vocabulary.words[token] for token in tokens])
+    return probabilities_without(
+        decoder,
+        model.encode([path])[0],
+        tokens,
+        [groups[place] for place in places],
+        caption.attention[places].reshape(len(places), -1),
+        generator,
+    )
+
+
+def print_table(record: dict[str, float]) -> None:
+    """The figures, those of attention beside those of looking everywhere alike."""
+    rows = [
+        ("heaviest cell in its box", record["pointing"], record["uniform"], "higher is better"),
+        ("probability, deletion", record["deletion"], record["random"], "lower is better"),
+        ("probability, insertion", record["insertion"], record["random"], "higher is better"),
+        ("entropy of the maps", record["entropy"], 1.0, "as a share of uniform"),
+    ]
+    print(f"words that name a category  {record['named']} in {record['pictures']} pictures")
+    print(f"of these, not in picture    {record['absent']}")
+    print(f"{'':<28}attention  uniform")
+    for name, attention, uniform, meaning in rows:
+        print(f"{name:<28}{attention:<9.3f}  {uniform:<7.3f}  {meaning}")

@@ -1,0 +1,72 @@
+"""captioner serve: the web page on this machine."""
+
+import ipaddress
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from captioner.cli import options
+from captioner.errors import CaptionerError
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+) -> None:
+    """Serve a web page to caption pictures on, and a JSON API, until Ctrl-C.
+
+    The page, the API's description under /docs and the model are all on this machine: nothing is
+    loaded from elsewhere, and no picture is kept. Needs the extra `web`.
+    """
+    try:
+        import python_multipart  # noqa: F401
+        import uvicorn
+
+        from captioner.serve.app import create_app
+    except ImportError as error:
+        raise CaptionerError(
+            f"the web page needs more packages ({error.name} is missing): pip install "
+            "'captioner[web]', or '.[web]' in a clone"
+        ) from error
+
+    from captioner.api import Captioner
+
+    listening = listen(host, port)
+    model = Captioner.load(checkpoint, device)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{listening.getsockname()[1]}", flush=True)
+    if not is_loopback(host):
+        print("captioner: warning: other machines can reach this", file=sys.stderr, flush=True)
+    config = uvicorn.Config(
+        create_app(model, host=host),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; CaptionerError where there is no such address or the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise CaptionerError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port"
+        ) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,64 @@
+"""Question sets from which nothing can be learned without looking at the pictures."""
+
+import json
+from pathlib import Path
+from random import Random
+
+from captioner.datasets.questions import Id, QuestionRecord, read_question_file
+from captioner.datasets.records import read_json
+from captioner.errors import CaptionerError
+from captioner.files import write_whole
+from captioner.vocabulary import split_words
+
+
+def balanced(records: list[QuestionRecord], seed: int) -> set[Id]:
+    """The ids of questions that have each of their answers equally often, word for word.
+
+    The answer is the first that people gave. Questions with one answer throughout are left out,
+    and of those with several as many as are too many, drawn at random. VQA v2 asks each question
+    of two pictures with opposite answers (Goyal et al. 2017), but a part of it holds only one of
+    the two: learning that one by heart is worse than guessing.
+    """
+    asked: dict[tuple[str, ...], dict[str, list[Id]]] = {}
+    for record in records:
+        answers = asked.setdefault(tuple(split_words(record.text)), {})
+        answers.setdefault(record.answers[0].strip().lower(), []).append(record.question_id)
+    random = Random(seed)
+    kept: set[Id] = set()
+    for answers in asked.values():
+        if len(answers) > 1:
+            fewest = min(map(len, answers.values()))
+            for ids in answers.values():
+                kept.update(random.sample(ids, fewest))
+    return kept
+
+
+def write_balanced(
+    questions: Path, annotations: Path, folder: Path, name: str, seed: int
+) -> tuple[int, int]:
+    """Write the balanced part as questions_NAME.json and annotations_NAME.json.
+
+    Everything else in the files stays as it is. Returns how many questions there were and how many
+    are left. Raises CaptionerError for files that are not of VQA's form, where nothing would be
+    left, and where a file is already there or cannot be written.
+    """
+    records = read_question_file(questions, annotations)
+    kept = balanced(records, seed)
+    if not kept:
+        raise CaptionerError(
+            f"{questions}: no question, word for word, has more than one answer; "
+            "there is nothing to balance"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
+    for part, source in (("questions", questions), ("annotations", annotations)):
+        file = folder / f"{part}_{name}.json"
+        if file.exists():
+            raise CaptionerError(f"{file} is already there; give another --name or --output")
+        content = read_json(source)
+        content[part] = [one for one in content[part] if one["question_id"] in kept]
+        text = json.dumps(content)
+        write_whole(file, lambda partial, text=text: partial.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+    return len(records), len(kept)

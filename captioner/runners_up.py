@@ -1,0 +1,62 @@
+"""What else a caption's words could have been: one teacher-forced pass over the whole caption."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from captioner.api import Caption, Captioner, Word
+from captioner.config import DecodingConfig
+from captioner.search import next_log_probabilities
+from captioner.vocabulary import PADDING, START, CharacterVocabulary
+
+RunnersUp = tuple[tuple[Word, ...], ...]  # the other words in each word's place, likeliest first
+
+
+@torch.no_grad()
+def runners_up(
+    model: Captioner,
+    features: Tensor,
+    captions: Sequence[Caption],
+    pictures: Sequence[int],
+    decoding: DecodingConfig,
+    *,
+    count: int = 4,
+) -> list[RunnersUp]:
+    """The likeliest other words in the place of each word of each caption.
+
+    pictures: which row of features (B, N, D) each caption is of; decoding: how the captions were
+    found, for its bans hold here too. A runner-up may be likelier than the word that was written,
+    and "<end>" can be one. A model that writes characters has none, for its letters are no words.
+    """
+    decoder, vocabulary = model.model.writer()
+    if not captions or isinstance(vocabulary, CharacterVocabulary):
+        return [tuple(() for _ in caption.words) for caption in captions]
+    lines = [torch.tensor([START, *vocabulary.encode(caption.text)]) for caption in captions]
+    forced = decoder(
+        pad_sequence(lines, batch_first=True, padding_value=PADDING).to(features.device),
+        [len(line) - 1 for line in lines],
+        torch.tensor(pictures, device=features.device),
+        features,
+    )
+    found = []
+    for number, line in enumerate(lines):
+        logits, written = forced.logits[forced.captions == number], line[1:].to(features.device)
+        places = []
+        for place, token in enumerate(line[1:-1].tolist()):
+            chances = next_log_probabilities(
+                logits[place : place + 1], written[None, :place], decoding.max_words,
+                decoding.block_ngrams,
+            )[0]  # fmt: skip
+            chances[token] = float("-inf")
+            best = chances.exp().topk(min(count, len(chances)))
+            places.append(
+                tuple(
+                    Word(vocabulary.words[other], chance)
+                    for chance, other in zip(*(part.tolist() for part in best), strict=True)
+                    if chance > 0
+                )
+            )
+        found.append(tuple(places))
+    return found

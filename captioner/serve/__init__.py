@@ -1,0 +1,1 @@
+"""The web page on one's own machine, and its small JSON API; needs the extra `web`."""

@@ -1,0 +1,218 @@
+"""The web application: the page, the JSON API and its description."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
+
+from captioner import __version__
+from captioner.api import Captioner
+from captioner.config import MAX_SEED, DecodingConfig
+from captioner.errors import CaptionerError
+from captioner.explorer import asset, write_explorer
+from captioner.serve import schema
+from captioner.serve.desk import Desk, Prepared
+from captioner.serve.guard import Guard, Limits, Refusal
+from captioner.serve.reference import write_reference
+
+ASSETS = {
+    "/explorer.css": ("explorer.css", "text/css"),
+    "/explorer.js": ("explorer.js", "text/javascript"),
+    "/page.css": ("serve/page.css", "text/css"),
+    "/page.js": ("serve/page.js", "text/javascript"),
+}
+Image = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP, TIFF or PPM")]
+QUESTION = {"min_length": 1, "max_length": 500}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.Error, "description": text}
+    for status, text in {
+        400: "No picture that can be read, or settings that make no sense.",
+        408: "The request did not arrive in time.",
+        413: "Too many bytes or pixels.",
+        422: "A field is missing or out of its range.",
+        429: "Too many requests at once; Retry-After says when to try again.",
+        501: "This checkpoint has not learned it.",
+        504: "The answer took too long.",
+    }.items()
+}
+
+
+def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | None = None) -> Any:
+    """The ASGI application over a model; host: the name it is reached by, beside localhost."""
+    # Uploads stay in memory, where Guard bounds them: 0 means that none is ever spooled to disk.
+    MultiPartParser.spool_max_size = 0
+    limits = limits or Limits()
+    desk = Desk(model, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.close()
+
+    app = FastAPI(
+        title="captioner",
+        version=__version__,
+        summary="Says what is in a photograph, and shows where it looked for every word.",
+        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    add_pages(app)
+    add_api(app, model, desk, limits)
+    add_error_handlers(app)
+    return Guard(app, limits=limits, host=host)
+
+
+def add_pages(app: FastAPI) -> None:
+    """The page, its scripts and styles, and the description of the API."""
+    page = asset("serve/page.html")
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(write_reference(app.openapi()))
+
+    for path, (name, media_type) in ASSETS.items():
+        app.add_route(path, serve_asset(name, media_type), include_in_schema=False)
+
+
+def serve_asset(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that gives one file, read here and now: no request ever names a path."""
+    content = asset(name)
+
+    async def give(_: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return give
+
+
+def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
+    """/api/about, /api/caption, /api/answer and /api/explorer."""
+
+    def choose_decoding(
+        beam_size: Annotated[int | None, Form(ge=1, le=10)] = None,
+        num_captions: Annotated[int | None, Form(ge=1, le=5)] = None,
+        max_words: Annotated[int | None, Form(ge=1, le=40)] = None,
+        temperature: Annotated[
+            float | None,
+            Form(ge=0.1, le=5, description="draw the words at random instead of searching"),
+        ] = None,
+        seed: Annotated[int | None, Form(ge=0, le=MAX_SEED)] = None,
+    ) -> DecodingConfig:
+        given = {
+            "beam_size": beam_size,
+            "num_captions": num_captions,
+            "max_words": max_words,
+            "temperature": temperature,
+            "seed": seed,
+        }
+        changes: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not None
+        }
+        return replace(model.decoding, **changes, sample=temperature is not None)
+
+    Decoding = Annotated[DecodingConfig, Depends(choose_decoding)]
+
+    async def prepare(image: UploadFile, *, preview: bool) -> Prepared:
+        content = await image.read()
+        await image.close()  # and its copy of the bytes is gone
+        return await desk.prepare(content, preview=preview)
+
+    def require_answers() -> None:
+        if not model.answers:
+            raise Refusal(501, "this checkpoint answers no questions; choose one trained on them")
+
+    def require_captions() -> None:
+        if not model.writes:
+            raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
+
+    @app.get("/api/about", summary="What this server can do")
+    async def about() -> schema.About:
+        decoding = model.decoding
+        return schema.About(
+            version=__version__,
+            writes=model.writes,
+            answers=model.answers,
+            decoding=schema.Decoding(
+                beam_size=decoding.beam_size,
+                num_captions=decoding.num_captions,
+                max_words=decoding.max_words,
+            ),
+            max_bytes=limits.upload_bytes,
+            max_pixels=limits.pixels,
+        )
+
+    @app.post("/api/caption", summary="Caption a picture", responses=ERRORS)
+    async def caption(
+        image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
+    ) -> schema.Captions:
+        require_captions()
+        prepared = await prepare(image, preview=preview)
+        captions = await desk.caption(prepared, decoding)
+        return schema.Captions.model_validate({"captions": captions, "picture": prepared.preview})
+
+    @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
+    async def answer(image: Image, question: Annotated[str, Form(**QUESTION)]) -> schema.Answer:
+        require_answers()
+        prepared = await prepare(image, preview=False)
+        return schema.Answer.model_validate(await desk.answer(prepared, question))
+
+    @app.post(
+        "/api/explorer",
+        summary="One HTML file to explore captions and answers in, which needs no server",
+        responses=ERRORS,
+        response_class=HTMLResponse,
+    )
+    async def explorer(
+        image: Image, decoding: Decoding, question: Annotated[list[str] | None, Form()] = None
+    ) -> HTMLResponse:
+        questions = question or []
+        if questions:
+            require_answers()
+        prepared = await prepare(image, preview=True)
+        record = {
+            "name": image.filename or "picture",
+            "picture": prepared.preview,
+            "captions": await desk.caption(prepared, decoding) if model.writes else [],
+            "answers": [await desk.answer(prepared, text) for text in questions[:20]],
+        }
+        attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}
+        return HTMLResponse(write_explorer([record]), headers=attachment)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Whatever goes wrong, the client gets {"error": one line}."""
+
+    def reply(status: int, message: str) -> JSONResponse:
+        return JSONResponse({"error": re.sub(r"\s+", " ", message)}, status)
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> JSONResponse:
+        return reply(error.status, str(error))
+
+    @app.exception_handler(CaptionerError)
+    async def bad_input(_: Request, error: CaptionerError) -> JSONResponse:
+        return reply(400, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_fields(_: Request, error: RequestValidationError) -> JSONResponse:
+        found = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return reply(422, found)
+
+    @app.exception_handler(HTTPException)
+    async def bad_request(_: Request, error: HTTPException) -> JSONResponse:
+        return reply(error.status_code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        return reply(500, "the server failed on this; its log says how")

@@ -1,0 +1,212 @@
+"""What stands before the web application: who may ask, how much, how long, how many at once."""
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MIB = 2**20
+
+# The page's scripts and styles are files of their own; pictures are shown from memory.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much the server takes on.
+
+    upload_bytes and pixels of one picture; requests read and answered at once, and the bytes that
+    all of them may hold together; batch: pictures looked at together; read_seconds for a request
+    to arrive, answer_seconds for it to be answered.
+    """
+
+    upload_bytes: int = 16 * MIB
+    pixels: int = 50_000_000
+    requests: int = 64
+    held_bytes: int = 128 * MIB
+    batch: int = 16
+    read_seconds: float = 20
+    answer_seconds: float = 60
+
+
+class Refusal(Exception):
+    """A request that is not answered: its status and one line for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Guard:
+    """Reads each request whole, within the limits, before the application sees any of it.
+
+    Refuses foreign Host headers (DNS rebinding) and foreign Origins, what is too large (413), what
+    does not arrive in time (408) and what is one too many (429, with Retry-After). Nothing is
+    written to disk. Every answer gets the security headers.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, host: str) -> None:
+        self.app = app
+        self.limits = limits
+        self.host = host
+        self.requests = 0
+        self.held_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        # Who asked first whether to send (Expect: 100-continue) is not sending yet.
+        arriving = scope["method"] not in ("GET", "HEAD") and "expect" not in headers
+
+        async def receive_noted() -> Message:
+            nonlocal arriving
+            message = await receive()
+            arriving = message.get("more_body", False)
+            return message
+
+        try:
+            self._check_sender(scope, headers)
+            if scope["method"] in ("GET", "HEAD"):
+                await self.app(scope, receive, send_safely)
+            else:
+                await self._take(scope, headers, receive_noted, send_safely)
+        except Refusal as refusal:
+            if arriving and refusal.status != 408:
+                await self._discard(receive)
+            await send_refusal(refusal, send_safely)
+
+    def _check_sender(self, scope: Scope, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            raise Refusal(400, f"the Host header is not this server's; open http://{self.host}")
+        origin = headers.get("origin")
+        ours = (f"http://{host.lower()}", f"https://{host.lower()}")
+        if scope["method"] not in ("GET", "HEAD") and origin is not None and origin not in ours:
+            raise Refusal(403, "requests from pages of other origins are refused")
+
+    def _is_ours(self, host: str) -> bool:
+        """An address in figures cannot be rebound by whoever answers for a name."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in ("localhost", self.host.lower()):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    async def _take(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        if self.requests >= self.limits.requests:
+            raise Refusal(429, "too many requests at once; try again in a moment")
+        body = bytearray()
+        self.requests += 1
+        try:
+            try:
+                async with asyncio.timeout(self.limits.read_seconds):
+                    await self._read(headers, receive, body)
+            except TimeoutError as error:
+                seconds = self.limits.read_seconds
+                raise Refusal(408, f"not all here after {seconds:g} seconds") from error
+            await self.app(scope, _replay(body, receive), send)
+        finally:
+            self.requests -= 1
+            self.held_bytes -= len(body)
+
+    async def _read(self, headers: Headers, receive: Receive, body: bytearray) -> None:
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self.limits.upload_bytes:
+            raise self._too_large()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(400, "the connection broke off")
+            chunk = message.get("body", b"")
+            if len(body) + len(chunk) > self.limits.upload_bytes:
+                raise self._too_large()
+            if self.held_bytes + len(chunk) > self.limits.held_bytes:
+                raise Refusal(429, "too many large pictures at once; try again in a moment")
+            body += chunk
+            self.held_bytes += len(chunk)
+            more = message.get("more_body", False)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(
+            413, f"larger than {self.limits.upload_bytes / MIB:g} MiB; make the picture smaller"
+        )
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read what is still coming, and keep none of it: most clients read no answer before."""
+        seen = 0
+        try:
+            async with asyncio.timeout(min(5, self.limits.read_seconds)):
+                while seen < 4 * self.limits.upload_bytes:
+                    message = await receive()
+                    seen += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            return
+
+
+def _replay(body: bytearray, receive: Receive) -> Receive:
+    """The whole request as one message, then whatever the connection says."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    return replay
+
+
+async def send_refusal(refusal: Refusal, send: Send) -> None:
+    """Answer with {"error": one line}."""
+    content = json.dumps({"error": str(refusal)}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),
+    ]
+    if refusal.status == 429:
+        headers.append((b"retry-after", b"1"))
+    start: MutableMapping[str, Any] = {
+        "type": "http.response.start",
+        "status": refusal.status,
+        "headers": headers,
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": content})

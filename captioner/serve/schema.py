@@ -1,0 +1,84 @@
+"""The JSON that the web API answers with."""
+
+from pydantic import BaseModel, Field
+
+Map = list[list[float]]
+
+
+class Word(BaseModel):
+    """A word and its probability given the picture and the words before it."""
+
+    word: str
+    probability: float
+
+
+class WrittenWord(Word):
+    """A word of a caption."""
+
+    looked: str = Field(description='where its attention is greatest, such as "upper left"')
+    runners_up: list[Word] = Field(
+        description='the likeliest other words in its place; "<end>" would have ended the caption'
+    )
+
+
+class Caption(BaseModel):
+    """A caption of the picture."""
+
+    text: str
+    log_probability: float = Field(description="natural logarithm, the end included")
+    words: list[WrittenWord]
+    attention: list[Map] = Field(
+        description="a map a word, of rows of columns; each sums to 1 and covers the picture"
+    )
+
+
+class Captions(BaseModel):
+    """What /api/caption answers."""
+
+    captions: list[Caption] = Field(description="best first")
+    picture: str | None = Field(
+        description="with preview: the picture upright and small, as a data: address of a JPEG"
+    )
+
+
+class Choice(BaseModel):
+    """A possible answer."""
+
+    text: str
+    probability: float
+
+
+class Answer(BaseModel):
+    """What /api/answer answers."""
+
+    question: str
+    text: str
+    probability: float
+    top: list[Choice] = Field(description="the likeliest answers, best first")
+    looked: list[str] = Field(description="where each glimpse looked most")
+    attention: list[Map] = Field(description="a map a glimpse, of rows of columns")
+
+
+class Decoding(BaseModel):
+    """How captions are searched for unless a request says otherwise."""
+
+    beam_size: int
+    num_captions: int
+    max_words: int
+
+
+class About(BaseModel):
+    """What this server can do."""
+
+    version: str
+    writes: bool = Field(description="whether the checkpoint writes captions")
+    answers: bool = Field(description="whether the checkpoint answers questions")
+    decoding: Decoding
+    max_bytes: int = Field(description="of a request")
+    max_pixels: int = Field(description="of a picture")
+
+
+class Error(BaseModel):
+    """Why there is no answer, in one line."""
+
+    error: str
