@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,6 +18,7 @@ from captioner.errors import CaptionerError, UnknownWords
 from captioner.images import open_picture, to_tensor
 from captioner.model import CaptioningModel
 from captioner.question_batches import encode_question, pad_questions
+from captioner.replies import Answer, AnswerChoice, Caption, Word
 from captioner.search import Hypothesis, find_captions
 from captioner.vocabulary import UNKNOWN
 
@@ -27,54 +27,6 @@ Source = TypeVar("Source", bound=Picture)
 Item = TypeVar("Item")
 
 QUESTIONS_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word and its probability given the picture and what was written before it.
-
-    Of a model that writes characters: the product of its letters' probabilities.
-    """
-
-    word: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A caption; attention (T, rows, columns) says where each of its T words looked.
-
-    Each map sums to 1 and covers the whole picture; where characters are written, a word's is the
-    mean of its letters'. log_probability: natural logarithm of the whole sentence's probability,
-    its end included.
-    """
-
-    text: str
-    words: tuple[Word, ...]
-    log_probability: float
-    attention: np.ndarray
-
-
-@dataclass(frozen=True)
-class AnswerChoice:
-    """One of the answers that the model can give, and its probability."""
-
-    text: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The likeliest answer to a question, and others; top: likeliest first, this one included.
-
-    attention (glimpses, rows, columns) says where the model looked for it; each map sums to 1 and
-    covers the whole picture.
-    """
-
-    text: str
-    probability: float
-    top: tuple[AnswerChoice, ...]
-    attention: np.ndarray
 
 
 class Captioner:

@@ -1,0 +1,133 @@
+"""Does looking pay? The same answer head with attention, with the mean feature, and blind.
+
+    python benchmarks/looking.py --config RECIPE.toml --work DIR
+
+The recipe is one of `captioner train` with freeze_captioner and its data under [data], perhaps the
+settings.toml of a run. Every head takes the same batches in the same order; the accuracies are on
+the held-out questions, apart for each set, and for made questions for each kind. Results are
+appended to DIR/results.jsonl run by run: start it again to go on.
+"""
+
+import argparse
+import copy
+import dataclasses
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from captioner.attention import FixedContext
+from captioner.config import RunConfig
+from captioner.config_file import read_toml
+from captioner.datasets.questions import AskedQuestion
+from captioner.metrics.answers import vqa_accuracy
+from captioner.model import CaptioningModel
+from captioner.optimization import make_optimizer
+from captioner.training import train_one_epoch
+from captioner.training_state import Position
+from captioner.training_task import Task, prepare
+
+GLIMPSES = {"attention": 2, "mean feature": 1, "blind": 0}
+
+
+class Quiet:
+    """A reporter that says nothing and never interrupts."""
+
+    def note(self, text: str) -> None:
+        pass
+
+    def progress(self, task: str, done: int, total: int, detail: str) -> None:
+        pass
+
+    def interrupted(self) -> bool:
+        return False
+
+
+def train(run: RunConfig, head: str, seed: int, work: Path) -> dict[str, Any]:
+    """Train one head and return its accuracy on each set."""
+    run = dataclasses.replace(
+        run,
+        model=dataclasses.replace(run.model, glimpses=GLIMPSES[head]),
+        training=dataclasses.replace(run.training, seed=seed, save_steps=10**9),
+    )
+    torch.manual_seed(seed)
+    task = prepare(run, work, torch.device("cpu"), Quiet(), None)
+    if head == "mean feature":
+        task.model.answerer()[0].attention = FixedContext()
+    task.log.cut(0)
+    average = copy.deepcopy(task.model).requires_grad_(False)
+    optimizer, position = make_optimizer(task.model, run.training), Position()
+    while position.epoch < run.training.epochs:
+        train_one_epoch(task, average, optimizer, position)
+        position.epoch, position.batch = position.epoch + 1, 0
+    return {"head": head, "seed": seed, "accuracy": score(task, average)}
+
+
+@torch.no_grad()
+def score(task: Task, model: CaptioningModel) -> dict[str, float]:
+    """Accuracy by set: the folder of the pictures, and for made questions their answer type."""
+    assert task.val_questions is not None
+    batches = task.val_questions
+    head, _ = model.eval().answerer()
+    accuracies: dict[str, list[float]] = defaultdict(list)
+    for batch in batches.epoch(0):
+        features = model.encoder.head(batch.views.maps(model.encoder))
+        keys = head.attention.project(features)
+        logits = head(batch.words, batch.lengths, batch.rows, features, keys).logits
+        for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
+            question = batches.questions[index]
+            accuracy = vqa_accuracy(batches.answers[best], question.answers)
+            accuracies[name_of(question)].append(accuracy)
+    return {name: statistics.mean(values) for name, values in sorted(accuracies.items())}
+
+
+def name_of(question: AskedQuestion) -> str:
+    """Which row of the table a question counts in."""
+    if not question.made:
+        return question.path.parent.parent.name
+    kind = question.answer_type
+    if kind == "other":
+        kind = "color" if "color" in question.text.lower() else "object"
+    return f"made: {kind}"
+
+
+def table(results: list[dict[str, Any]]) -> list[str]:
+    """Markdown: a row a set, a column a head; the mean over seeds (from the least to the most)."""
+    heads = [head for head in GLIMPSES if any(result["head"] == head for result in results)]
+    lines = [f"| questions | {' | '.join(heads)} |", "| --- " * (1 + len(heads)) + "|"]
+    for name in results[0]["accuracy"]:
+        cells = []
+        for head in heads:
+            values = [result["accuracy"][name] for result in results if result["head"] == head]
+            spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--heads", nargs="+", choices=list(GLIMPSES), default=list(GLIMPSES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    arguments = parser.parse_args()
+    run = read_toml(arguments.config)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    file = arguments.work / "results.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    results = [json.loads(line) for line in lines]
+    for seed in arguments.seeds:
+        for head in arguments.heads:
+            if not any((one["head"], one["seed"]) == (head, seed) for one in results):
+                results.append(train(run, head, seed, arguments.work))
+                with file.open("a") as opened:
+                    opened.write(json.dumps(results[-1]) + "\n")
+    print("\n".join(table(results)))
+
+
+if __name__ == "__main__":
+    main()
