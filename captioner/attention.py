@@ -1,7 +1,17 @@
 """Spatial attention: which grid locations to read before the next word."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+# e^2x of anything farther from 0 than this could not be multiplied and divided in float32.
+_LARGEST = 30.0
+
+# Of an intermediate result (pictures, G, N, A): so that it stays in a processor's cache.
+_NUMBERS_AT_ONCE = 2**19
 
 
 class SpatialAttention(nn.Module):
@@ -25,8 +35,12 @@ class SpatialAttention(nn.Module):
         self.score = nn.Linear(attention_size, 1, bias=False) if heads is None else None
 
     def project(self, features: Tensor) -> Tensor:
-        """Keys (B, N, A) of features (B, N, D): once a picture, not once a word."""
-        return self.key_projection(features)
+        """Keys (B, N, A) of features (B, N, D): once a picture, not once a word.
+
+        Additive attention takes them, and queries, as e^2x of what was projected.
+        """
+        keys = self.key_projection(features)
+        return keys if self.score is None else _doubled_exponential(keys)
 
     def forward(
         self, query: Tensor, keys: Tensor, features: Tensor, mask: Tensor | None = None
@@ -40,8 +54,9 @@ class SpatialAttention(nn.Module):
         pictures, locations, _ = keys.shape
         queries = self.query_projection(query).view(pictures, query.shape[0] // pictures, -1)
         if self.score is not None:
-            summed = torch.tanh(queries.unsqueeze(2) + keys.unsqueeze(1))
-            scores = self.score(summed).squeeze(-1).unsqueeze(1)  # (B, 1, G, N)
+            queries = _doubled_exponential(queries).to(keys.dtype)
+            scores = _AdditiveScores.apply(queries, keys, self.score.weight.squeeze(0))
+            scores = scores.unsqueeze(1)  # (B, 1, G, N)
         else:
             scores = self._heads(queries) @ self._heads(keys).transpose(2, 3)
             scores = scores * (queries.shape[-1] // scores.shape[1]) ** -0.5  # (B, heads, G, N)
@@ -56,6 +71,63 @@ class SpatialAttention(nn.Module):
         """(B, L, S) -> (B, heads, L, S / heads)."""
         rows, length, _ = vectors.shape
         return vectors.view(rows, length, self.heads or 1, -1).transpose(1, 2)
+
+
+def _doubled_exponential(projected: Tensor) -> Tensor:
+    return torch.exp(2 * projected.clamp(-_LARGEST, _LARGEST))
+
+
+class _AdditiveScores(Function):
+    """Scores (B, G, N) of queries e^2q (B, G, A) and keys e^2k (B, N, A): w · tanh(q + k).
+
+    tanh(q + k) = 1 - 2 r with r = 1 / (1 + e^2q e^2k), so that no exponential is left to compute
+    for each pair of a query and a location. Nothing of that size is kept: backward makes r anew.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, score: Tensor) -> Tensor:
+        ctx.save_for_backward(queries, keys, score)
+        score = score.to(keys.dtype)
+        products = [_ratios(some, its) @ score for some, its in _portions(queries, keys)]
+        return score.sum() - 2 * torch.cat(products)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """d tanh(q + k) / d e^2q = 2 r (1 - r) / e^2q, and likewise for the keys."""
+        queries, keys, score = ctx.saved_tensors
+        doubled = 2 * score.to(keys.dtype)
+        key_gradients = torch.empty_like(keys)
+        query_gradients, seen, done = [], torch.zeros_like(doubled), 0
+        for some, its in _portions(queries, keys):
+            now = slice(done, done + len(some))
+            given, done = gradient[now], now.stop
+            ratios = _ratios(some, its)
+            seen += given.flatten() @ ratios.flatten(0, 2)
+            slopes = torch.addcmul(ratios, ratios, ratios, value=-1)
+            slopes *= given.unsqueeze(3)
+            query_gradients.append(slopes.sum(2) * doubled / some)
+            # Adding up a single query would be a copy.
+            summed = slopes.squeeze(1) if slopes.shape[1] == 1 else slopes.sum(1)
+            torch.div(summed.mul_(doubled), its, out=key_gradients[now])
+        return (
+            torch.cat(query_gradients),
+            key_gradients,
+            (gradient.sum() - 2 * seen).to(score.dtype),
+        )
+
+
+def _portions(queries: Tensor, keys: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Queries and keys of a few pictures at a time; on a GPU, all of them."""
+    pictures = _NUMBERS_AT_ONCE // (queries.shape[1] * keys[0].numel())
+    pictures = max(1, pictures) if keys.device.type == "cpu" else len(keys)
+    return list(zip(queries.split(pictures), keys.split(pictures), strict=True))
+
+
+def _ratios(queries: Tensor, keys: Tensor) -> Tensor:
+    """r (B, G, N, A)."""
+    one = torch.ones((), dtype=keys.dtype, device=keys.device)
+    return torch.addcmul(one, queries.unsqueeze(2), keys.unsqueeze(1)).reciprocal_()
 
 
 class FixedContext(nn.Module):

@@ -1,5 +1,6 @@
 """The caption decoder: a recurrent network that looks at the picture before every word."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,9 @@ from torch import Tensor, nn
 
 from captioner.attention import FixedContext, SpatialAttention
 from captioner.recurrence import Cell, StackedCells, State, start_biases
+
+# For so few rows the vocabulary's matrix times columns takes half as long as rows times it.
+_FEW_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class CaptionDecoder(nn.Module):
         """Deep output: scores (rows, V) of every word, from E y (rows, E), z and h."""
         output = embedded + self.hidden_output(hidden) + self.context_output(context)
         output = self.hidden_dropout(output)
+        if len(output) <= _FEW_ROWS:
+            columns = self.embedding.weight @ output.t()
+            return columns.t().contiguous() + self.output_bias
         return nn.functional.linear(output, self.embedding.weight, self.output_bias)
 
     def step(
@@ -112,12 +119,16 @@ class CaptionDecoder(nn.Module):
         rows = torch.tensor(order, device=tokens.device)
         tokens, pictures = tokens[rows], pictures[rows]
         state: State = tuple(part[pictures] for part in self.start(features))
+        ranks, places = _layout(pictures.tolist())
+        # The pictures of the longest captions first: those whose captions have ended are cut off.
+        features = features.index_select(0, pictures[[place == 0 for place in places]])
         keys = self.attention.project(features)
         # Under autocast the keys are bfloat16; features as well then, converted once, not a step.
         features = features.to(keys.dtype)
-        slots, places = _slots(pictures, len(features))
         embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))
-        word_input = self.word_input(embedded)
+        # Taken apart and cut shorter at once: the gradient of a part of a tensor is as large as all
+        # of it, filled with zeros.
+        word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)
         steps = []
         for position in range(lengths[order[0]]):
             count = sum(length > position for length in lengths)
@@ -127,15 +138,21 @@ class CaptionDecoder(nn.Module):
             # Captions of one picture share its keys: attention reads them once for all of them.
             # The places of captions that have ended are read in vain, which costs less than a
             # copy of the keys for each caption.
-            hidden = state[0]
-            queries = hidden.new_zeros(places, hidden.shape[1]).index_copy(0, slots[:count], hidden)
-            context, weights = (
-                part[slots[:count]] for part in self.attention(queries, keys, features)
+            hidden, looking = state[0], max(ranks[:count]) + 1
+            group = max(places[:count]) + 1
+            slots = torch.tensor(
+                [rank * group + place for rank, place in zip(ranks[:count], places, strict=False)],
+                device=hidden.device,
             )
-            context, state = self.recur(word_input[:count, position], context, state)
+            if looking < len(keys):
+                keys, features = keys[:looking], features[:looking]
+            queries = hidden.new_zeros(looking * group, hidden.shape[1])
+            queries = queries.index_copy(0, slots, hidden)
+            context, weights = (part[slots] for part in self.attention(queries, keys, features))
+            context, state = self.recur(word_inputs[position][:count], context, state)
             steps.append(
                 (
-                    embedded[:count, position],
+                    embedded_words[position][:count],
                     context,
                     state[0],
                     weights,
@@ -156,12 +173,16 @@ class CaptionDecoder(nn.Module):
         )
 
 
-def _slots(pictures: Tensor, count: int) -> tuple[Tensor, int]:
-    """A place of its own for each caption, with the same number of places for each picture.
+def _layout(pictures: list[int]) -> tuple[list[int], list[int]]:
+    """Of each caption: the rank of its picture by first appearance, its place among the picture's.
 
-    pictures (captions,) to places (captions,), those of picture p from p * G on, and count * G.
+    pictures: which picture each caption describes.
     """
-    same = pictures.unsqueeze(1) == pictures.unsqueeze(0)
-    before = same.tril(-1).sum(1)
-    most = int(before.max()) + 1
-    return pictures * most + before, count * most
+    ranks: dict[int, int] = {}
+    counts: Counter[int] = Counter()
+    places = []
+    for picture in pictures:
+        ranks.setdefault(picture, len(ranks))
+        places.append(counts[picture])
+        counts[picture] += 1
+    return [ranks[picture] for picture in pictures], places

@@ -9,12 +9,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights, list_models
 
+from captioner.backbones import build_backbone
 from captioner.errors import CaptionerError
-
-# These normalise their pictures once more inside forward() and train with classifiers in between.
-UNFIT = ("googlenet", "inception_v3")
 
 # torchvision's files of DenseNet weights name a layer norm.1 that the module names norm1.
 _DENSENET_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
@@ -146,6 +143,8 @@ def load_weights(encoder: Encoder, source: str) -> None:
 
 
 def _downloaded(backbone: str) -> dict[str, Tensor]:
+    from torchvision.models import get_model_weights  # all of torchvision: only when needed
+
     try:
         return dict(get_model_weights(backbone).DEFAULT.get_state_dict(check_hash=True))
     # torch.hub raises RuntimeError for a file with another checksum than its name says.
@@ -175,15 +174,8 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _stages(backbone: str, last_stage: str) -> list[tuple[str, nn.Module]]:
     """The backbone's stages in order, up to the pooling or to last_stage, by torchvision's name."""
-    everything = list_models(module=__import__("torchvision").models)
-    classifiers = [name for name in everything if name not in UNFIT]
-    if backbone not in classifiers:
-        raise CaptionerError(
-            f"encoder {backbone!r} is not a torchvision classification backbone that fits; "
-            f"choose one of {', '.join(classifiers)}"
-        )
     stages: list[tuple[str, nn.Module]] = []
-    for name, child in get_model(backbone, weights=None).named_children():
+    for name, child in build_backbone(backbone).named_children():
         if name in ("avgpool", "classifier", "fc", "head", "heads"):
             break
         if name in ("features", "layers") and isinstance(child, nn.Sequential):

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from captioner.config import TrainingConfig
 from captioner.encoder import Encoder
@@ -124,7 +123,9 @@ class _Collate:
         )
 
 
-def _augmentation(image_size: int) -> v2.Transform:
+def _augmentation(image_size: int) -> Any:
+    from torchvision.transforms import v2  # all of torchvision: only when needed
+
     return v2.Compose(
         [
             v2.RandomResizedCrop(image_size, scale=(0.7, 1.0), ratio=(0.85, 1.18), antialias=True),

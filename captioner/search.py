@@ -83,7 +83,8 @@ def _beam(
     trail = _Trail(pictures, beams)
     first_row = torch.arange(pictures, device=device).unsqueeze(1) * beams
     for length in range(1, config.max_words + 2):
-        logits, state, weights = decoder.step(words, state, features, keys)
+        if length <= config.max_words:  # after that, only END is allowed, and it is certain
+            logits, state, weights = decoder.step(words, state, features, keys)
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
         candidates = (totals.view(-1, 1) + step).view(pictures, -1)
         totals, choice = candidates.topk(beams, dim=1)

@@ -2,15 +2,18 @@
 
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from captioner import checkpoint
 from captioner.attention import SpatialAttention
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
+from captioner.images import open_picture, to_tensor
 from captioner.recurrence import LSTMCell
 from captioner.search import Hypothesis, find_captions
 from captioner.vocabulary import END, NEVER_WRITTEN, START
@@ -192,3 +195,43 @@ def test_sampling_has_a_seed_and_its_cuts_work() -> None:
     ]
     for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 0.01}):
         assert [sorted(set(group)) for group in draw(**cut)] == greedy
+
+
+def test_batched_equals_the_plainest_search_on_trained_weights() -> None:
+    """One picture and one beam at a time, every sum sorted anew, with the checkpoint that ships."""
+    model = checkpoint.load(checkpoint.default_checkpoint()).model
+    decoder, _ = model.writer()
+    samples = sorted((Path(__file__).parents[1] / "data" / "samples").glob("*.jpg"))
+    pixels = [to_tensor(open_picture(file), model.config.image_size) for file in samples]
+    with torch.no_grad():
+        features = model.encoder(torch.stack(pixels))
+    config = DecodingConfig(beam_size=3, max_words=20, block_ngrams=0)
+    together = find_captions(decoder, features, config)
+    assert len(together) == len(samples) > 1
+    for picture, [hypothesis] in enumerate(together):
+        assert hypothesis.tokens == plain_beam(decoder, features[picture : picture + 1], 3, 20)
+
+
+@torch.no_grad()
+def plain_beam(
+    decoder: CaptionDecoder, features: Tensor, beams: int, max_words: int
+) -> tuple[int, ...]:
+    keys = decoder.attention.project(features)
+    waiting = [(0.0, (START,), decoder.start(features))]
+    ended: list[tuple[float, tuple[int, ...]]] = []
+    while waiting:
+        longer = []
+        for total, words, state in waiting:
+            logits, after, _ = decoder.step(torch.tensor(words[-1:]), state, features, keys)
+            logits[:, NEVER_WRITTEN] = float("-inf")
+            if len(words) == 1:
+                logits[:, END] = float("-inf")
+            if len(words) > max_words:
+                ended.append((total, words[1:]))
+                continue
+            for word, chance in enumerate(functional.log_softmax(logits[0], dim=-1).tolist()):
+                longer.append((total + chance, (*words, word), after))
+        longer = sorted(longer, key=lambda item: -item[0])[: beams - len(ended)]
+        ended += [(total, words[1:-1]) for total, words, _ in longer if words[-1] == END]
+        waiting = [item for item in longer if item[1][-1] != END]
+    return max(ended)[1]

@@ -1,7 +1,7 @@
 """The command line: one module a command; nothing but arguments, progress and printing.
 
-Nothing here, nor at the top of a command's module, imports torch or numpy: those load inside the
-command functions, so that --help and wrong arguments answer at once.
+Nothing here, nor at the top of a command's module, imports torch, numpy or anything else that takes
+long: those load inside the command functions, so that --help and wrong arguments answer at once.
 """
 
 import io

@@ -4,42 +4,34 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 Item = TypeVar("Item")
-
-
-class SpeedColumn(ProgressColumn):
-    """Pictures a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.1f} pictures/s")
 
 
 def show_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
     """Pass items on and count them on stderr, if that is a terminal and there are several."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        SpeedColumn(),
+        TextColumn("{task.fields[speed]:.1f} pictures/s"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=total < 2 or not sys.stderr.isatty(),
         redirect_stdout=False,  # Rich would wrap results and turn their tabs into spaces
     ) as progress:
-        task = progress.add_task("pictures", total=total)
+        task = progress.add_task("pictures", total=total, speed=0.0)
         for item in items:
             yield item
-            progress.advance(task)
+            progress.update(task, advance=1, speed=progress.tasks[task].speed or 0.0)

@@ -3,11 +3,9 @@
 import glob
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -101,11 +99,14 @@ def _read_standard_input() -> bytes:
 
 def _download(url: str) -> bytes:
     """Fetch a web address whole, within MAX_BYTES and TIMEOUT_SECONDS."""
+    from http.client import HTTPException  # with ssl, a fifth of the time that --help takes
+    from urllib.request import Request, urlopen
+
     deadline = time.monotonic() + TIMEOUT_SECONDS
     content = bytearray()
-    request = urllib.request.Request(url, headers={"User-Agent": "captioner"})
+    request = Request(url, headers={"User-Agent": "captioner"})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             # read1 returns what has arrived, so that a server that trickles meets the deadline.
             while chunk := response.read1(2**16):
                 content += chunk

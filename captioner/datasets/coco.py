@@ -5,8 +5,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pycocotools.coco import COCO
-
 from captioner.datasets.records import CaptionFile, CaptionRecord
 from captioner.errors import CaptionerError
 
@@ -21,6 +19,8 @@ def read_coco(content: dict[str, Any], file: Path) -> CaptionFile:
     _check_records(content, "annotations", {"image_id": (int, str), "caption": str}, file)
     for number, annotation in enumerate(content["annotations"]):
         annotation.setdefault("id", number)  # unused here, but pycocotools insists on one
+    from pycocotools.coco import COCO  # slow to import, and captioning has no use for it
+
     coco = COCO()
     coco.dataset = content
     with redirect_stdout(StringIO()):  # it prints its progress where results belong

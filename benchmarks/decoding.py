@@ -1,0 +1,222 @@
+"""Training step and beam search, beside the plain implementation and the floor of the products.
+
+    python benchmarks/decoding.py
+
+All in one process, turn and turn about, one thread, in seconds of the processor, so that what else
+the machine does hits all alike. Random weights; 32 captions of 19 words and the end; no dropout.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from plain import PlainDecoder, copy_weights
+
+from captioner.attention import SpatialAttention
+from captioner.config import DecodingConfig
+from captioner.decoder import CaptionDecoder
+from captioner.losses import caption_loss
+from captioner.recurrence import LSTMCell
+from captioner.search import find_captions
+from captioner.vocabulary import END, PADDING, START
+
+BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
+
+
+def make_decoders() -> tuple[PlainDecoder, CaptionDecoder]:
+    """The plain decoder and ours, with the same weights."""
+    torch.manual_seed(0)
+    plain = PlainDecoder(D, A, E, H, V)
+    decoder = CaptionDecoder(
+        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=None),
+        cell=LSTMCell(hidden_size=H),
+        vocabulary_size=V,
+        feature_size=D,
+        embedding_size=E,
+        context_gate=True,
+        embedding_dropout=0.0,
+        hidden_dropout=0.0,
+    )
+    copy_weights(plain, decoder)
+    return plain, decoder
+
+
+def make_captions(shortest: int, longest: int) -> tuple[Tensor, list[int]]:
+    """Tokens (B, 1 + longest) and lengths, which count the end and are spread evenly."""
+    lengths = [shortest + row * (longest + 1 - shortest) // BATCH for row in range(BATCH)]
+    lengths = [lengths[(7 * row) % BATCH] for row in range(BATCH)]  # in no order
+    tokens = torch.randint(4, V, (BATCH, 1 + longest))
+    tokens[:, 0] = START
+    for row, length in enumerate(lengths):
+        tokens[row, length] = END
+        tokens[row, length + 1 :] = PADDING
+    return tokens, lengths
+
+
+def training_steps(
+    locations: int, shortest: int, longest: int, autocast: bool = False
+) -> dict[str, Callable[[], float]]:
+    """One training step each, on the same batch; they return the loss."""
+    plain, decoder = make_decoders()
+    features = torch.randn(BATCH, locations, D).relu()
+    tokens, lengths = make_captions(shortest, longest)
+    rows = torch.arange(BATCH)
+
+    def plain_loss() -> Tensor:
+        return plain.loss(tokens, features)
+
+    def our_loss() -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            forced = decoder(tokens, lengths, rows, features)
+        return caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
+
+    def step_of(loss_of: Callable[[], Tensor], model: torch.nn.Module) -> Callable[[], float]:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+
+        def step() -> float:
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of()
+            loss.backward()
+            optimizer.step()
+            return float(loss.detach())
+
+        return step
+
+    return {"plain": step_of(plain_loss, plain), "captioner": step_of(our_loss, decoder)}
+
+
+def training_flops(locations: int, shortest: int, longest: int) -> float:
+    """Of the products that a step cannot do without: 2 a multiplication, 3 products a weight.
+
+    Forward, and backward for the weights and for what they were multiplied with; the features are
+    given, so that no gradient goes on to them.
+    """
+    words = sum(make_captions(shortest, longest)[1])
+    keys = BATCH * locations * D * A * 2
+    a_word = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V
+    attention = locations * (A + D)
+    return 2 * (keys + 3 * words * a_word + 2 * words * attention)
+
+
+def beam_flops(pictures: int, locations: int, beams: int, words: int) -> float:
+    """Of the products of a beam search that projects the keys once a picture."""
+    a_row = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V + locations * (A + D)
+    return 2.0 * pictures * (locations * D * A + beams * words * a_row)
+
+
+def product_rate() -> float:
+    """FLOPs a second of a large product of this processor's, float32."""
+    left, right = torch.randn(1024, 1280), torch.randn(1280, 2048)
+    begun = time.process_time()
+    for _ in range(3):
+        left @ right
+    return 3 * 2 * 1024 * 1280 * 2048 / (time.process_time() - begun)
+
+
+def rounds_of(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each task in every round, turn and turn about, and the rate of products."""
+    for task in tasks.values():
+        task()
+    taken: dict[str, list[float]] = {name: [] for name in (*tasks, "rate")}
+    for _ in range(rounds):
+        for name, task in tasks.items():
+            begun = time.process_time()
+            task()
+            taken[name].append(time.process_time() - begun)
+        taken["rate"].append(product_rate())
+    return taken
+
+
+def row(name: str, taken: dict[str, list[float]], flops: float) -> str:
+    """A line of a table: seconds, ratio to plain, ratio to the floor, with least and most."""
+
+    def spread(values: list[float]) -> str:
+        return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+    pairs = list(zip(taken["plain"], taken["captioner"], taken["rate"], strict=True))
+    return (
+        f"| {name} | {statistics.median(taken['plain']):.3f} "
+        f"| {statistics.median(taken['captioner']):.3f} "
+        f"| {spread([plain / ours for plain, ours, _ in pairs])} "
+        f"| {flops / 1e9:.1f} | {statistics.median(taken['rate']) / 1e9:.0f} "
+        f"| {spread([ours * rate / flops for _, ours, rate in pairs])} |"
+    )
+
+
+HEADER = (
+    "| | plain, s | captioner, s | times as fast | GFLOP of products | GFLOP/s of a product "
+    "| times the floor |\n| --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def training_table(rounds: int) -> str:
+    lines = [HEADER]
+    for locations, shortest, longest in ((196, 19, 19), (196, 8, 20), (49, 19, 19), (49, 8, 20)):
+        taken = rounds_of(training_steps(locations, shortest, longest), rounds)
+        name = f"{locations} locations, {shortest} to {longest} tokens"
+        lines.append(row(name, taken, training_flops(locations, shortest, longest)))
+    return "\n".join(lines)
+
+
+def beam_tasks(pictures: int, locations: int, beams: int) -> dict[str, Callable[[], object]]:
+    """The plain way with the first picture alone, and ours with all of them at once."""
+    plain, decoder = make_decoders()
+    features = torch.randn(pictures, locations, D).relu()
+    config = DecodingConfig(beam_size=beams, max_words=STEPS, block_ngrams=0)
+    return {
+        "plain": lambda: plain.beam(features[:1], beams, STEPS),
+        "captioner": lambda: find_captions(decoder.eval(), features, config),
+    }
+
+
+def beam_table(rounds: int) -> str:
+    lines = [HEADER]
+    for pictures, locations, beams in (
+        (32, 196, 3), (32, 196, 5), (1, 196, 3), (1, 196, 5), (32, 49, 3), (32, 49, 5),
+    ):  # fmt: skip
+        taken = rounds_of(beam_tasks(pictures, locations, beams), rounds)
+        taken["plain"] = [pictures * seconds for seconds in taken["plain"]]
+        name = f"beam {beams}, {pictures} picture{'s' * (pictures > 1)}, {locations} locations"
+        lines.append(row(name, taken, beam_flops(pictures, locations, beams, STEPS)))
+    return "\n".join(lines)
+
+
+def memory_of(which: str, locations: int) -> float:
+    """MiB that three training steps of one kind add to what the process had before."""
+    step = training_steps(locations, STEPS, STEPS)[which]
+    ready = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - ready) / 1024
+
+
+def memory_table() -> str:
+    lines = ["| | plain, MiB | captioner, MiB | share |", "| --- | --- | --- | --- |"]
+    for locations in (196, 49):
+        peaks = {}
+        for which in ("plain", "captioner"):
+            command = [sys.executable, __file__, "--memory", which, str(locations)]
+            peaks[which] = float(subprocess.run(command, capture_output=True, check=True).stdout)
+        share = peaks["captioner"] / peaks["plain"]
+        lines.append(
+            f"| {locations} locations | {peaks['plain']:.0f} | {peaks['captioner']:.0f} "
+            f"| {share:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1:2] == ["--memory"]:
+        print(memory_of(sys.argv[2], int(sys.argv[3])))
+    else:
+        print(training_table(5), memory_table(), beam_table(5), sep="\n\n")

@@ -1,0 +1,62 @@
+"""How long until the first caption: whole processes, beside `python -c "import torch"`.
+
+    python benchmarks/startup.py
+
+Process start to process end, turn and turn about, one thread, everything in the file cache. The
+processor's seconds are given too, since on a busy machine they compare better.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-c", "from captioner.cli import main; main()"]
+PROCESSES = {
+    'python -c "import torch"': [sys.executable, "-c", "import torch"],
+    'python -c "import torchvision"': [sys.executable, "-c", "import torchvision"],
+    "captioner caption camera.jpg": [*COMMAND, "caption", str(ROOT / "data/samples/camera.jpg")],
+    "captioner --help": [*COMMAND, "--help"],
+    "captioner caption --beam-size x": [*COMMAND, "caption", "--beam-size", "x"],
+}
+
+
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Seconds by the clock and of the processor that one process takes."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    _, _, usage = os.wait4(process.pid, 0)
+    return time.perf_counter() - begun, usage.ru_utime + usage.ru_stime
+
+
+def table(rounds: int) -> str:
+    """A line a process: medians, and the median of its ratios to `import torch`."""
+    for command in PROCESSES.values():
+        seconds(command)
+    taken = [{name: seconds(command) for name, command in PROCESSES.items()} for _ in range(rounds)]
+    lines = [
+        "| | s | least to most | processor s | times `import torch` | by processor time |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in PROCESSES:
+        walls, processor = zip(*(each[name] for each in taken), strict=True)
+        first = next(iter(PROCESSES))
+        by_clock, by_processor = (
+            statistics.median(each[name][kind] / each[first][kind] for each in taken)
+            for kind in (0, 1)
+        )
+        lines.append(
+            f"| `{name}` | {statistics.median(walls):.2f} | {min(walls):.2f} to {max(walls):.2f} "
+            f"| {statistics.median(processor):.2f} | {by_clock:.2f} | {by_processor:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(rounds=7))
