@@ -32,7 +32,7 @@ QUESTIONS_AT_ONCE = 256
 class Captioner:
     """A trained model ready to describe pictures and to answer questions about them.
 
-    Get one with `Captioner.load()`. writes, answers: which of the two its checkpoint has learned.
+    Get one with `Captioner.load()`. can_caption, can_answer: what its checkpoint has learned.
     decoding: the settings that the checkpoint was tuned for; scores: what it scored, and on what.
     """
 
@@ -44,12 +44,12 @@ class Captioner:
         self.device = device
 
     @property
-    def writes(self) -> bool:
+    def can_caption(self) -> bool:
         """Whether it can caption."""
         return self.model.decoder is not None
 
     @property
-    def answers(self) -> bool:
+    def can_answer(self) -> bool:
         """Whether it can answer questions."""
         return self.model.answers is not None
 
@@ -240,16 +240,22 @@ class Captioner:
                 [one if isinstance(one, CaptionerError) else next(answered) for one in outcomes],
             )
 
-    def _parse(self, question: str) -> list[int] | CaptionerError:
-        """The ids of a question's words, or what is wrong with it."""
+    def parse(self, question: str) -> list[int]:
+        """The ids of a question's words; UnknownWords where the model knows none of them."""
         _, vocabulary = self.model.answerer()
         words = encode_question(question, vocabulary)
-        if any(word != UNKNOWN for word in words):
-            return words
-        return UnknownWords(
-            f"no word of the question {question!r} is known; ask in English, as in "
-            "'what color is the dog?'"
-        )
+        if all(word == UNKNOWN for word in words):
+            raise UnknownWords(
+                f"no word of the question {question!r} is known; ask in English, as in "
+                "'what color is the dog?'"
+            )
+        return words
+
+    def _parse(self, question: str) -> list[int] | CaptionerError:
+        try:
+            return self.parse(question)
+        except UnknownWords as error:
+            return error
 
     @torch.no_grad()
     def _answer(

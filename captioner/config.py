@@ -142,8 +142,8 @@ class TrainingConfig:
     answer_count: the answers that can be given: so many of the commonest. question_min_count: words
     of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
     the captions. pair_weight: of the loss on pairs of pictures for which the same question has
-    different answers; with it such questions come in the same batch.
-    validation_pictures: at most so many, spread evenly over the validation captions; 0: all.
+    different answers; with it such questions come in groups.
+    validation_pictures: at most so many, spread evenly over each validation set; 0: all.
     patience: stop after so many epochs without a better score, which is BLEU-4, the answers'
     accuracy, or the sum of the two; 0: never.
     half_precision: store best and last in float16, half the size; the state stays float32.

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captioner.answering import Answered
 from captioner.batches import names_a_side
 from captioner.config import TrainingConfig
 from captioner.datasets.questions import AskedQuestion
 from captioner.errors import CaptionerError
 from captioner.metrics.answer_normalisation import normalise_list
+from captioner.model import CaptioningModel
 from captioner.picture_loading import PictureSource, View, Views
 from captioner.vocabulary import PADDING, UNKNOWN, Vocabulary, split_words
 
-# Questions with the same words that may stand together in a batch, which should not be of one kind.
+# Questions with the same words that come in one group; a batch should not be all of one kind.
 LARGEST_GROUP = 8
 
 
@@ -151,6 +153,15 @@ def common_answers(questions: Iterable[AskedQuestion], count: int) -> tuple[str,
         raise CaptionerError("the questions have no answers; give the annotations that hold them")
     ordered = sorted(given.items(), key=lambda item: (-item[1], item[0]))
     return tuple(answer for answer, _ in ordered[:count])
+
+
+def answer_batch(model: CaptioningModel, batch: QuestionBatch) -> Answered:
+    """What a model thinks of a batch's questions."""
+    head, _ = model.answerer()
+    device = model.encoder.positions.device
+    features = model.encoder.head(batch.views.maps(model.encoder))
+    keys = head.attention.project(features)
+    return head(batch.words.to(device), batch.lengths, batch.rows.to(device), features, keys)
 
 
 def encode_question(text: str, vocabulary: Vocabulary) -> list[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captioner.config import DataConfig, RunConfig, TrainingConfig
+from captioner.config import DataConfig, RunConfig
 from captioner.datasets import CaptionedPicture, read_captions
 from captioner.datasets.questions import AskedQuestion, read_questions
 from captioner.errors import CaptionerError
@@ -30,39 +30,42 @@ def read_data(run: RunConfig) -> tuple[Texts, Texts]:
 
     Raises CaptionerError where there are none, or none held out, and for files that are wrong.
     """
-    data = run.data
+    _check_settings(run)
+    train, held_out = (
+        Texts(
+            list(_joined(getattr(run.data, f"{prefix}captions"), run.data.images, split)),
+            list(_asked(run.data, prefix)),
+        )
+        for prefix, split in (("", "train"), ("val_", "val"))
+    )
+    return train, _thin(held_out, run.training.validation_pictures)
+
+
+def _check_settings(run: RunConfig) -> None:
+    """Find out before anything is read whether the run has what it needs."""
+    data, training = run.data, run.training
     if not data.captions and not data.questions:
         raise CaptionerError(
             "no train data: give at least one folder of pictures (--images), and a file of "
             "captions (--captions) or of questions (--questions, with their --answers)"
         )
-    parts = []
-    for prefix, split in (("", "train"), ("val_", "val")):
-        files = getattr(data, f"{prefix}captions")
-        captions = list(_joined(files, data.images, split))
-        questions = list(_asked(data, prefix))
-        if split == "val":
-            captions = _thin(captions, run.training)
-        parts.append(Texts(captions, questions))
-    train, held_out = parts
     for name, learned, held in (
-        ("captions", train.captions, held_out.captions),
-        ("questions", train.questions, held_out.questions),
+        ("captions", data.captions, data.val_captions),
+        ("questions", data.questions, data.val_questions),
     ):
         if bool(learned) != bool(held):
             missing = f"--val-{name}" if learned else f"--{name}"
             raise CaptionerError(f"no {missing}: {name} to learn from need held-out ones, and back")
-    if run.training.freeze_captioner and not run.training.start_from:
+    if training.freeze_captioner and not training.start_from:
         raise CaptionerError(
             "freeze_captioner trains answers on a captioner that is there already; name its "
             "checkpoint with --start-from"
         )
-    if run.training.freeze_captioner and (train.captions or run.training.fine_tune_from):
+    if training.freeze_captioner and (data.captions or training.fine_tune_from):
         raise CaptionerError(
             "freeze_captioner trains the answer head alone: give questions, no captions, and no "
             "fine_tune_from"
         )
-    return train, held_out
 
 
 def _joined(files: Sequence[str], images: Sequence[str], split: str) -> Iterator[CaptionedPicture]:
@@ -108,8 +111,17 @@ def describe(data: DataConfig, train: Texts) -> dict[str, Any]:
     return about
 
 
-def _thin(pictures: list[CaptionedPicture], config: TrainingConfig) -> list[CaptionedPicture]:
-    """At most validation_pictures of them, evenly spread."""
-    wanted = config.validation_pictures or len(pictures)
-    count = min(wanted, len(pictures))
-    return [pictures[i * len(pictures) // count] for i in range(count)]
+def _thin(texts: Texts, most: int) -> Texts:
+    """The texts of at most `most` pictures of each task, evenly spread; 0: of all."""
+    captioned = _spread([item.path for item in texts.captions], most)
+    asked = _spread([item.path for item in texts.questions], most)
+    return Texts(
+        [item for item in texts.captions if item.path in captioned],
+        [item for item in texts.questions if item.path in asked],
+    )
+
+
+def _spread(paths: list[Path], most: int) -> set[Path]:
+    different = list(dict.fromkeys(paths))
+    count = min(most or len(different), len(different))
+    return {different[i * len(different) // count] for i in range(count)}

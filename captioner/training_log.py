@@ -39,7 +39,7 @@ class TrainingLog:
         figure = Figure(figsize=(9, 3.5), layout="constrained")
         losses, scores = figure.subplots(1, 2)
         for axes, names in (
-            (losses, ("loss", "validation loss")),
+            (losses, ("loss", "validation loss", "validation answer loss")),
             (scores, ("BLEU-4", "CIDEr", "accuracy")),
         ):
             for name in names:

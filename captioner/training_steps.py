@@ -15,7 +15,7 @@ from captioner.losses import (
     pair_loss,
     self_critical_loss,
 )
-from captioner.question_batches import QuestionBatch
+from captioner.question_batches import QuestionBatch, answer_batch
 from captioner.search import sample_tokens
 from captioner.training_task import Task
 from captioner.vocabulary import END
@@ -75,16 +75,8 @@ def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
     """The loss of a batch of questions, and that of its pairs where the settings say so."""
     config, device = task.run.training, task.device
     task.model.train()
-    head, _ = task.model.answerer()
     with _autocast(task):
-        features = task.model.encoder.head(batch.views.maps(task.model.encoder))
-        answered = head(
-            batch.words.to(device),
-            batch.lengths,
-            batch.rows.to(device),
-            features,
-            head.attention.project(features),
-        )
+        answered = answer_batch(task.model, batch)
     targets = batch.targets.to(device)
     loss = answer_loss(answered.logits, targets, label_smoothing=config.label_smoothing)
     if config.pair_weight:

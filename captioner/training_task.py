@@ -1,6 +1,7 @@
 """Everything a training run works with, made from its settings: model, batches, caches, reward."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,10 +82,17 @@ def prepare(
     model = _model(run, train)
     known = set(model.answer_texts)
     asked = [q for q in train.questions if known.intersection(map(normalise_list, q.answers))]
+    if train.questions and not asked:
+        raise CaptionerError(
+            f"no question has an answer that {config.start_from} can give, such as "
+            f"{', '.join(model.answer_texts[:3])}; train anew without --start-from"
+        )
     if len(asked) < len(train.questions):
         left_out = len(train.questions) - len(asked)
         reporter.note(f"{left_out} questions have no answer among the {len(known)} known: left out")
     train = Texts(train.captions, asked)
+    if not config.freeze_captioner:
+        _warn_of_the_other_task(model, train, reporter)
     run = dataclasses.replace(run, model=model.config)
     if state:
         restore_model(state, model)
@@ -117,6 +125,19 @@ def prepare(
         log=TrainingLog(output / "log.jsonl"),
         data=describe(run.data, train),
     )
+
+
+def _warn_of_the_other_task(model: CaptioningModel, train: Texts, reporter: Reporter) -> None:
+    """What is learned changes the encoder and the attention that the other task uses too."""
+    for head, texts, name, remedy in (
+        (model.decoder, train.captions, "captions", " or use --freeze-captioner"),
+        (model.answers, train.questions, "questions", ""),
+    ):
+        if head is not None and not texts:
+            reporter.note(
+                f"the checkpoint has learned {name} too, and will get worse at them unseen: "
+                f"give --{name}{remedy}"
+            )
 
 
 def _has_bfloat16() -> bool:
@@ -160,9 +181,15 @@ def _extended(run: RunConfig, train: Texts) -> CaptioningModel:
         started.question_vocabulary or questions,
         started.answer_texts or _answers(run, train),
     )
-    named = checkpoint.named_tensors(model)
-    checkpoint.fill(model, named | checkpoint.named_tensors(started), file)
-    if started.answers is None and model.answers is not None:
+    known = checkpoint.named_tensors(started)
+    if started.decoder is None:  # the attention has the name of the first that it belongs to
+        first = "decoder" if model.decoder is not None else "answers"
+        known = {
+            re.sub(r"^answers\.attention\.", f"{first}.attention.", name): value
+            for name, value in known.items()
+        }
+    checkpoint.fill(model, checkpoint.named_tensors(model) | known, file)
+    if started.answers is None and model.answers is not None and model.config.tokens == "word":
         _lend_words(model)
     return model
 
@@ -171,11 +198,11 @@ def _lend_words(model: CaptioningModel) -> None:
     """Start the vectors of a question's words from those that the captions have taught."""
     decoder, vocabulary = model.writer()
     head, question_vocabulary = model.answerer()
+    places = {word: place for place, word in enumerate(vocabulary.words)}
     with torch.no_grad():
         for number, word in enumerate(question_vocabulary.words):
-            if word in vocabulary.words:
-                place = vocabulary.words.index(word)
-                head.embedding.weight[number] = decoder.embedding.weight[place]
+            if word in places:
+                head.embedding.weight[number] = decoder.embedding.weight[places[word]]
 
 
 def _vocabularies(run: RunConfig, train: Texts) -> tuple[Vocabulary | None, Vocabulary | None]:

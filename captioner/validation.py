@@ -10,7 +10,7 @@ from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.model import CaptioningModel
-from captioner.question_batches import QuestionBatches
+from captioner.question_batches import QuestionBatches, answer_batch
 from captioner.search import find_captions
 from captioner.training_task import Interrupted, Reporter
 
@@ -65,29 +65,25 @@ def evaluate_answers(
 ) -> dict[str, float]:
     """Loss (nats a question) and accuracy (the official code's, a fraction) on held-out questions.
 
-    With several sets the accuracy is that over all their questions.
+    The loss is over the questions with an answer that can be given, the accuracy over all; with
+    several sets, over those of all.
     """
     model.eval()
-    head, _ = model.answerer()
     device = model.encoder.positions.device
-    loss, accuracy, done = 0.0, 0.0, 0
+    loss, known, accuracy, done = 0.0, 0, 0.0, 0
     for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-            features = model.encoder.head(batch.views.maps(model.encoder))
-            answered = head(
-                batch.words.to(device),
-                batch.lengths,
-                batch.rows.to(device),
-                features,
-                head.attention.project(features),
-            )
-        mean = answer_loss(answered.logits, batch.targets.to(device), label_smoothing=0.0)
-        loss += float(mean) * len(batch.indices)
-        for index, best in zip(batch.indices, answered.logits.argmax(1).tolist(), strict=True):
+            logits = answer_batch(model, batch).logits
+        can = batch.targets.sum(1) > 0
+        if can.any():
+            mean = answer_loss(logits[can], batch.targets[can].to(device), label_smoothing=0.0)
+            loss += float(mean) * int(can.sum())
+            known += int(can.sum())
+        for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
             accuracy += vqa_accuracy(batches.answers[best], batches.questions[index].answers)
         done += len(batch.indices)
         _progress(reporter, "validating answers", done, len(batches.questions))
-    return {"validation answer loss": loss / done, "accuracy": accuracy / done}
+    return {"validation answer loss": loss / max(known, 1), "accuracy": accuracy / done}
 
 
 def _progress(reporter: Reporter, task: str, done: int, total: int) -> None:

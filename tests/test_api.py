@@ -135,7 +135,7 @@ def test_devices_and_checkpoints_that_are_not_there(tiny_checkpoint: Path) -> No
 def test_an_answer_comes_with_others_and_with_where_it_looked(
     model: Captioner, files: list[Path]
 ) -> None:
-    assert model.writes and model.answers
+    assert model.can_caption and model.can_answer
     answer = model.answer(files[0], "What color is it?", top=3)
     assert isinstance(answer, Answer)
     assert (answer.text, answer.probability) == (answer.top[0].text, answer.top[0].probability)
@@ -205,7 +205,7 @@ def test_a_checkpoint_of_one_task_says_what_it_cannot_do(
     ):
         loaded = Checkpoint(whole.eval(), TrainingConfig(), DecodingConfig())
         half = Captioner(loaded, model.device)
-        assert (half.writes, half.answers) == (missing == "answer", missing == "caption")
+        assert (half.can_caption, half.can_answer) == (missing == "answer", missing == "caption")
         with pytest.raises(CaptionerError, match="this checkpoint .* choose one that was trained"):
             if missing == "answer":
                 half.answer(files[0], "is it")

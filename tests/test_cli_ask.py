@@ -79,12 +79,15 @@ def test_json_holds_answers_and_errors(run, photos, model):
 
 def test_pairs_from_a_file_lie_beside_it(run, photos, model):
     pairs = [("a.png", QUESTION), ("c.png", "Is it red?"), ("a.png", "pourquoi?"), ("a.png", "is")]
+    pairs.append((".", QUESTION))
     lines = [json.dumps({"image": image, "question": text}) for image, text in pairs]
     (photos / "pairs.jsonl").write_text("\n".join([*lines[:2], "", *lines[2:]]))
     status, out, err = run("--pairs", photos / "pairs.jsonl")
     assert status == 1 and "no word of the question 'pourquoi?' is known" in err
+    assert "photos is a folder; expected a picture" in err and err.count("\n") == 2
     rows = [line.split("\t") for line in out.splitlines()]
-    assert [row[:2] for row in rows] == [[str(photos / i), q] for i, q in pairs if q != "pourquoi?"]
+    answered = [pairs[0], pairs[1], pairs[3]]
+    assert [row[:2] for row in rows] == [[str(photos / i), q] for i, q in answered]
     for image, question, answer in rows:
         assert model.answer(image, question).text == answer
 
@@ -97,6 +100,10 @@ def test_pairs_from_a_file_lie_beside_it(run, photos, model):
         (("photos/a.png", " "), "the question is empty"),
         (("photos/a.png", "pourquoi?"), "no word of the question 'pourquoi?' is known"),
         (("absent.png", QUESTION), "no such file: absent.png"),
+        (("photos", "pourquoi?"), "no word of the question 'pourquoi?' is known"),
+        (("photos/a.png", "photos/c.png"), "'photos/c.png' is a file and stands where"),
+        ((QUESTION, "photos/dog.jpg"), "the question comes last"),
+        (("--pairs", "nameless.jsonl"), "nameless.jsonl, line 1: expected"),
         (("photos/a.png", QUESTION, "--pairs", "pairs.jsonl"), "leave 'photos/a.png' out"),
         (("--pairs", "absent.jsonl"), "cannot read absent.jsonl"),
         (("--pairs", "bad.jsonl"), "bad.jsonl, line 2: expected"),
@@ -109,6 +116,7 @@ def test_bad_input_is_one_line(run, photos, arguments, message):
     Path("bad.jsonl").write_text(good + '\n{"image": "photos/a.png"}\n')
     Path("list.jsonl").write_text('["photos/a.png", "is it"]\n')
     Path("empty.jsonl").write_text("\n")
+    Path("nameless.jsonl").write_text('{"image": "", "question": "is it"}\n')
     status, out, err = run(*arguments)
     assert (status, out, err.count("\n")) == (2, "", 1), err
     assert message in err

@@ -80,7 +80,7 @@ def test_the_result_file_holds_what_was_scored(run, tiny_checkpoint):
     assert status == 0
     assert found["accuracy"] == pytest.approx(right / 5)
     assert found["baselines"] == pytest.approx(
-        {"commonest answer": 2 / 5, "without picture": blind / 5}
+        {"commonest answer": 2 / 5, "grey picture": blind / 5}
     )
     assert "accuracy:exact|questions:5|pictures:3" in found["signature"]
     assert f"model:{tiny_checkpoint.name}" in found["signature"]
@@ -92,7 +92,7 @@ def test_the_table_and_questions_that_training_does_not_hold(run):
     status, out, err = run(*NAMED, "--training-questions", "training.json")
     assert (status, err) == (0, "")
     heading, overall, unseen, *_ = out.splitlines()
-    assert heading.split()[-4:] == ["commonest", "answer", "without", "picture"]
+    assert heading.split()[-4:] == ["commonest", "answer", "grey", "picture"]
     assert overall.startswith("overall ") and unseen.startswith("questions not in training ")
     assert unseen.split()[5] == "3"
 
@@ -106,7 +106,7 @@ def test_scores_can_be_kept_in_the_checkpoint(run, tiny_checkpoint, tmp_path):
     assert status == 0
     assert (kept["set"], kept["signature"]) == ("a few questions", found["signature"])
     assert kept["values"]["accuracy"] == found["accuracy"]
-    assert kept["values"]["without picture"] == found["baselines"]["without picture"]
+    assert kept["values"]["grey picture"] == found["baselines"]["grey picture"]
 
 
 @pytest.mark.parametrize(

@@ -95,22 +95,26 @@ def test_a_question_about_the_left_side_is_not_asked_of_the_mirror_image(
     assert 110 <= sum(turned.values()) <= 190  # of 300 fair coins
 
 
-def test_with_a_pair_weight_equal_wordings_come_together_but_not_too_many(
+def test_with_a_pair_weight_equal_wordings_come_in_groups_of_limited_size(
     questions: list[AskedQuestion],
 ) -> None:
-    many = [
-        ask(questions[0].path, number, "Is it red?" if number % 4 else f"What is it {number}")
-        for number in range(80)
-    ]
-    batches = make(many, pair_weight=1.0, questions_per_batch=16)
-    order = [i for batch in batches.epoch(0) for i in batch.indices]
-    runs, length = [], 0
-    for index in order:
-        length = length + 1 if index % 4 else 0
-        runs.append(length)
-    assert max(runs) >= LARGEST_GROUP
-    firsts = [batch.indices for batch in batches.epoch(0)]
-    assert all(any(index % 4 for index in indices) for indices in firsts)
+    path = questions[0].path
+    many = [ask(path, number, f"Is it {number % 32}?") for number in range(64)]  # 32 pairs
+    many += [ask(path, number, "What is it?") for number in range(64, 64 + 6 * LARGEST_GROUP)]
+
+    def order(pair_weight: float) -> list[int]:
+        batches = make(many, pair_weight=pair_weight, questions_per_batch=len(many))
+        return [index for batch in batches.epoch(0) for index in batch.indices]
+
+    def neighbours(indices: list[int]) -> int:
+        places = {index: place for place, index in enumerate(indices)}
+        return sum(abs(places[one] - places[one + 32]) == 1 for one in range(32))
+
+    assert neighbours(order(1.0)) == 32
+    assert neighbours(order(0.0)) < 8
+    # The large wording is dealt out in groups among the others, not all in one place.
+    places = [place for place, index in enumerate(order(1.0)) if index >= 64]
+    assert max(places) - min(places) > 6 * LARGEST_GROUP
 
 
 def test_unknown_words_and_questions_without_words(questions: list[AskedQuestion]) -> None:

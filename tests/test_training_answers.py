@@ -108,7 +108,7 @@ def test_answers_alone_make_a_model_that_writes_nothing(asked: Path, tmp_path: P
     )
     model = learn(with_questions(run, asked, captions=False), tmp_path)
     assert right_answers(model, asked) == 16
-    assert model.answers and not model.writes
+    assert model.can_answer and not model.can_caption
 
 
 def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
@@ -139,6 +139,30 @@ def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
     made = checkpoint.load(tmp_path / "idle" / "last.safetensors").model
     place, own = made.question_vocabulary.words.index("ball"), made.vocabulary.words.index("ball")
     assert torch.equal(made.answers.embedding.weight[place], made.decoder.embedding.weight[own])
+
+
+def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Path) -> None:
+    answers = with_questions(settings(asked, epochs=1), asked, captions=False)
+    learn(answers, tmp_path / "answers")
+    before = weights(tmp_path / "answers")
+    start = {"start_from": str(tmp_path / "answers" / "last.safetensors"), "learning_rate": 0.0}
+    reporter = Quiet()
+    run = settings(asked, epochs=1, **start)
+    fit(run, tmp_path / "both", device=CPU, resume=False, reporter=reporter)
+    assert any("learned questions too" in note for note in reporter.notes)
+    after = weights(tmp_path / "both")
+    for name, value in before.items():
+        assert torch.equal(after[name.replace("answers.attention", "decoder.attention")], value)
+    assert any(name.startswith("decoder.cell") for name in after)
+    other = json.loads((asked / "answers.json").read_text())
+    for one in other["annotations"]:
+        one["answers"] = [{"answer": "elsewhere"}]
+    strange = tmp_path / "strange.json"
+    strange.write_text(json.dumps(other))
+    run = with_questions(settings(asked, **start), asked, captions=False)
+    run = dataclasses.replace(run, data=dataclasses.replace(run.data, answers=(str(strange),)))
+    with pytest.raises(CaptionerError, match="no question has an answer that .* can give"):
+        fit(run, tmp_path / "strange", device=CPU, resume=False, reporter=Quiet())
 
 
 def test_resumed_equals_uninterrupted_to_the_bit_with_both_tasks(

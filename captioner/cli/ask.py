@@ -10,7 +10,12 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import find_pictures, is_one_picture, require_file
+from captioner.cli.sources import (
+    PICTURE_SUFFIXES,
+    find_pictures,
+    is_one_picture,
+    require_file,
+)
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -56,12 +61,15 @@ def ask(
     from captioner.api import Captioner
 
     model = Captioner.load(checkpoint, device)
-    replies = model.answer_each(
-        ((picture, [question]) for picture, question in asked),
-        top=top or 5,
-        batch_size=batch_size,
-    )
-    results: Iterator[Answer | CaptionerError] = (result for _, [result] in replies)
+    if pairs is None and not as_json:
+        model.parse(asked[0][1])  # the same question of each: one error is enough
+    groups: list[tuple[Path | BinaryIO, list[str]]] = []
+    for picture, question in asked:  # neighbours about the same picture: it is looked at once
+        if not groups or str(groups[-1][0]) != str(picture):
+            groups.append((picture, []))
+        groups[-1][1].append(question)
+    replies = model.answer_each(groups, top=top or 5, batch_size=batch_size)
+    results: Iterator[Answer | CaptionerError] = (one for _, found in replies for one in found)
     if not sys.stdout.isatty():  # on a terminal, the answers themselves show how far it is
         results = show_progress(results, total=len(asked))
     failed = 0
@@ -94,6 +102,10 @@ def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], in
             'captioner ask photo.jpg "what color is the dog?"'
         )
     *paths, question = arguments
+    if Path(question).exists() or question.lower().endswith(PICTURE_SUFFIXES):
+        raise CaptionerError(
+            f"{question!r} is a file and stands where the question should; the question comes last"
+        )
     if not question.strip():
         raise CaptionerError("the question is empty; ask something, as in 'what animal is this?'")
     alone = is_one_picture(paths)
@@ -116,11 +128,12 @@ def read_pairs(file: Path) -> list[Asked]:
             image, question = pair["image"], pair["question"]
         except (ValueError, TypeError, KeyError) as error:
             raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}") from error
-        if not isinstance(image, str) or not isinstance(question, str):
+        if not isinstance(image, str) or not image or not isinstance(question, str):
             raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}")
-        is_web = image.startswith(("http://", "https://"))
-        [picture] = find_pictures([image if is_web else str(file.parent / image)])
-        found.append((picture, question))
+        if image.startswith(("http://", "https://")):
+            found += [(picture, question) for picture in find_pictures([image])]
+        else:
+            found.append((file.parent / image, question))
     if not found:
         raise CaptionerError(f"{file} has no lines; expected {PAIRS_FORM} in each")
     return found

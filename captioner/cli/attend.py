@@ -139,7 +139,7 @@ def explore(
             print(f"captioner: error: {error}", file=sys.stderr, flush=True)
             continue
         # A checkpoint that only answers is asked only for its answer.
-        told = model.writes or question is None
+        told = model.can_caption or question is None
         captions = caption_pictures(model, [picture], decoding)[0] if told else []
         answers = []
         if question is not None:

@@ -1,6 +1,7 @@
 """Question sets from which nothing can be learned without looking at the pictures."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -8,21 +9,23 @@ from captioner.datasets.questions import Id, QuestionRecord, read_question_file
 from captioner.datasets.records import read_json
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
+from captioner.metrics.answer_normalisation import normalise_list
 from captioner.vocabulary import split_words
 
 
 def balanced(records: list[QuestionRecord], seed: int) -> set[Id]:
     """The ids of questions that have each of their answers equally often, word for word.
 
-    The answer is the first that people gave. Questions with one answer throughout are left out,
-    and of those with several as many as are too many, drawn at random. VQA v2 asks each question
-    of two pictures with opposite answers (Goyal et al. 2017), but a part of it holds only one of
-    the two: learning that one by heart is worse than guessing.
+    The answer is what most people gave, normalised. Questions with one answer throughout are left
+    out, and of those with several as many as are too many, drawn at random. VQA v2 asks each
+    question of two pictures with opposite answers (Goyal et al. 2017), but a part of it holds only
+    one of the two: learning that one by heart is worse than guessing.
     """
     asked: dict[tuple[str, ...], dict[str, list[Id]]] = {}
     for record in records:
         answers = asked.setdefault(tuple(split_words(record.text)), {})
-        answers.setdefault(record.answers[0].strip().lower(), []).append(record.question_id)
+        [(answer, _)] = Counter(map(normalise_list, record.answers)).most_common(1)
+        answers.setdefault(answer, []).append(record.question_id)
     random = Random(seed)
     kept: set[Id] = set()
     for answers in asked.values():
@@ -49,16 +52,20 @@ def write_balanced(
             f"{questions}: no question, word for word, has more than one answer; "
             "there is nothing to balance"
         )
+    files = {part: folder / f"{part}_{name}.json" for part in ("questions", "annotations")}
+    for file in files.values():
+        if file.exists():
+            raise CaptionerError(f"{file} is already there; give another --name or --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
     for part, source in (("questions", questions), ("annotations", annotations)):
-        file = folder / f"{part}_{name}.json"
-        if file.exists():
-            raise CaptionerError(f"{file} is already there; give another --name or --output")
         content = read_json(source)
         content[part] = [one for one in content[part] if one["question_id"] in kept]
-        text = json.dumps(content)
-        write_whole(file, lambda partial, text=text: partial.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        _write(json.dumps(content), files[part])
     return len(records), len(kept)
+
+
+def _write(text: str, file: Path) -> None:
+    write_whole(file, lambda partial: partial.write_text(text, encoding="utf-8"))

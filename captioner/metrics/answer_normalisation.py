@@ -5,6 +5,7 @@ included, as scores depend on them: a prediction "none" is 0, and a person's "no
 """
 
 import re
+from functools import lru_cache
 
 _SIGNS = frozenset(';/[]"{}()=+\\_-><@`,?!')
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
@@ -46,6 +47,7 @@ def normalise(answer: str) -> str:
     return " ".join(_WITHOUT_APOSTROPHE.get(word, word) for word in kept)
 
 
+@lru_cache(maxsize=100_000)  # millions of answers, thousands of different ones
 def normalise_list(answer: str) -> str:
     """The same for an answer that may name several things, as DAQUAR's "lamp, night stand".
 

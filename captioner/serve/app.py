@@ -129,11 +129,11 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         return await desk.prepare(content, preview=preview)
 
     def require_answers() -> None:
-        if not model.answers:
+        if not model.can_answer:
             raise Refusal(501, "this checkpoint answers no questions; choose one trained on them")
 
     def require_captions() -> None:
-        if not model.writes:
+        if not model.can_caption:
             raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
 
     @app.get("/api/about", summary="What this server can do")
@@ -141,8 +141,8 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         decoding = model.decoding
         return schema.About(
             version=__version__,
-            writes=model.writes,
-            answers=model.answers,
+            writes=model.can_caption,
+            answers=model.can_answer,
             decoding=schema.Decoding(
                 beam_size=decoding.beam_size,
                 num_captions=decoding.num_captions,
@@ -183,7 +183,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         record = {
             "name": image.filename or "picture",
             "picture": prepared.preview,
-            "captions": await desk.caption(prepared, decoding) if model.writes else [],
+            "captions": await desk.caption(prepared, decoding) if model.can_caption else [],
             "answers": [await desk.answer(prepared, text) for text in questions[:20]],
         }
         attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}
