@@ -10,7 +10,9 @@ import torch
 
 from captioner import checkpoint
 from captioner.batches import CaptionBatches
+from captioner.checkpoint import Checkpoint
 from captioner.config import DROPOUTS, ModelConfig, RunConfig, TrainingConfig
+from captioner.datasets.questions import AskedQuestion
 from captioner.encoder import load_weights
 from captioner.errors import CaptionerError
 from captioner.features import GIB, FeatureCache, build_cache, cache_size
@@ -79,18 +81,9 @@ def prepare(
     """
     config = run.training
     train, held_out = read_data(run)
-    model = _model(run, train)
-    known = set(model.answer_texts)
-    asked = [q for q in train.questions if known.intersection(map(normalise_list, q.answers))]
-    if train.questions and not asked:
-        raise CaptionerError(
-            f"no question has an answer that {config.start_from} can give, such as "
-            f"{', '.join(model.answer_texts[:3])}; train anew without --start-from"
-        )
-    if len(asked) < len(train.questions):
-        left_out = len(train.questions) - len(asked)
-        reporter.note(f"{left_out} questions have no answer among the {len(known)} known: left out")
-    train = Texts(train.captions, asked)
+    started = checkpoint.load(Path(config.start_from)) if config.start_from else None
+    model = _model(run, train, started)
+    train = Texts(train.captions, _answerable(train, model, config, reporter))
     if not config.freeze_captioner:
         _warn_of_the_other_task(model, train, reporter)
     run = dataclasses.replace(run, model=model.config)
@@ -123,8 +116,25 @@ def prepare(
         device=device,
         reporter=reporter,
         log=TrainingLog(output / "log.jsonl"),
-        data=describe(run.data, train),
+        data=describe(run.data, train) | ({"started from": started.data} if started else {}),
     )
+
+
+def _answerable(
+    train: Texts, model: CaptioningModel, config: TrainingConfig, reporter: Reporter
+) -> list[AskedQuestion]:
+    """The questions with an answer that the model can give; CaptionerError if there are none."""
+    known = set(model.answer_texts)
+    asked = [q for q in train.questions if known.intersection(map(normalise_list, q.answers))]
+    if train.questions and not asked:
+        raise CaptionerError(
+            f"no question has an answer that {config.start_from} can give, such as "
+            f"{', '.join(model.answer_texts[:3])}; train anew without --start-from"
+        )
+    left_out = len(train.questions) - len(asked)
+    if left_out:
+        reporter.note(f"{left_out} questions have no answer among the {len(known)} known: left out")
+    return asked
 
 
 def _warn_of_the_other_task(model: CaptioningModel, train: Texts, reporter: Reporter) -> None:
@@ -146,10 +156,10 @@ def _has_bfloat16() -> bool:
     return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _model(run: RunConfig, train: Texts) -> CaptioningModel:
+def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> CaptioningModel:
     config = run.training
-    if config.start_from:
-        model = _extended(run, train)
+    if started is not None:
+        model = _extended(run, train, started.model)
     else:
         captions, questions = _vocabularies(run, train)
         model = CaptioningModel(run.model, captions, questions, _answers(run, train))
@@ -170,10 +180,9 @@ def _model(run: RunConfig, train: Texts) -> CaptioningModel:
     return model
 
 
-def _extended(run: RunConfig, train: Texts) -> CaptioningModel:
+def _extended(run: RunConfig, train: Texts, started: CaptioningModel) -> CaptioningModel:
     """The model of the checkpoint to start from, with what it needs for a task new to it."""
     file = Path(run.training.start_from)
-    started = checkpoint.load(file).model
     captions, questions = _vocabularies(run, train)
     model = CaptioningModel(
         _changed(started, run.model, run.training),
