@@ -100,6 +100,7 @@ def test_pairs_from_a_file_lie_beside_it(run, photos, model):
         (("photos/a.png", " "), "the question is empty"),
         (("photos/a.png", "pourquoi?"), "no word of the question 'pourquoi?' is known"),
         (("absent.png", QUESTION), "no such file: absent.png"),
+        (("photos/a.png", "pourquoi " * 99), "no word of the question"),
         (("photos", "pourquoi?"), "no word of the question 'pourquoi?' is known"),
         (("photos/a.png", "photos/c.png"), "'photos/c.png' is a file and stands where"),
         ((QUESTION, "photos/dog.jpg"), "the question comes last"),

@@ -1,6 +1,7 @@
 """captioner ask: a picture and a question in, the answer out."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,12 +64,7 @@ def ask(
     model = Captioner.load(checkpoint, device)
     if pairs is None and not as_json:
         model.parse(asked[0][1])  # the same question of each: one error is enough
-    groups: list[tuple[Path | BinaryIO, list[str]]] = []
-    for picture, question in asked:  # neighbours about the same picture: it is looked at once
-        if not groups or str(groups[-1][0]) != str(picture):
-            groups.append((picture, []))
-        groups[-1][1].append(question)
-    replies = model.answer_each(groups, top=top or 5, batch_size=batch_size)
+    replies = model.answer_each(_by_picture(asked), top=top or 5, batch_size=batch_size)
     results: Iterator[Answer | CaptionerError] = (one for _, found in replies for one in found)
     if not sys.stdout.isatty():  # on a terminal, the answers themselves show how far it is
         results = show_progress(results, total=len(asked))
@@ -88,6 +84,16 @@ def ask(
         raise typer.Exit(1)
 
 
+def _by_picture(asked: Sequence[Asked]) -> list[tuple[Path | BinaryIO, list[str]]]:
+    """Neighbouring questions about the same picture together, so that it is looked at once."""
+    groups: list[tuple[Path | BinaryIO, list[str]]] = []
+    for picture, question in asked:
+        if not groups or str(groups[-1][0]) != str(picture):
+            groups.append((picture, []))
+        groups[-1][1].append(question)
+    return groups
+
+
 def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], int]:
     """What is asked of which picture, and how many columns stand before each answer."""
     if pairs is not None:
@@ -102,7 +108,7 @@ def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], in
             'captioner ask photo.jpg "what color is the dog?"'
         )
     *paths, question = arguments
-    if Path(question).exists() or question.lower().endswith(PICTURE_SUFFIXES):
+    if os.path.exists(question) or question.lower().endswith(PICTURE_SUFFIXES):
         raise CaptionerError(
             f"{question!r} is a file and stands where the question should; the question comes last"
         )
