@@ -12,6 +12,7 @@ import argparse
 import copy
 import dataclasses
 import json
+import re
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -26,6 +27,7 @@ from captioner.datasets.questions import AskedQuestion
 from captioner.metrics.answers import vqa_accuracy
 from captioner.model import CaptioningModel
 from captioner.optimization import make_optimizer
+from captioner.question_batches import answer_batch
 from captioner.training import train_one_epoch
 from captioner.training_state import Position
 from captioner.training_task import Task, prepare
@@ -71,12 +73,10 @@ def score(task: Task, model: CaptioningModel) -> dict[str, float]:
     """Accuracy by set: the folder of the pictures, and for made questions their answer type."""
     assert task.val_questions is not None
     batches = task.val_questions
-    head, _ = model.eval().answerer()
+    model.eval()
     accuracies: dict[str, list[float]] = defaultdict(list)
     for batch in batches.epoch(0):
-        features = model.encoder.head(batch.views.maps(model.encoder))
-        keys = head.attention.project(features)
-        logits = head(batch.words, batch.lengths, batch.rows, features, keys).logits
+        logits = answer_batch(model, batch).logits
         for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
             question = batches.questions[index]
             accuracy = vqa_accuracy(batches.answers[best], question.answers)
@@ -90,7 +90,7 @@ def name_of(question: AskedQuestion) -> str:
         return question.path.parent.parent.name
     kind = question.answer_type
     if kind == "other":
-        kind = "color" if "color" in question.text.lower() else "object"
+        kind = "colour" if re.search("colou?r", question.text.lower()) else "object"
     return f"made: {kind}"
 
 

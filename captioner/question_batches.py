@@ -159,8 +159,12 @@ def answer_batch(model: CaptioningModel, batch: QuestionBatch) -> Answered:
     """What a model thinks of a batch's questions."""
     head, _ = model.answerer()
     device = model.encoder.positions.device
-    features = model.encoder.head(batch.views.maps(model.encoder))
-    keys = head.attention.project(features)
+    if head.glimpses:
+        features = model.encoder.head(batch.views.maps(model.encoder))
+        keys = head.attention.project(features)
+    else:  # a blind head reads none of it
+        rows, columns = model.encoder.grid
+        features = keys = torch.empty(len(batch.views.pictures), rows * columns, 0, device=device)
     return head(batch.words.to(device), batch.lengths, batch.rows.to(device), features, keys)
 
 
