@@ -129,20 +129,8 @@ def answers(
             metavar="FILE", help="JSON map from image id to file name, if not named as COCO's."
         ),
     ] = None,
-    training_questions: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Questions trained on: score those with other words apart. May be repeated.",
-        ),
-    ] = None,
-    normalise_unanimous: Annotated[
-        bool,
-        typer.Option(
-            "--normalise-unanimous",
-            help="Normalise people's answers also where all are equal; the official code does not.",
-        ),
-    ] = False,
+    training_questions: options.TrainingQuestions = None,
+    normalise_unanimous: options.NormaliseUnanimous = False,
     results: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the answers as VQA results.")
     ] = None,

@@ -48,6 +48,21 @@ Seed = Annotated[
     int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
 ]
 
+NormaliseUnanimous = Annotated[
+    bool,
+    typer.Option(
+        "--normalise-unanimous",
+        help="Normalise people's answers also where all are equal; the official code does not.",
+    ),
+]
+TrainingQuestions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Questions trained on: score those with other words apart. May be repeated.",
+    ),
+]
+
 
 def choose_decoding(stored: DecodingConfig, asked: dict[str, Any]) -> DecodingConfig:
     """The checkpoint's decoding with what was asked for, all that is not None, in its place.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captioner.cli import options
 from captioner.cli.answer_table import answers_record, print_answers
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
@@ -94,23 +95,11 @@ def answers(
     results: Annotated[Path, typer.Argument(help="Answers, as a VQA result file.")],
     questions: Annotated[Path, typer.Argument(help="Questions, in the form of VQA v2.")],
     annotations: Annotated[Path, typer.Argument(help="People's answers, as VQA annotations.")],
-    normalise_unanimous: Annotated[
-        bool,
-        typer.Option(
-            "--normalise-unanimous",
-            help="Normalise people's answers also where all are equal; the official code does not.",
-        ),
-    ] = False,
+    normalise_unanimous: options.NormaliseUnanimous = False,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Score the questions that all files have.")
     ] = False,
-    training_questions: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Questions trained on: score those with other words apart. May be repeated.",
-        ),
-    ] = None,
+    training_questions: options.TrainingQuestions = None,
     as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
 ) -> None:
     """Score answers with the VQA accuracy, equal to the official code, or exact match.
