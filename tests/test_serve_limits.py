@@ -105,13 +105,14 @@ def test_what_arrives_together_is_looked_at_together(
     contents = [make_picture(200 + number) for number in range(10)]
     with ThreadPoolExecutor(10) as clients:
         asked = [clients.submit(post, address, "/api/caption", one) for one in contents]
-        wait_for(lambda: app.requests == 10 and slow.batches == [1])
+        # The first look has begun, with one picture or with those that were ready as soon.
+        wait_for(lambda: app.requests == 10 and len(slow.batches) == 1)
         time.sleep(1)  # and the others are decoded
         slow.may.set()
         said = [one.result().json()["captions"][0]["text"] for one in asked]
     assert said == [caption.text for caption in model.caption(contents)]
     assert sum(slow.batches) == 10
-    assert max(slow.batches) == 4
+    assert 1 < max(slow.batches) <= 4
     assert len(slow.batches) <= 5
 
 
