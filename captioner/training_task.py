@@ -161,8 +161,8 @@ def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Captioni
     if started is not None:
         model = _extended(run, train, started.model)
     else:
-        captions, questions = _vocabularies(run, train)
-        model = CaptioningModel(run.model, captions, questions, _answers(run, train))
+        words, asked = _caption_words(run, train), _question_words(run, train)
+        model = CaptioningModel(run.model, words, asked, _answers(run, train))
         shipped = config.encoder_weights == "shipped"
         load_weights(
             model.encoder,
@@ -183,11 +183,10 @@ def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Captioni
 def _extended(run: RunConfig, train: Texts, started: CaptioningModel) -> CaptioningModel:
     """The model of the checkpoint to start from, with what it needs for a task new to it."""
     file = Path(run.training.start_from)
-    captions, questions = _vocabularies(run, train)
     model = CaptioningModel(
         _changed(started, run.model, run.training),
-        started.vocabulary or captions,
-        started.question_vocabulary or questions,
+        started.vocabulary or _caption_words(run, train),
+        started.question_vocabulary or _question_words(run, train),
         started.answer_texts or _answers(run, train),
     )
     known = checkpoint.named_tensors(started)
@@ -214,16 +213,16 @@ def _lend_words(model: CaptioningModel) -> None:
                 head.embedding.weight[number] = decoder.embedding.weight[places[word]]
 
 
-def _vocabularies(run: RunConfig, train: Texts) -> tuple[Vocabulary | None, Vocabulary | None]:
-    """Those of the captions and of the questions, where there are any."""
+def _caption_words(run: RunConfig, train: Texts) -> Vocabulary | None:
     captions = [caption for item in train.captions for caption in item.captions]
-    questions = [item.text for item in train.questions]
-    config = run.training
-    kind = VOCABULARIES[run.model.tokens]
-    return (
-        kind.build(captions, min_count=config.min_count) if captions else None,
-        Vocabulary.build(questions, min_count=config.question_min_count) if questions else None,
-    )
+    if not captions:
+        return None
+    return VOCABULARIES[run.model.tokens].build(captions, min_count=run.training.min_count)
+
+
+def _question_words(run: RunConfig, train: Texts) -> Vocabulary | None:
+    texts = [item.text for item in train.questions]
+    return Vocabulary.build(texts, min_count=run.training.question_min_count) if texts else None
 
 
 def _answers(run: RunConfig, train: Texts) -> tuple[str, ...]:
