@@ -38,6 +38,7 @@ class Captioner:
 
     def __init__(self, loaded: checkpoints.Checkpoint, device: torch.device) -> None:
         self.model: CaptioningModel = loaded.model.to(device)
+        self.model.encoder.fold_batch_norms()
         self.config: ModelConfig = loaded.model.config
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores

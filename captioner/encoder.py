@@ -2,6 +2,7 @@
 
 import re
 from http.client import HTTPException
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from captioner.backbones import build_backbone
 from captioner.errors import CaptionerError
 
 # torchvision's files of DenseNet weights name a layer norm.1 that the module names norm1.
 _DENSENET_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
+
+# Larger maps between layers leave a processor's cache, and the allocator returns each to the
+# system and fetches it anew, zeroed: twice the time a picture.
+_PIXELS_AT_ONCE = 4 * 225**2
 
 
 class Encoder(nn.Module):
@@ -89,8 +95,12 @@ class Encoder(nn.Module):
     def trunk(self, pictures: Tensor) -> Tensor:
         """The frozen part: pictures (B, 3, S, S) to maps (B, rows, columns, channels)."""
         with torch.no_grad():
-            maps = pictures.contiguous(memory_format=torch.channels_last)
-            maps = self.stages[: self.frozen_stages](maps).permute(0, 2, 3, 1)
+            few = len(pictures)
+            if pictures.device.type == "cpu":
+                few = max(1, _PIXELS_AT_ONCE // self.image_size**2)
+            frozen = self.stages[: self.frozen_stages]
+            parts = pictures.contiguous(memory_format=torch.channels_last).split(few)
+            maps = torch.cat([frozen(part) for part in parts]).permute(0, 2, 3, 1)
             return self.adapter(maps) if self.frozen else maps
 
     def head(self, maps: Tensor) -> Tensor:
@@ -103,6 +113,30 @@ class Encoder(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S), ImageNet-normalised, to features (B, N, D), row by row."""
         return self.head(self.trunk(pictures))
+
+    def fold_batch_norms(self) -> None:
+        """Fold each batch norm into the convolution before it: the same features, sooner.
+
+        Up to rounding, and for inference alone: what is left cannot be trained, and its weights go
+        by other names. Norms that follow no convolution stay.
+        """
+        for module in self.eval().stages.modules():
+            _fold_batch_norms(module)
+        self.stages.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Where one follows the other: in a Sequential, or as conv1 and bn1 of a residual block."""
+    for (name, layer), (next_name, norm) in pairwise(list(module.named_children())):
+        follows = isinstance(module, nn.Sequential) or next_name == name.replace("conv", "bn")
+        if not (follows and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+            continue
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is not None and variance is not None:
+            layer.weight, layer.bias = fuse_conv_bn_weights(
+                layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
+            )
+            setattr(module, next_name, nn.Identity())
 
 
 def load_weights(encoder: Encoder, source: str) -> None:

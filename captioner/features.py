@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,12 @@ def build_cache(
         _reserve(file, size)
     if done < len(pictures):
         maps = np.memmap(file, np.float16, "r+", shape=(len(pictures), views, *shape))
-        for batch, start in enumerate(range(done, len(pictures), BATCH), start=1):
-            chosen = pictures[start : start + BATCH]
-            end = start + len(chosen)
-            maps[start:end] = _encode(encoder, chosen, mirrored, autocast)
+        folded = deepcopy(encoder)
+        folded.fold_batch_norms()
+        end = done
+        for batch, pixels in enumerate(_read(pictures[done:], encoder.image_size), start=1):
+            start, end = end, end + len(pixels)
+            maps[start:end] = _encode(folded, pixels, mirrored, autocast)
             if batch % SAVE_BATCHES == 0 or end == len(pictures):
                 maps.flush()
                 partial = counter.with_suffix(".partial")
@@ -82,13 +85,23 @@ def build_cache(
     return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
 
 
-def _encode(
-    encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool
-) -> np.ndarray:
-    """Maps (pictures, views, rows, columns, channels) of a batch of files."""
+def _read(pictures: Sequence[Path], size: int) -> Iterator[Tensor]:
+    """Pixels (BATCH or fewer, 3, S, S); while one batch is encoded the next is being read."""
+    batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
     with ThreadPoolExecutor(2) as pool:
-        read = pool.map(lambda path: to_tensor(open_picture(path), encoder.image_size), pictures)
-        pixels = torch.stack(list(read)).to(encoder.positions.device)
+
+        def start_reading(paths: Sequence[Path]) -> Iterator[Tensor]:
+            return pool.map(lambda path: to_tensor(open_picture(path), size), paths)
+
+        ahead = start_reading(batches[0])
+        for following in (*batches[1:], []):
+            pixels, ahead = torch.stack(list(ahead)), start_reading(following)
+            yield pixels
+
+
+def _encode(encoder: Encoder, pixels: Tensor, mirrored: bool, autocast: bool) -> np.ndarray:
+    """Maps (pictures, views, rows, columns, channels) of pixels (pictures, 3, S, S)."""
+    pixels = pixels.to(encoder.positions.device)
     views = [pixels, pixels.flip(3)] if mirrored else [pixels]
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=autocast):
         maps = torch.stack([encoder.trunk(view) for view in views], dim=1)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model
 
-from captioner.encoder import Encoder, load_weights
+from captioner.encoder import _PIXELS_AT_ONCE, Encoder, load_weights
 from captioner.errors import CaptionerError
 
 
@@ -216,3 +216,34 @@ def test_a_download_that_fails_is_one_line(
     monkeypatch.setattr("torch.hub.download_url_to_file", fail)
     with pytest.raises(CaptionerError, match=f"mobilenet_v2 cannot be downloaded .*{error}"):
         load_weights(make_encoder(), "torchvision")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "left"), [("mobilenet_v2", 0), ("resnet18", 0), ("densenet121", 120)]
+)
+def test_folded_batch_norms_leave_the_features_as_they_are(backbone: str, left: int) -> None:
+    encoder = make_encoder(backbone).eval()
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.5, 2)
+        nn.init.normal_(norm.weight, 1, 0.1)
+        nn.init.normal_(norm.bias, 0, 0.1)
+    pictures = torch.randn(3, 3, 97, 97)
+    with torch.no_grad():
+        before = encoder(pictures)
+        encoder.fold_batch_norms()
+        after = encoder(pictures)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()) == left
+    assert len(norms) > left
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_more_pictures_than_the_processor_takes_at_once() -> None:
+    encoder = make_encoder().eval()
+    pictures = torch.randn(47, 3, 97, 97)
+    assert len(pictures) > _PIXELS_AT_ONCE // 97**2
+    with torch.no_grad():
+        together = encoder(pictures)
+        alone = torch.cat([encoder(picture[None]) for picture in pictures])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
