@@ -83,7 +83,7 @@ def train_one_epoch(
     total = task.epoch_steps * config.epochs
     captions = _stream(task.captions, position.step)
     questions = _stream(task.questions, position.step)
-    recent: list[tuple[float, float, int]] = []
+    recent: list[dict[str, float]] = []
     started = time.monotonic()
     while position.batch < task.epoch_steps:
         set_learning_rates(optimizer, config, position.step, total)
@@ -157,22 +157,23 @@ def _log(
     task: Task,
     position: Position,
     total: int,
-    recent: list[tuple[float, float, int]],
+    recent: list[dict[str, float]],
     learning_rate: float,
     seconds: float,
 ) -> None:
-    losses, norms, texts = zip(*recent, strict=True)
     clip = task.run.training.clip_norm
+    means = {name: sum(step[name] for step in recent) / len(recent) for name in recent[0]}
+    rate = means.pop("texts") * len(recent) / seconds
     record: dict[str, Any] = {
         "step": position.step,
-        "loss": sum(losses) / len(recent),
-        "gradient norm": sum(norms) / len(recent),
-        "clipped": sum(norm > clip > 0 for norm in norms) / len(recent),
+        **means,
+        "clipped": sum(step["gradient norm"] > clip > 0 for step in recent) / len(recent),
         "learning rate": learning_rate,
-        "texts a second": sum(texts) / seconds,
+        "texts a second": rate,
     }
     task.log.write(record)
-    detail = f"loss {record['loss']:.3f}, {record['texts a second']:.0f} texts/s"
+    parts = [f"{name} {value:.3f}" for name, value in means.items() if name != "gradient norm"]
+    detail = ", ".join([*parts, f"{rate:.0f} texts/s"])
     task.reporter.progress("training", position.step, total, detail)
 
 

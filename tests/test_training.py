@@ -266,6 +266,9 @@ def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path
     before = cider(learn(words, tmp_path))
     after = cider(learn(reward, tmp_path / "reward"))
     assert after > before + 0.5
+    log = (tmp_path / "reward" / "log.jsonl").read_text().splitlines()
+    rewards = [json.loads(line)["reward"] for line in log]
+    assert rewards[-1] > rewards[0] + 0.5  # what the log says rises with what the captions score
 
 
 def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) -> None:
