@@ -19,7 +19,7 @@ from captioner.images import open_picture, to_tensor
 from captioner.model import CaptioningModel
 from captioner.question_batches import encode_question, pad_questions
 from captioner.replies import Answer, AnswerChoice, Caption, Word
-from captioner.search import Hypothesis, find_captions
+from captioner.search import Hypothesis, Member, find_captions
 from captioner.vocabulary import UNKNOWN
 
 Picture = str | Path | bytes | BinaryIO | Image.Image
@@ -166,8 +166,14 @@ class Captioner:
 
     def encode(self, pictures: Sequence[Picture]) -> Tensor:
         """Grid features (B, N, D) of pictures; CaptionerError for one that cannot be read."""
-        size = self.config.image_size
-        return self._encode([to_tensor(open_picture(picture), size) for picture in pictures])
+        return self._encode(self._open(pictures))
+
+    def members(self, pictures: Sequence[Picture], decoding: DecodingConfig) -> list[Member]:
+        """Who writes these pictures' captions; CaptionerError for one that cannot be read."""
+        return self._members(self._open(pictures), decoding)
+
+    def _open(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        return [to_tensor(open_picture(picture), self.config.image_size) for picture in pictures]
 
     def _read(self, picture: Picture) -> Tensor | CaptionerError:
         try:
@@ -181,15 +187,24 @@ class Captioner:
         readable = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
         found: list[list[Hypothesis]] = []
         if readable:
-            decoder, vocabulary = self.model.writer()
+            _, vocabulary = self.model.writer()
             limits = vocabulary.search_limits(decoding)
-            found = find_captions(decoder, self._encode(readable), limits)
+            found = find_captions(self._members(readable, decoding), limits)
         described = iter(found)
         for picture, pixels in batch:
             if isinstance(pixels, CaptionerError):
                 yield picture, pixels
             else:
                 yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
+
+    def _members(self, pixels: list[Tensor], decoding: DecodingConfig) -> list[Member]:
+        """The decoder with features of pictures (3, S, S) each, and if asked their mirrors'."""
+        decoder, _ = self.model.writer()
+        members = [Member(decoder, self._encode(pixels))]
+        if decoding.mirror:
+            turned = self._encode([picture.flip(2) for picture in pixels])
+            members.append(Member(decoder, self.model.encoder.unmirror(turned)))
+        return members
 
     @torch.no_grad()
     def _encode(self, pixels: list[Tensor]) -> Tensor:

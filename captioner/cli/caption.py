@@ -31,6 +31,7 @@ def caption(
     top_k: options.TopK = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
+    mirror: options.Mirror = None,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
@@ -62,6 +63,7 @@ def caption(
             "top_k": top_k,
             "top_p": top_p,
             "seed": seed,
+            "mirror": mirror,
         },
     )
     failed = 0

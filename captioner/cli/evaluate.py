@@ -63,6 +63,7 @@ def captions(
     top_k: options.TopK = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
+    mirror: options.Mirror = None,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
@@ -95,6 +96,7 @@ def captions(
             "top_k": top_k,
             "top_p": top_p,
             "seed": seed,
+            "mirror": mirror,
         },
     )
     paths = [picture.path for picture in pictures]
@@ -262,5 +264,5 @@ def describe(decoding: DecodingConfig) -> str:
         )
     return (
         f"{how},words{decoding.max_words},penalty{decoding.length_penalty:g},"
-        f"block{decoding.block_ngrams}"
+        f"block{decoding.block_ngrams}{',mirror' if decoding.mirror else ''}"
     )

@@ -47,6 +47,12 @@ TopP = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
 ]
+Mirror = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror", help="Look at the mirror image too: better, in twice the time."
+    ),
+]
 
 NormaliseUnanimous = Annotated[
     bool,
