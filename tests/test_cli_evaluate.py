@@ -123,6 +123,18 @@ def test_the_signature_says_how_captions_were_found(run):
 )
 def test_describe(decoding, text):
     assert describe(decoding) == text
+    assert describe(decoding, models=3) == text + ",ensemble3"
+
+
+def test_checkpoints_together_say_so_and_keep_no_score_of_one(run, tiny_checkpoint):
+    status, out, _ = run(*COCO, "--json", "--checkpoint", str(tiny_checkpoint))
+    alone = run(*COCO, "--json")[1]
+    assert status == 0
+    assert json.loads(out)["signature"].replace(",ensemble2", "") == json.loads(alone)["signature"]
+    assert ",ensemble2" in out and "ensemble" not in alone
+    status, out, err = run(*COCO, "--record", "val", "--checkpoint", str(tiny_checkpoint))
+    assert (status, out) == (2, "")
+    assert "--record keeps the scores of one checkpoint in it, and 2 are given" in err
 
 
 def test_the_split_of_a_karpathy_file(run):
