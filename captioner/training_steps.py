@@ -16,7 +16,7 @@ from captioner.losses import (
     self_critical_loss,
 )
 from captioner.question_batches import QuestionBatch, answer_batch
-from captioner.search import sample_tokens
+from captioner.search import Member, sample_tokens
 from captioner.training_task import Task
 from captioner.vocabulary import END
 
@@ -129,7 +129,7 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
     # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
     with torch.no_grad(), _autocast(task):
         features = model.encoder.head(maps)
-        drawn, _, _ = sample_tokens(decoder, features, _sampling(task), generator)
+        drawn, _, _ = sample_tokens([Member(decoder, features)], _sampling(task), generator)
     return [line[: line.index(END) + 1] for line in drawn.tolist()]
 
 

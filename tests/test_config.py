@@ -19,6 +19,7 @@ from captioner.errors import CaptionerError
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
+        (DecodingConfig, {"mirror": 1}, "mirror is 1, a int; expected a bool"),
         (DecodingConfig, {"beam_size": 0}, "beam_size is 0; it must be at least 1"),
         (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0; it must lie between 0.01"),
         (DecodingConfig, {"temperature": float("inf")}, "expected a finite number"),

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
-from captioner import checkpoint
+from captioner import checkpoint, validation
 from captioner.api import Captioner
 from captioner.checkpoint import Checkpoint
 from captioner.config import (
@@ -27,6 +27,7 @@ from captioner.images import open_picture, to_tensor
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.optimization import make_optimizer
+from captioner.search import Hypothesis, Member, find_captions
 from captioner.training import fit, train_one_epoch
 from captioner.training_state import Position
 from captioner.training_task import prepare
@@ -405,3 +406,45 @@ def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
         assert task.captions is not None and task.captions.source.cache is not None
         shapes.append(task.captions.source.cache.maps.shape)
     assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_validation_with_the_mirror_looks_at_both_sides(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    """Every batch of held-out pictures is seen as it is and mirrored, no training picture more
+    than before, and the loss stays that of the pictures as they are."""
+    run = settings(pictures, mirror=False, fine_tune_from="" if cached else "features.0")
+    seen: list[list[Member]] = []
+
+    def record(members: list[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
+        seen.append(members)
+        return find_captions(members, config)
+
+    monkeypatch.setattr(validation, "find_captions", record)
+    losses = []
+    for mirror in (False, True):
+        torch.manual_seed(0)  # the same weights
+        decoding = dataclasses.replace(run.decoding, mirror=mirror)
+        task = prepare(
+            dataclasses.replace(run, decoding=decoding), tmp_path / str(mirror), CPU, Quiet(), None
+        )
+        assert task.val_captions is not None
+        scores = validation.evaluate_captions(
+            task.model, task.val_captions, decoding, autocast=False, reporter=Quiet()
+        )
+        losses.append(scores["validation loss"])
+    assert losses[0] == pytest.approx(losses[1])
+    assert [len(members) for members in seen] == [1] * (len(seen) // 2) + [2] * (len(seen) // 2)
+    encoder = task.model.encoder
+    for batch, (plain, mirrored) in zip(
+        task.val_captions.epoch(0), seen[len(seen) // 2 :], strict=True
+    ):
+        paths = [task.val_captions.pictures[index].path for index in batch.indices]
+        pixels = torch.stack([to_tensor(open_picture(path), 64) for path in paths])
+        turned = encoder.unmirror(encoder(pixels.flip(3)))
+        torch.testing.assert_close(plain.features, encoder(pixels), atol=2e-3, rtol=0)
+        torch.testing.assert_close(mirrored.features, turned, atol=2e-3, rtol=0)
+        assert (plain.features - mirrored.features).abs().max() > 1e-2
+    files = {file.name: file.stat().st_size for file in tmp_path.rglob("*.f16")}
+    assert len(files) == (2 if cached else 0)  # the pictures one way round, and both

@@ -97,9 +97,9 @@ def train(
 
     Stop with Ctrl-C at any time and go on with --resume.
     """
-    from captioner.api import choose_device
     from captioner.config import DataConfig, RunConfig, from_dict
     from captioner.config_file import read_toml
+    from captioner.device import choose_device
     from captioner.training import fit
     from captioner.training_task import Interrupted
 
