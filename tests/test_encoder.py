@@ -247,3 +247,15 @@ def test_more_pictures_than_the_processor_takes_at_once() -> None:
         together = encoder(pictures)
         alone = torch.cat([encoder(picture[None]) for picture in pictures])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_features_of_a_mirror_image_are_put_back_where_the_picture_has_them() -> None:
+    """With a grid of 3 x 3: the left column comes from the mirror image's right one."""
+    encoder = make_encoder()
+    rows, columns = encoder.grid
+    places = torch.arange(rows * columns, dtype=torch.float32).view(1, -1, 1).expand(2, -1, 5)
+    back = encoder.unmirror(places)
+    assert back[1, :, 4].view(rows, columns).tolist() == [
+        list(range(row * columns, (row + 1) * columns))[::-1] for row in range(rows)
+    ]
+    assert torch.equal(encoder.unmirror(back), places)
