@@ -6,7 +6,6 @@ All in one process, turn and turn about, one thread, in seconds of the processor
 the machine does hits all alike. Random weights; 32 captions of 19 words and the end; no dropout.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -191,12 +190,18 @@ def beam_table(rounds: int) -> str:
 
 
 def memory_of(which: str, locations: int) -> float:
-    """MiB that three training steps of one kind add to what the process had before."""
+    """MiB that three training steps of one kind add to the most that the process had before."""
     step = training_steps(locations, STEPS, STEPS)[which]
-    ready = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ready = peak_memory()
     for _ in range(3):
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - ready) / 1024
+    return peak_memory() - ready
+
+
+def peak_memory() -> float:
+    """MiB; not getrusage's maximum, which a process inherits from the one that started it."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 def memory_table() -> str:

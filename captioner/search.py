@@ -68,7 +68,8 @@ class _Writing:
     """The members at work on rows of captions, `copies` consecutive rows a picture."""
 
     def __init__(self, members: Sequence[Member], copies: int) -> None:
-        self.members = members
+        self.decoders = [member.decoder for member in members]
+        self.features = [member.features for member in members]
         self.keys = [member.decoder.attention.project(member.features) for member in members]
         self.states: list[State] = [
             tuple(
@@ -84,18 +85,21 @@ class _Writing:
         """
         logits: list[Tensor] = []
         looked: list[Tensor] = []
-        for place, (member, keys) in enumerate(zip(self.members, self.keys, strict=True)):
-            scores, self.states[place], weights = member.decoder.step(
-                words, self.states[place], member.features, keys
+        for place, decoder in enumerate(self.decoders):
+            scores, self.states[place], weights = decoder.step(
+                words, self.states[place], self.features[place], self.keys[place]
             )
             logits.append(scores)
             if not looked or weights.shape == looked[0].shape:
                 looked.append(weights)
         return mean_logits(logits), sum(looked[1:], looked[0]) / len(looked)
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on from these rows, in this order."""
+    def keep(self, rows: Tensor, pictures: list[int]) -> None:
+        """Go on from these rows, in this order, and with these pictures."""
         self.states = [tuple(part[rows] for part in state) for state in self.states]
+        if len(pictures) < len(self.keys[0]):
+            self.features = [part[pictures] for part in self.features]
+            self.keys = [part[pictures] for part in self.keys]
 
 
 def next_log_probabilities(
@@ -130,30 +134,31 @@ def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypoth
     when its whole beam has finished, or when no open caption can still reach the best finished
     ones. With K at least the number of possible captions the search is exhaustive.
     """
-    features, beams = members[0].features, config.beam_size
-    pictures, device = features.shape[0], features.device
-    writing = _Writing(members, beams)
-    words = torch.full((pictures * beams,), START, device=device)
-    written = words.new_zeros(pictures * beams, 0)
-    # Only one beam is open at first: K copies of the same beginning would stay copies.
-    totals = torch.full((pictures, beams), float("-inf"), device=device)
-    totals[:, 0] = 0.0
-    trail = _Trail(pictures, beams)
-    first_row = torch.arange(pictures, device=device).unsqueeze(1) * beams
+    features = members[0].features
+    device, pictures = features.device, len(features)
+    writing, trail = _Writing(members, 1), _Trail(pictures, config)
+    # Rows are the open captions, G a picture, at first the empty one: words and totals of each.
+    words = torch.full((pictures,), START, device=device)
+    written = words.new_zeros(pictures, 0)
+    totals = torch.zeros(pictures, 1, device=device)
     for length in range(1, config.max_words + 2):
-        if length <= config.max_words:  # after that, only END is allowed, and it is certain
+        if length <= config.max_words:
             logits, weights = writing.step(words)
+        else:  # only END is allowed, and it is certain, whatever the logits are
+            logits, weights = (one[:1].repeat(len(words), 1) for one in (logits, weights))
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
         candidates = (totals.view(-1, 1) + step).view(pictures, -1)
-        totals, choice = candidates.topk(beams, dim=1)
+        best, choice = candidates.topk(min(trail.room(), candidates.shape[1]), dim=1)
+        first_row = torch.arange(0, len(words), totals.shape[1], device=device).unsqueeze(1)
         rows = (first_row + choice // step.shape[1]).view(-1)
         words = (choice % step.shape[1]).view(-1)
-        chances = step[rows, words].view(pictures, -1)
-        ended = trail.extend(rows, words, totals, chances, weights, config.length_penalty, length)
-        totals = totals.masked_fill(ended, float("-inf"))
-        if trail.done(totals, config):
+        closed, kept, going = trail.extend(rows, words, best, step[rows, words], weights)
+        if not going:
             break
-        writing.keep(rows)
+        best = best.masked_fill(torch.tensor(closed, device=device), -math.inf)
+        pictures, chosen = len(going), torch.tensor(kept, device=device)
+        totals, rows, words = best.view(-1)[chosen].view(pictures, -1), rows[chosen], words[chosen]
+        writing.keep(rows, going)
         written = torch.cat([written[rows], words.unsqueeze(1)], dim=1)
     return trail.captions(config.num_captions)
 
@@ -161,48 +166,69 @@ def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypoth
 class _Trail:
     """What a beam search has chosen: parents and words step by step, and which captions ended."""
 
-    def __init__(self, pictures: int, beams: int) -> None:
+    def __init__(self, pictures: int, config: DecodingConfig) -> None:
+        self.config = config
+        self.pictures = list(range(pictures))  # those whose captions are still being written
+        self.kept = list(range(pictures))  # which choices of the last step were gone on from
         self.steps: list[tuple[list[int], list[int], list[float], Tensor]] = []
         self.ended: list[list[tuple[float, float, int, int]]] = [[] for _ in range(pictures)]
-        self.beams = beams
+
+    def room(self) -> int:
+        """The most captions that a picture has still open."""
+        return self.config.beam_size - min(len(self.ended[picture]) for picture in self.pictures)
 
     def extend(
-        self,
-        rows: Tensor,
-        words: Tensor,
-        totals: Tensor,
-        chances: Tensor,
-        weights: Tensor,
-        length_penalty: float,
-        length: int,
-    ) -> Tensor:
-        """Record one step; returns which places (B, K) of the beams are now closed."""
-        self.steps.append((rows.tolist(), words.tolist(), chances.view(-1).tolist(), weights))
-        ended = [[False] * self.beams for _ in self.ended]
-        for picture, scores in enumerate(totals.tolist()):
-            open_places = self.beams - len(self.ended[picture])
-            for place, score in enumerate(scores):
-                row = picture * self.beams + place
-                if place >= open_places or score == float("-inf"):
-                    ended[picture][place] = True
-                elif self.steps[-1][1][row] == END:
-                    ended[picture][place] = True
-                    self.ended[picture].append(
-                        (score / length**length_penalty, score, len(self.steps), row)
-                    )
-        return torch.tensor(ended, device=totals.device)
+        self, rows: Tensor, words: Tensor, totals: Tensor, chances: Tensor, weights: Tensor
+    ) -> tuple[list[list[bool]], list[int], list[int]]:
+        """Record what one step chose, K continuations a picture, totals (B, K), the best first.
 
-    def done(self, totals: Tensor, config: DecodingConfig) -> bool:
-        """Whether no picture's open captions can still change its answer."""
-        longest = (config.max_words + 1) ** config.length_penalty
-        for ended, best in zip(self.ended, totals.max(1).values.tolist(), strict=True):
-            finished = sorted((score for score, *_ in ended), reverse=True)
-            settled = len(finished) >= config.num_captions and (
-                finished[config.num_captions - 1] >= best / longest
+        Returns which of them are closed, then from which to go on (of every picture as many, the
+        open ones first) and which pictures that are; none when all captions have been found.
+        """
+        parents = [self.kept[row] for row in rows.tolist()]
+        self.steps.append((parents, words.tolist(), chances.tolist(), weights[rows]))
+        places = range(totals.shape[1])
+        closed = [
+            self._close(picture, scores, row * len(places))
+            for row, (picture, scores) in enumerate(
+                zip(self.pictures, totals.tolist(), strict=True)
             )
-            if best != float("-inf") and not settled:
-                return False
-        return True
+        ]
+        going = [row for row, these in enumerate(closed) if not all(these)]
+        if 4 * len(going) > 3 * len(closed):  # to copy the features of the rest would take longer
+            going = list(range(len(closed)))
+        most = max(these.count(False) for these in closed)
+        self.kept = [
+            row * len(places) + place
+            for row in going
+            for place in sorted(places, key=closed[row].__getitem__)[:most]
+        ]
+        self.pictures = [self.pictures[row] for row in going]
+        return closed, self.kept, going
+
+    def _close(self, picture: int, scores: list[float], first: int) -> list[bool]:
+        """Which of a picture's choices are closed: ended, beyond its beam, or no longer needed."""
+        ended, length = self.ended[picture], len(self.steps)
+        closed = [True] * len(scores)
+        for place, score in enumerate(scores[: self.config.beam_size - len(ended)]):
+            if score > -math.inf and self.steps[-1][1][first + place] == END:
+                penalty = length**self.config.length_penalty
+                ended.append((score / penalty, score, length, first + place))
+            else:
+                closed[place] = score == -math.inf
+        return closed if self._may_improve(ended, scores, closed) else [True] * len(scores)
+
+    def _may_improve(
+        self, ended: list[tuple[float, float, int, int]], scores: list[float], closed: list[bool]
+    ) -> bool:
+        """Whether an open caption of a picture can still become one of its best."""
+        wanted = self.config.num_captions
+        best = max(
+            (s for s, over in zip(scores, closed, strict=True) if not over), default=-math.inf
+        )
+        finished = sorted((score for score, *_ in ended), reverse=True)
+        longest = (self.config.max_words + 1) ** self.config.length_penalty
+        return len(finished) < wanted or finished[wanted - 1] < best / longest
 
     def captions(self, num_captions: int) -> list[list[Hypothesis]]:
         """The best ended captions of each picture, followed back to their first word."""
@@ -214,11 +240,11 @@ class _Trail:
 
     def _follow(self, total: float, steps: int, row: int) -> Hypothesis:
         words, chances, weights = [], [], []
-        for rows, step_words, step_chances, step_weights in reversed(self.steps[:steps]):
+        for parents, step_words, step_chances, step_weights in reversed(self.steps[:steps]):
             words.append(step_words[row])
             chances.append(step_chances[row])
-            row = rows[row]
             weights.append(step_weights[row])
+            row = parents[row]
         return Hypothesis(
             tokens=tuple(reversed(words[1:])),
             log_probability=total,
