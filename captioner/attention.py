@@ -52,25 +52,24 @@ class SpatialAttention(nn.Module):
         a masked location weighs exactly 0. The weights of several heads are their mean.
         """
         pictures, locations, _ = keys.shape
+        heads = self.heads or 1
         queries = self.query_projection(query).view(pictures, query.shape[0] // pictures, -1)
         if self.score is not None:
             queries = _doubled_exponential(queries).to(keys.dtype)
             scores = _AdditiveScores.apply(queries, keys, self.score.weight.squeeze(0))
             scores = scores.unsqueeze(1)  # (B, 1, G, N)
         else:
-            scores = self._heads(queries) @ self._heads(keys).transpose(2, 3)
-            scores = scores * (queries.shape[-1] // scores.shape[1]) ** -0.5  # (B, heads, G, N)
+            # Head by head: one product for all would copy keys and features for every word.
+            pairs = zip(queries.chunk(heads, 2), keys.chunk(heads, 2), strict=True)
+            scores = torch.stack([one @ its.transpose(1, 2) for one, its in pairs], dim=1)
+            scores = scores * (queries.shape[-1] // heads) ** -0.5  # (B, heads, G, N)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
         weights = torch.softmax(scores, dim=-1)
-        context = weights @ self._heads(features)  # (B, heads, G, D / heads)
-        context = context.transpose(1, 2).reshape(query.shape[0], features.shape[-1])
+        read = zip(weights.unbind(1), features.chunk(heads, 2), strict=True)
+        context = torch.cat([one @ its for one, its in read], dim=2)
+        context = context.view(query.shape[0], features.shape[-1])
         return context, weights.mean(1).reshape(query.shape[0], locations)
-
-    def _heads(self, vectors: Tensor) -> Tensor:
-        """(B, L, S) -> (B, heads, L, S / heads)."""
-        rows, length, _ = vectors.shape
-        return vectors.view(rows, length, self.heads or 1, -1).transpose(1, 2)
 
 
 def _doubled_exponential(projected: Tensor) -> Tensor:
