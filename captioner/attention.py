@@ -93,7 +93,7 @@ class _AdditiveScores(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """d tanh(q + k) / d e^2q = 2 r (1 - r) / e^2q, and likewise for the keys."""
+        """d tanh(q + k) / d e^2k = 2 e^2q r^2, and likewise for the queries."""
         queries, keys, score = ctx.saved_tensors
         doubled = 2 * score.to(keys.dtype)
         key_gradients = torch.empty_like(keys)
@@ -102,18 +102,27 @@ class _AdditiveScores(Function):
             now = slice(done, done + len(some))
             given, done = gradient[now], now.stop
             ratios = _ratios(some, its)
-            seen += given.flatten() @ ratios.flatten(0, 2)
-            slopes = torch.addcmul(ratios, ratios, ratios, value=-1)
+            weighed = _weighed_sum(given, ratios)
+            seen += weighed.sum((0, 1))
+            slopes = ratios.mul_(ratios)
+            # The sum over locations of e^2q e^2k r^2 = r - r^2.
+            query_gradients.append((weighed - _weighed_sum(given, slopes)) * doubled / some)
             slopes *= given.unsqueeze(3)
-            query_gradients.append(slopes.sum(2) * doubled / some)
-            # Adding up a single query would be a copy.
-            summed = slopes.squeeze(1) if slopes.shape[1] == 1 else slopes.sum(1)
-            torch.div(summed.mul_(doubled), its, out=key_gradients[now])
+            scaled = some * doubled
+            if slopes.shape[1] == 1:  # adding up a single query would be a copy
+                torch.mul(slopes.squeeze(1), scaled, out=key_gradients[now])
+            else:
+                torch.sum(slopes.mul_(scaled.unsqueeze(2)), dim=1, out=key_gradients[now])
         return (
             torch.cat(query_gradients),
             key_gradients,
             (gradient.sum() - 2 * seen).to(score.dtype),
         )
+
+
+def _weighed_sum(given: Tensor, ratios: Tensor) -> Tensor:
+    """Sums (B, G, A) over locations of ratios (B, G, N, A), weighed by given (B, G, N)."""
+    return (given.unsqueeze(2) @ ratios).squeeze(2)
 
 
 def _portions(queries: Tensor, keys: Tensor) -> list[tuple[Tensor, Tensor]]:
