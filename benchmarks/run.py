@@ -1,25 +1,51 @@
 """Every measurement of speed, one table after the other.
 
-    OMP_NUM_THREADS=1 python benchmarks/run.py
+    OMP_NUM_THREADS=1 python benchmarks/run.py [FOLDER]
 
-Takes about ten minutes on one idle processor. What the figures mean: benchmarks/README.md.
+FOLDER holds pictures to caption; without it the samples are taken over and over. Takes about a
+quarter of an hour on an idle processor. What the figures mean: benchmarks/README.md.
 """
 
+import os
+import platform
+import sys
+from pathlib import Path
+
 import decoding
+import growth
+import pictures
 import startup
 import torch
 
 
+def begin(name: str) -> None:
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    print(f"\n## {name}\n\nLoad: {load}\n", flush=True)
+
+
 def main() -> None:
+    folder = Path(sys.argv[1]) if sys.argv[1:] else pictures.SAMPLES
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, one thread\n\n## Start-up\n")
+    print(
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}; one thread"
+    )
+    if not torch.cuda.is_available():
+        print("There is no GPU here: nothing is measured on one.")
+    if not torch.cpu._is_avx512_bf16_supported():
+        print("This processor has no bfloat16 instructions: bfloat16 is not measured.")
+    begin("Start-up")
     print(startup.table(rounds=7), flush=True)
-    print("\n## Training step\n")
+    begin("Training step")
     print(decoding.training_table(rounds=5), flush=True)
-    print("\n## Memory that training steps add\n")
+    begin("Memory that training steps add")
     print(decoding.memory_table(), flush=True)
-    print("\n## Beam search\n")
+    begin("Beam search")
     print(decoding.beam_table(rounds=5), flush=True)
+    begin("Pictures")
+    pictures.print_tables(folder, rounds=5)
+    begin("Growth")
+    print(growth.table(folder, growth.HERE / "growth.png"), flush=True)
 
 
 if __name__ == "__main__":

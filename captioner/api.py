@@ -27,6 +27,7 @@ from captioner.vocabulary import UNKNOWN
 Picture = str | Path | bytes | BinaryIO | Image.Image
 Source = TypeVar("Source", bound=Picture)
 Item = TypeVar("Item")
+Batch = list[tuple[Item, Pixels | CaptionerError]]
 
 QUESTIONS_AT_ONCE = 256
 
@@ -92,7 +93,7 @@ class Captioner:
         num_captions: int | None = None,
         max_words: int | None = None,
         decoding: DecodingConfig | None = None,
-        batch_size: int = 16,
+        batch_size: int = 32,
     ) -> Any:
         """Describe one picture (a Caption) or several (a list of them, in the same order).
 
@@ -118,13 +119,21 @@ class Captioner:
     ) -> Iterator[tuple[Source, list[Caption] | CaptionerError]]:
         """Describe pictures one after the other, in order, in memory bounded by batch_size.
 
-        A picture that cannot be read comes with the error in place of its captions. While one
-        batch is described the next one is being read. Raises CaptionerError for a batch_size
-        below 1.
+        A picture that cannot be read comes with the error in place of its captions. While words
+        are found for one batch the next is being encoded and the one after read. Raises
+        CaptionerError for a batch_size below 1.
         """
         self.model.writer()
-        for batch in self._read_ahead(((picture, picture) for picture in pictures), batch_size):
-            yield from self._describe(batch, decoding)
+        _, vocabulary = self.model.writer()
+        limits = vocabulary.search_limits(decoding)
+        batches = self._read_ahead(((picture, picture) for picture in pictures), batch_size)
+        for batch, members in self._encode_ahead(batches, mirror=decoding.mirror):
+            described = iter(find_captions(members, limits) if members else [])
+            for picture, pixels in batch:
+                if isinstance(pixels, CaptionerError):
+                    yield picture, pixels
+                else:
+                    yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
 
     def answer(
         self,
@@ -173,7 +182,7 @@ class Captioner:
 
     def _read_ahead(
         self, items: Iterable[tuple[Picture, Item]], batch_size: int
-    ) -> Iterator[list[tuple[Item, Pixels | CaptionerError]]]:
+    ) -> Iterator[Batch[Item]]:
         """Batches of items with their pixels; while one is worked on the next is being read."""
         if batch_size < 1:
             raise CaptionerError(f"batch_size is {batch_size}; expected 1 or more")
@@ -207,21 +216,23 @@ class Captioner:
         except CaptionerError as error:
             return error
 
-    def _describe(
-        self, batch: list[tuple[Source, Pixels | CaptionerError]], decoding: DecodingConfig
-    ) -> Iterator[tuple[Source, list[Caption] | CaptionerError]]:
-        readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
-        found: list[list[Hypothesis]] = []
-        if readable:
-            _, vocabulary = self.model.writer()
-            limits = vocabulary.search_limits(decoding)
-            found = find_captions(members_of(self.models, readable, mirror=decoding.mirror), limits)
-        described = iter(found)
-        for picture, pixels in batch:
-            if isinstance(pixels, CaptionerError):
-                yield picture, pixels
-            else:
-                yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
+    def _encode_ahead(
+        self, batches: Iterator[Batch[Source]], *, mirror: bool
+    ) -> Iterator[tuple[Batch[Source], list[Member]]]:
+        """Batches with who writes their captions; while one is worked on the next is encoded."""
+
+        def encode_next() -> tuple[Batch[Source], list[Member]] | None:
+            batch = next(batches, None)
+            if batch is None:
+                return None
+            readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
+            return batch, members_of(self.models, readable, mirror=mirror) if readable else []
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(encode_next)
+            while encoded := ahead.result():
+                ahead = pool.submit(encode_next)
+                yield encoded
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         _, vocabulary = self.model.writer()

@@ -64,7 +64,7 @@ def captions(
     top_p: options.TopP = None,
     seed: options.Seed = None,
     mirror: options.Mirror = None,
-    batch_size: options.BatchSize = 16,
+    batch_size: options.BatchSize = 32,
     checkpoint: options.Checkpoints = None,
     device: options.Device = None,
 ) -> None:

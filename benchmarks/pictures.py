@@ -1,0 +1,176 @@
+"""A folder of pictures and the feature cache, beside the encoder's own rate.
+
+    python benchmarks/pictures.py [FOLDER]
+
+The shipped checkpoint on pictures of the folder, or on the samples over and over. What is compared
+takes turns in one process; medians of five rounds, seconds by the clock and of the processor.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from captioner import Captioner
+from captioner.checkpoint import default_checkpoint
+from captioner.checkpoint import load as load_checkpoint
+from captioner.features import GIB, build_cache, cache_size
+from captioner.images import open_picture, to_tensor
+from captioner.search import Member, find_captions
+
+SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+PICTURES, BATCH = 96, 32
+COCO = 118_287
+
+Taken = dict[str, list[tuple[float, float]]]
+
+
+def choose_pictures(folder: Path, count: int) -> list[Path]:
+    return list(islice(cycle(sorted(folder.glob("*.jpg"))), count))
+
+
+def rounds_of(tasks: dict[str, Callable[[], object]], rounds: int) -> Taken:
+    """(Seconds by the clock, of the processor) of each task in every round, turn and turn about."""
+    taken: Taken = {name: [] for name in tasks}
+    for number in range(rounds + 1):
+        for name, task in tasks.items():
+            clock, processor = time.perf_counter(), time.process_time()
+            task()
+            if number:  # the first one warms up
+                taken[name].append((time.perf_counter() - clock, time.process_time() - processor))
+    return taken
+
+
+def lines(taken: Taken, pictures: int, encoder: str) -> list[str]:
+    """Pictures a second and the share of the encoder's rate, by the clock and by the processor."""
+    rows = []
+    for name, rounds in taken.items():
+        cells = [name]
+        for kind in (0, 1):
+            rates = [pictures / one[kind] for one in rounds]
+            shares = [
+                own[kind] / one[kind] for own, one in zip(taken[encoder], rounds, strict=True)
+            ]
+            cells.append(
+                f"{statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f})"
+                f" | {statistics.median(shares):.0%}"
+            )
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def head(about: str) -> list[str]:
+    return [
+        f"| {about} | pictures/s by the clock | of the encoder's | pictures/s of the processor "
+        "| of the encoder's |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+
+
+def folder_table(folder: Path, rounds: int, threads: int) -> str:
+    """captioner caption FOLDER: what all of it and each part takes."""
+    torch.set_num_threads(threads)
+    model, paths = Captioner.load(), choose_pictures(folder, PICTURES)
+    unfolded = load_checkpoint(default_checkpoint()).model.encoder
+    read = torch.stack([to_tensor(open_picture(path), unfolded.image_size) for path in paths])
+    ready = read.contiguous(memory_format=torch.channels_last).split(BATCH)
+    decoder, vocabulary = model.model.writer()
+    limits = vocabulary.search_limits(model.decoding)
+
+    @torch.no_grad()
+    def encode() -> list[torch.Tensor]:
+        return [model.model.encoder(batch) for batch in ready]
+
+    @torch.no_grad()
+    def encode_plainly() -> None:
+        for batch in ready:
+            unfolded.head(unfolded.stages(batch).permute(0, 2, 3, 1))
+
+    features = encode()
+    each = model.caption_each
+    tasks: dict[str, Callable[[], object]] = {
+        "encoder as trained, all of a batch at once": encode_plainly,
+        "encoder alone": encode,
+        "reading alone": lambda: [to_tensor(open_picture(path), 225) for path in paths],
+        "words alone": lambda: [find_captions([Member(decoder, f)], limits) for f in features],
+        "captions, all of it": lambda: list(each(paths, decoding=model.decoding, batch_size=BATCH)),
+    }
+    taken = rounds_of(tasks, rounds)
+    about = f"{threads} thread{'s' * (threads > 1)}, beam {model.decoding.beam_size}"
+    return "\n".join(head(about) + lines(taken, PICTURES, "encoder alone"))
+
+
+def cache_table(folder: Path, rounds: int) -> str:
+    """Building the feature cache, beside the frozen stages on pictures that have been read."""
+    torch.set_num_threads(1)
+    encoder = load_checkpoint(default_checkpoint()).model.encoder
+    paths = choose_pictures(folder, PICTURES)
+    read = torch.stack([to_tensor(open_picture(path), encoder.image_size) for path in paths])
+
+    folded = load_checkpoint(default_checkpoint()).model.encoder
+    folded.fold_batch_norms()
+
+    def build() -> None:
+        with tempfile.TemporaryDirectory() as to:
+            build_cache(
+                encoder, paths, Path(to), mirrored=False, max_gib=9, autocast=False, progress=_none
+            )
+
+    tasks: dict[str, Callable[[], object]] = {
+        "frozen stages alone": lambda: [folded.trunk(batch) for batch in read.split(BATCH)],
+        "building the cache": build,
+    }
+    taken = rounds_of(tasks, rounds)
+    return "\n".join(head("1 thread") + lines(taken, PICTURES, "frozen stages alone"))
+
+
+def _none(done: int) -> None:
+    pass
+
+
+def reading_table(folder: Path, rounds: int) -> str:
+    """Random access to a cache, beside a copy of as many bytes in memory; and its size on disk."""
+    encoder = load_checkpoint(default_checkpoint()).model.encoder
+    with tempfile.TemporaryDirectory() as to:
+        paths = choose_pictures(folder, 256)
+        cache = build_cache(
+            encoder, paths, Path(to), mirrored=True, max_gib=9, autocast=False, progress=_none
+        )
+        order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(0)).tolist()
+        memory = [torch.from_numpy(maps.copy()) for maps in cache.maps[:, 0]]
+        tasks: dict[str, Callable[[], object]] = {
+            "a copy in memory": lambda: [memory[place].clone() for place in order],
+            "FeatureCache.read": lambda: [cache.read(place, False) for place in order],
+        }
+        taken = rounds_of(tasks, rounds)
+        rows = ["| random access | GB/s of the processor | maps a second |", "| --- | --- | --- |"]
+        for name, seconds in taken.items():
+            a_map = statistics.median(one[1] for one in seconds) / len(paths)
+            size = cache.maps[0, 0].nbytes
+            rows.append(f"| {name} | {size / a_map / 1e9:.2f} | {1 / a_map:.0f} |")
+    for mirrored in (False, True):
+        size = cache_size(encoder, COCO, mirrored=mirrored)
+        rows.append(
+            f"\n{COCO:,} pictures {'with' if mirrored else 'without'} mirror images: "
+            f"{COCO:,} x {size // COCO:,} bytes = {size / 1e9:.1f} GB ({size / GIB:.1f} GiB)"
+        )
+    return "\n".join(rows)
+
+
+def print_tables(folder: Path, rounds: int) -> None:
+    for threads in (1, os.cpu_count() or 1):
+        print(folder_table(folder, rounds, threads), end="\n\n", flush=True)
+    print(cache_table(folder, rounds), end="\n\n", flush=True)
+    print(reading_table(folder, rounds), flush=True)
+
+
+if __name__ == "__main__":
+    print_tables(Path(sys.argv[1]) if sys.argv[1:] else SAMPLES, rounds=5)
