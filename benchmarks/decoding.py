@@ -157,10 +157,11 @@ HEADER = (
 )
 
 
-def training_table(rounds: int) -> str:
+def training_table(rounds: int, *, autocast: bool = False) -> str:
+    """autocast: ours in bfloat16, which takes a processor with instructions for it."""
     lines = [HEADER]
     for locations, shortest, longest in ((196, 19, 19), (196, 8, 20), (49, 19, 19), (49, 8, 20)):
-        taken = rounds_of(training_steps(locations, shortest, longest), rounds)
+        taken = rounds_of(training_steps(locations, shortest, longest, autocast), rounds)
         name = f"{locations} locations, {shortest} to {longest} tokens"
         lines.append(row(name, taken, training_flops(locations, shortest, longest)))
     return "\n".join(lines)
