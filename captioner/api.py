@@ -27,6 +27,7 @@ Source = TypeVar("Source", bound=Picture)
 Item = TypeVar("Item")
 
 QUESTIONS_AT_ONCE = 256
+NOWHERE = 1e-12  # added to each location's weight where a sentinel may have taken all of it
 
 
 class Captioner:
@@ -209,11 +210,17 @@ class Captioner:
         )
         maps = [hypothesis.weights[places].mean(0) for places in groups]
         looked = torch.stack(maps) if maps else hypothesis.weights[:0]
+        looking = None
+        if self.config.sentinel:
+            # A map says where it looked as far as it did; where that was nowhere, the map is even.
+            looking = looked.sum(1)
+            looked = (looked + NOWHERE) / (looked + NOWHERE).sum(1, keepdim=True)
         return Caption(
             text=" ".join(word.word for word in words),
             words=words,
             log_probability=hypothesis.log_probability,
             attention=looked.view(-1, *self.model.encoder.grid).numpy(),
+            looking=None if looking is None else looking.numpy(),
         )
 
     def _reply(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from captioner.attention import FixedContext, SpatialAttention
 from captioner.recurrence import Cell, StackedCells, State, start_biases
+from captioner.sentinel import AdaptiveAttention
 
 # For so few rows the vocabulary's matrix times columns takes half as long as rows times it.
 _FEW_ROWS = 8
@@ -19,7 +20,7 @@ class TeacherForced:
 
     logits (M, V), targets (M,), weights (M, N): step by step, the longest captions first, with
     no padding between. captions (M,): which row of the batch a word belongs to; positions (M,):
-    which of its words it is, from 0.
+    which of its words it is, from 0. What a row of weights lacks to 1 went to the sentinel.
     """
 
     logits: Tensor
@@ -48,10 +49,12 @@ class CaptionDecoder(nn.Module):
         context_gate: bool,
         embedding_dropout: float,
         hidden_dropout: float,
+        sentinel: AdaptiveAttention | None = None,
     ) -> None:
         super().__init__()
         hidden_size = cell.hidden_size
         self.attention = attention
+        self.sentinel = sentinel
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.initial_state = nn.Linear(feature_size, cell.state_parts * hidden_size)
         self.context_gate = nn.Linear(hidden_size, feature_size) if context_gate else None
@@ -69,6 +72,18 @@ class CaptionDecoder(nn.Module):
     def start(self, features: Tensor) -> State:
         """State before the first word, each part (B, H), from the mean of features (B, N, D)."""
         return torch.tanh(self.initial_state(features.mean(1))).split(self.cell.hidden_size, dim=-1)
+
+    def query(self, embedded: Tensor, looker: State) -> Tensor:
+        """What `look` is asked with: the hidden state of the cell that looks (rows, H).
+
+        With a sentinel, that goes with it; embedded: the words E y (rows, E) that were read.
+        """
+        return looker[0] if self.sentinel is None else self.sentinel.query(embedded, looker)
+
+    def look(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Context (rows, D) and weights (rows, N), which with a sentinel sum to less than 1."""
+        reader = self.attention if self.sentinel is None else self.sentinel
+        return reader(query, keys, features)
 
     def recur(self, word_input: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
         """The recurrence after attention: gate the context (rows, D), then one step of the cell.
@@ -96,7 +111,7 @@ class CaptionDecoder(nn.Module):
         G consecutive rows look at the same picture of features (B, N, D) and keys (B, N, A).
         """
         embedded = self.embedding_dropout(self.embedding(words))
-        context, weights = self.attention(state[0], keys, features)
+        context, weights = self.look(self.query(embedded, state), keys, features)
         context, state = self.recur(self.word_input(embedded), context, state)
         return self.logits(embedded, context, state[0]), state, weights
 
@@ -141,17 +156,18 @@ class CaptionDecoder(nn.Module):
             # Captions of one picture share its keys: attention reads them once for all of them.
             # The places of captions that have ended are read in vain, which costs less than a
             # copy of the keys for each caption.
-            hidden, looking = state[0], max(ranks[:count]) + 1
+            looking = max(ranks[:count]) + 1
             group = max(places[:count]) + 1
             slots = torch.tensor(
                 [rank * group + place for rank, place in zip(ranks[:count], places, strict=False)],
-                device=hidden.device,
+                device=tokens.device,
             )
             if looking < len(keys):
                 keys, features = keys[:looking], features[:looking]
-            queries = hidden.new_zeros(looking * group, hidden.shape[1])
-            queries = queries.index_copy(0, slots, hidden)
-            context, weights = (part[slots] for part in self.attention(queries, keys, features))
+            query = self.query(embedded_words[position][:count], state)
+            queries = query.new_zeros(looking * group, query.shape[1])
+            queries = queries.index_copy(0, slots, query)
+            context, weights = (part[slots] for part in self.look(queries, keys, features))
             context, state = self.recur(word_inputs[position][:count], context, state)
             steps.append(
                 (

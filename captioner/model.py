@@ -9,6 +9,7 @@ from captioner.decoder import CaptionDecoder
 from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 from captioner.recurrence import Cell, StackedCells, make_cell
+from captioner.sentinel import AdaptiveAttention
 from captioner.vocabulary import Vocabulary
 
 
@@ -46,9 +47,11 @@ class CaptioningModel(nn.Module):
         self.decoder: CaptionDecoder | None = None
         self.answers: AnswerHead | None = None
         if vocabulary is not None:
+            cell = _cell(config)
             self.decoder = CaptionDecoder(
                 attention=attention,
-                cell=_cell(config),
+                sentinel=_sentinel(config, attention, cell),
+                cell=cell,
                 vocabulary_size=len(vocabulary),
                 feature_size=config.feature_size,
                 embedding_size=config.embedding_size,
@@ -97,6 +100,21 @@ def _attention(config: ModelConfig) -> SpatialAttention | FixedContext:
         feature_size=config.feature_size,
         attention_size=config.attention_size,
         heads=config.attention_heads if config.attention == "dot" else None,
+    )
+
+
+def _sentinel(
+    config: ModelConfig, attention: SpatialAttention | FixedContext, cell: Cell | StackedCells
+) -> AdaptiveAttention | None:
+    if not config.sentinel or isinstance(attention, FixedContext):
+        return None
+    return AdaptiveAttention(
+        attention=attention,
+        memory_part=cell.memory_part,
+        hidden_size=config.hidden_size,
+        embedding_size=config.embedding_size,
+        feature_size=config.feature_size,
+        attention_size=config.attention_size,
     )
 
 

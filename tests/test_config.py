@@ -30,6 +30,12 @@ from captioner.errors import CaptionerError
         (DecodingConfig, {"beam_size": 2, "num_captions": 3}, "num_captions is 3"),
         (ModelConfig, {"attention": "soft"}, "choose additive, dot or none"),
         (ModelConfig, {"attention": "additive", "attention_heads": 4}, "only dot attention"),
+        (
+            ModelConfig,
+            {"attention": "none", "attention_heads": 1, "sentinel": True},
+            "set sentinel to false or attention to dot or additive",
+        ),
+        (ModelConfig, {"sentinel": 1}, "sentinel is 1, a int; expected a bool"),
         (ModelConfig, {"cell": "elman"}, "cell is 'elman'; choose lstm, gru, rnn or highway"),
         (ModelConfig, {"layers": 0}, "layers is 0; it must be at least 1"),
         (ModelConfig, {"attention_heads": 3}, "must divide"),

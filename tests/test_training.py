@@ -142,7 +142,10 @@ def learn(run: RunConfig, folder: Path) -> Captioner:
     return Captioner(saved, CPU)
 
 
-def test_it_overfits_a_few_pictures_until_the_text_is_exact(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"sentinel": True}], ids=["default", "sentinel"])
+def test_it_overfits_a_few_pictures_until_the_text_is_exact(
+    pictures: Path, tmp_path: Path, changes: dict[str, bool]
+) -> None:
     dropout = {"feature_dropout": 0.0, "embedding_dropout": 0.0, "hidden_dropout": 0.0}
     run = settings(
         pictures,
@@ -152,7 +155,7 @@ def test_it_overfits_a_few_pictures_until_the_text_is_exact(pictures: Path, tmp_
         mirror=False,
         learning_rate=1e-2,
     )
-    run = dataclasses.replace(run, model=dataclasses.replace(run.model, **dropout))
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, **dropout, **changes))
     model = learn(run, tmp_path)
     for colour in COLOURS:
         for shape in ("box", "ball"):
