@@ -25,6 +25,7 @@ class ModelConfig:
     attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
     (the mean feature before every word, as in Vinyals et al. 2015).
     sentinel: the decoder may look away from the picture, at what it remembers (Lu et al. 2017).
+    top_down: a second such cell decides where to look (Anderson et al. 2018).
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
     tokens: "word" or "character", what is written one at a time.
     cell: "lstm", "gru", "rnn" or "highway"; layers: how many are stacked, with hidden_dropout
@@ -41,6 +42,7 @@ class ModelConfig:
     attention_size: int = 512
     attention_heads: int = 8
     sentinel: bool = False
+    top_down: bool = False
     context_gate: bool = True
     cell: str = "lstm"
     layers: int = 1
@@ -70,11 +72,12 @@ class ModelConfig:
                 f"attention_heads is {self.attention_heads}; only dot attention has more than one "
                 "head: set attention_heads to 1 or attention to dot"
             )
-        if self.sentinel and self.attention == "none":
-            raise CaptionerError(
-                "sentinel is for looking away from the picture, but attention is 'none': set "
-                "sentinel to false or attention to dot or additive"
-            )
+        for name in ("sentinel", "top_down"):
+            if getattr(self, name) and self.attention == "none":
+                raise CaptionerError(
+                    f"{name} changes how attention looks, but attention is 'none': set {name} to "
+                    "false or attention to dot or additive"
+                )
         if self.attention_size % self.attention_heads or self.feature_size % self.attention_heads:
             raise CaptionerError(
                 f"attention_heads {self.attention_heads} must divide attention_size "

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from captioner.attention import FixedContext, SpatialAttention
+from captioner.attention_cell import AttentionCell
 from captioner.recurrence import Cell, StackedCells, State, start_biases
 from captioner.sentinel import AdaptiveAttention
 
@@ -36,6 +37,10 @@ class CaptionDecoder(nn.Module):
     The initial state is computed from the mean feature; the context may be gated by a sigmoid of
     the hidden state (one gate a feature); words are predicted by the deep output layer
     E^T(dropout(E y + W_h h + W_z z)), equation 7, whose output matrix is the word embedding.
+
+    The cell itself looks, with the hidden state it has before the word. With an attention cell it
+    is that one which reads the word and looks, and the cell reads what it saw (Anderson et al.
+    2018); the state is then the cell's own parts first, after them those of the attention cell.
     """
 
     def __init__(
@@ -50,11 +55,13 @@ class CaptionDecoder(nn.Module):
         embedding_dropout: float,
         hidden_dropout: float,
         sentinel: AdaptiveAttention | None = None,
+        attention_cell: AttentionCell | None = None,
     ) -> None:
         super().__init__()
         hidden_size = cell.hidden_size
         self.attention = attention
         self.sentinel = sentinel
+        self.attention_cell = attention_cell
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.initial_state = nn.Linear(feature_size, cell.state_parts * hidden_size)
         self.context_gate = nn.Linear(hidden_size, feature_size) if context_gate else None
@@ -71,7 +78,22 @@ class CaptionDecoder(nn.Module):
 
     def start(self, features: Tensor) -> State:
         """State before the first word, each part (B, H), from the mean of features (B, N, D)."""
-        return torch.tanh(self.initial_state(features.mean(1))).split(self.cell.hidden_size, dim=-1)
+        mean = features.mean(1)
+        state = torch.tanh(self.initial_state(mean)).split(self.cell.hidden_size, dim=-1)
+        if self.attention_cell is None:
+            return state
+        return (*state, *self.attention_cell.start(mean))
+
+    def turn(self, word_input: Tensor, state: State) -> tuple[Tensor, State, State]:
+        """Before attention: what the cell is to read beside the context, who looks, and the state.
+
+        word_input (rows, gates H): the embedded words, projected. Who looks is a cell's state.
+        """
+        if self.attention_cell is None:
+            return word_input, state, state
+        own = self.cell.state_parts
+        projected, looker = self.attention_cell(word_input, state[0], state[own:])
+        return projected, looker, (*state[:own], *looker)
 
     def query(self, embedded: Tensor, looker: State) -> Tensor:
         """What `look` is asked with: the hidden state of the cell that looks (rows, H).
@@ -85,14 +107,18 @@ class CaptionDecoder(nn.Module):
         reader = self.attention if self.sentinel is None else self.sentinel
         return reader(query, keys, features)
 
-    def recur(self, word_input: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
-        """The recurrence after attention: gate the context (rows, D), then one step of the cell.
+    def recur(
+        self, projected: Tensor, context: Tensor, looker: State, state: State
+    ) -> tuple[Tensor, State]:
+        """After attention: gate the context (rows, D), then one step of the cell.
 
-        word_input: the embedded words, projected for the cell. Returns context and state.
+        projected, looker, state: from `turn`. Returns context and state.
         """
         if self.context_gate is not None:
-            context = context * torch.sigmoid(self.context_gate(state[0]))
-        return context, self.cell(word_input + self.context_input(context), state)
+            context = context * torch.sigmoid(self.context_gate(looker[0]))
+        own = self.cell.state_parts
+        written = self.cell(projected + self.context_input(context), state[:own])
+        return context, (*written, *state[own:])
 
     def logits(self, embedded: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
         """Deep output: scores (rows, V) of every word, from E y (rows, E), z and h."""
@@ -111,8 +137,9 @@ class CaptionDecoder(nn.Module):
         G consecutive rows look at the same picture of features (B, N, D) and keys (B, N, A).
         """
         embedded = self.embedding_dropout(self.embedding(words))
-        context, weights = self.look(self.query(embedded, state), keys, features)
-        context, state = self.recur(self.word_input(embedded), context, state)
+        projected, looker, state = self.turn(self.word_input(embedded), state)
+        context, weights = self.look(self.query(embedded, looker), keys, features)
+        context, state = self.recur(projected, context, looker, state)
         return self.logits(embedded, context, state[0]), state, weights
 
     def forward(
@@ -164,11 +191,12 @@ class CaptionDecoder(nn.Module):
             )
             if looking < len(keys):
                 keys, features = keys[:looking], features[:looking]
-            query = self.query(embedded_words[position][:count], state)
+            projected, looker, state = self.turn(word_inputs[position][:count], state)
+            query = self.query(embedded_words[position][:count], looker)
             queries = query.new_zeros(looking * group, query.shape[1])
             queries = queries.index_copy(0, slots, query)
             context, weights = (part[slots] for part in self.look(queries, keys, features))
-            context, state = self.recur(word_inputs[position][:count], context, state)
+            context, state = self.recur(projected, context, looker, state)
             steps.append(
                 (
                     embedded_words[position][:count],

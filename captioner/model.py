@@ -4,6 +4,7 @@ from torch import nn
 
 from captioner.answering import AnswerHead
 from captioner.attention import FixedContext, SpatialAttention
+from captioner.attention_cell import AttentionCell
 from captioner.config import ModelConfig
 from captioner.decoder import CaptionDecoder
 from captioner.encoder import Encoder
@@ -51,6 +52,7 @@ class CaptioningModel(nn.Module):
             self.decoder = CaptionDecoder(
                 attention=attention,
                 sentinel=_sentinel(config, attention, cell),
+                attention_cell=_attention_cell(config),
                 cell=cell,
                 vocabulary_size=len(vocabulary),
                 feature_size=config.feature_size,
@@ -116,6 +118,12 @@ def _sentinel(
         feature_size=config.feature_size,
         attention_size=config.attention_size,
     )
+
+
+def _attention_cell(config: ModelConfig) -> AttentionCell | None:
+    if not config.top_down:
+        return None
+    return AttentionCell(cell=_cell(config), feature_size=config.feature_size)
 
 
 def _cell(config: ModelConfig) -> Cell | StackedCells:

@@ -33,7 +33,12 @@ from captioner.errors import CaptionerError
         (
             ModelConfig,
             {"attention": "none", "attention_heads": 1, "sentinel": True},
-            "set sentinel to false or attention to dot or additive",
+            "set sentinel to false or attention to dot or",
+        ),
+        (
+            ModelConfig,
+            {"attention": "none", "attention_heads": 1, "top_down": True},
+            "top_down changes how attention looks, but attention is 'none'",
         ),
         (ModelConfig, {"sentinel": 1}, "sentinel is 1, a int; expected a bool"),
         (ModelConfig, {"cell": "elman"}, "cell is 'elman'; choose lstm, gru, rnn or highway"),

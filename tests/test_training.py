@@ -142,7 +142,11 @@ def learn(run: RunConfig, folder: Path) -> Captioner:
     return Captioner(saved, CPU)
 
 
-@pytest.mark.parametrize("changes", [{}, {"sentinel": True}], ids=["default", "sentinel"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"sentinel": True}, {"top_down": True}, {"sentinel": True, "top_down": True}],
+    ids=["default", "sentinel", "top-down", "both"],
+)
 def test_it_overfits_a_few_pictures_until_the_text_is_exact(
     pictures: Path, tmp_path: Path, changes: dict[str, bool]
 ) -> None:
@@ -201,7 +205,7 @@ def test_a_character_captioner_writes_words(pictures: Path, tmp_path: Path) -> N
             "truncate_steps": 2,
             "autocast": True,
         },
-        {"word_dropout": 0.3, "scheduled_sampling": 0.9},
+        {"word_dropout": 0.3, "scheduled_sampling": 0.9, "truncate_steps": 2},
     ],
     ids=["cached", "fine-tuned", "augmented", "self-critical", "other words read"],
 )
@@ -209,6 +213,10 @@ def test_resumed_equals_uninterrupted_to_the_bit(
     pictures: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     run = settings(pictures, **changes)
+    if "word_dropout" in changes:  # and a decoder with all there is
+        run = dataclasses.replace(
+            run, model=dataclasses.replace(run.model, sentinel=True, top_down=True)
+        )
     fit(run, tmp_path / "whole", device=CPU, resume=False, reporter=Quiet())
     part = tmp_path / "part"
     # Each run is stopped when it asks for the fifth time: after a step, or while it validates.
