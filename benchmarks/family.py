@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
+from captioner import search
 from captioner.config import DataConfig, DecodingConfig, ModelConfig, RunConfig, TrainingConfig
 from captioner.datasets.shapes import make_shapes
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.optimization import make_optimizer
-from captioner.search import find_captions
 from captioner.training import train_one_epoch
 from captioner.training_state import Position
 from captioner.training_task import Task, prepare
@@ -171,7 +171,7 @@ def score(task: Task) -> dict[str, float]:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=task.run.training.autocast):
             features = model.encoder.head(batch.views.pictures)
             forced = decoder(batch.tokens, batch.lengths, batch.rows, features)
-            found = find_captions(decoder, features, task.run.decoding)
+            found = search.find_captions([search.Member(decoder, features)], task.run.decoding)
         words = torch.nn.functional.cross_entropy(
             forced.logits.float(), forced.targets, reduction="none"
         )

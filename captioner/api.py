@@ -14,12 +14,14 @@ from torch import Tensor
 
 from captioner import checkpoint as checkpoints
 from captioner.config import DecodingConfig, ModelConfig
+from captioner.device import choose_device
+from captioner.ensemble import Pixels, encode, load_together, members_of, prepare
 from captioner.errors import CaptionerError, UnknownWords
-from captioner.images import open_picture, to_tensor
+from captioner.images import open_picture
 from captioner.model import CaptioningModel
 from captioner.question_batches import encode_question, pad_questions
 from captioner.replies import Answer, AnswerChoice, Caption, Word
-from captioner.search import Hypothesis, find_captions
+from captioner.search import Hypothesis, Member, find_captions
 from captioner.vocabulary import UNKNOWN
 
 Picture = str | Path | bytes | BinaryIO | Image.Image
@@ -35,10 +37,18 @@ class Captioner:
 
     Get one with `Captioner.load()`. can_caption, can_answer: what its checkpoint has learned.
     decoding: the settings that the checkpoint was tuned for; scores: what it scored, and on what.
+    With `others` it is an ensemble, which writes captions with the mean of all their probabilities
+    but answers no questions; what else there is to know of it is its first checkpoint's.
     """
 
-    def __init__(self, loaded: checkpoints.Checkpoint, device: torch.device) -> None:
-        self.model: CaptioningModel = loaded.model.to(device)
+    def __init__(
+        self,
+        loaded: checkpoints.Checkpoint,
+        device: torch.device,
+        others: Sequence[checkpoints.Checkpoint] = (),
+    ) -> None:
+        self.models: list[CaptioningModel] = [one.model.to(device) for one in (loaded, *others)]
+        self.model: CaptioningModel = self.models[0]
         self.config: ModelConfig = loaded.model.config
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores
@@ -52,17 +62,26 @@ class Captioner:
     @property
     def can_answer(self) -> bool:
         """Whether it can answer questions."""
-        return self.model.answers is not None
+        return self.model.answers is not None and len(self.models) == 1
 
     @classmethod
-    def load(cls, checkpoint: str | Path | None = None, device: str | None = None) -> "Captioner":
+    def load(
+        cls,
+        checkpoint: str | Path | Sequence[str | Path] | None = None,
+        device: str | None = None,
+    ) -> "Captioner":
         """Load a checkpoint, by default the one that ships, onto a device ("cpu", "cuda", ...).
 
-        Raises CaptionerError for a file or a device that is not there or cannot be used.
+        Several are an ensemble: at every word the next one's probabilities are the mean of theirs,
+        and where it looked is the mean over those that have the first one's grid. Raises
+        CaptionerError for a file or a device that is not there or cannot be used, and for several
+        that do not write in the same words.
         """
         chosen = choose_device(device)
-        file = Path(checkpoint or checkpoints.default_checkpoint())
-        return cls(checkpoints.load(file), chosen)
+        given = checkpoint if checkpoint is not None else checkpoints.default_checkpoint()
+        files = [given] if isinstance(given, (str, Path)) else given
+        first, *others = load_together([Path(file) for file in files])
+        return cls(first, chosen, others)
 
     def caption(
         self,
@@ -140,6 +159,11 @@ class Captioner:
         below 1 and for a checkpoint that cannot answer.
         """
         self.model.answerer()
+        if len(self.models) > 1:
+            raise CaptionerError(
+                f"{len(self.models)} checkpoints write captions together, but a question is "
+                "answered by one; load that one alone"
+            )
         if top < 1:
             raise CaptionerError(f"top is {top}; expected 1 or more answers")
         pairs = ((picture, (picture, questions)) for picture, questions in asked)
@@ -148,14 +172,14 @@ class Captioner:
 
     def _read_ahead(
         self, items: Iterable[tuple[Picture, Item]], batch_size: int
-    ) -> Iterator[list[tuple[Item, Tensor | CaptionerError]]]:
+    ) -> Iterator[list[tuple[Item, Pixels | CaptionerError]]]:
         """Batches of items with their pixels; while one is worked on the next is being read."""
         if batch_size < 1:
             raise CaptionerError(f"batch_size is {batch_size}; expected 1 or more")
         waiting = iter(items)
         with ThreadPoolExecutor(2) as pool:
 
-            def start_reading() -> list[tuple[Item, Future[Tensor | CaptionerError]]]:
+            def start_reading() -> list[tuple[Item, Future[Pixels | CaptionerError]]]:
                 some = islice(waiting, batch_size)
                 return [(item, pool.submit(self._read, picture)) for picture, item in some]
 
@@ -167,35 +191,36 @@ class Captioner:
 
     def encode(self, pictures: Sequence[Picture]) -> Tensor:
         """Grid features (B, N, D) of pictures; CaptionerError for one that cannot be read."""
-        size = self.config.image_size
-        return self._encode([to_tensor(open_picture(picture), size) for picture in pictures])
+        return encode(self.model, self._open(pictures))
 
-    def _read(self, picture: Picture) -> Tensor | CaptionerError:
+    def members(self, pictures: Sequence[Picture], decoding: DecodingConfig) -> list[Member]:
+        """Who writes these pictures' captions; CaptionerError for one that cannot be read."""
+        return members_of(self.models, self._open(pictures), mirror=decoding.mirror)
+
+    def _open(self, pictures: Sequence[Picture]) -> list[Pixels]:
+        return [prepare(open_picture(picture), self.models) for picture in pictures]
+
+    def _read(self, picture: Picture) -> Pixels | CaptionerError:
         try:
-            return to_tensor(open_picture(picture), self.config.image_size)
+            return prepare(open_picture(picture), self.models)
         except CaptionerError as error:
             return error
 
     def _describe(
-        self, batch: list[tuple[Source, Tensor | CaptionerError]], decoding: DecodingConfig
+        self, batch: list[tuple[Source, Pixels | CaptionerError]], decoding: DecodingConfig
     ) -> Iterator[tuple[Source, list[Caption] | CaptionerError]]:
-        readable = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
+        readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
         found: list[list[Hypothesis]] = []
         if readable:
-            decoder, vocabulary = self.model.writer()
+            _, vocabulary = self.model.writer()
             limits = vocabulary.search_limits(decoding)
-            found = find_captions(decoder, self._encode(readable), limits)
+            found = find_captions(members_of(self.models, readable, mirror=decoding.mirror), limits)
         described = iter(found)
         for picture, pixels in batch:
             if isinstance(pixels, CaptionerError):
                 yield picture, pixels
             else:
                 yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
-
-    @torch.no_grad()
-    def _encode(self, pixels: list[Tensor]) -> Tensor:
-        """Features (B, N, D) of pictures (3, S, S) each."""
-        return self.model.encoder(torch.stack(pixels).to(self.device))
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         _, vocabulary = self.model.writer()
@@ -211,7 +236,7 @@ class Captioner:
         maps = [hypothesis.weights[places].mean(0) for places in groups]
         looked = torch.stack(maps) if maps else hypothesis.weights[:0]
         looking = None
-        if self.config.sentinel:
+        if any(model.config.sentinel for model in self.models):
             # A map says where it looked as far as it did; where that was nowhere, the map is even.
             looking = looked.sum(1)
             looked = (looked + NOWHERE) / (looked + NOWHERE).sum(1, keepdim=True)
@@ -225,11 +250,11 @@ class Captioner:
 
     def _reply(
         self,
-        batch: list[tuple[tuple[Source, Sequence[str]], Tensor | CaptionerError]],
+        batch: list[tuple[tuple[Source, Sequence[str]], Pixels | CaptionerError]],
         top: int,
     ) -> Iterator[tuple[Source, list[Answer | CaptionerError]]]:
-        readable = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
-        features = self._encode(readable) if readable else torch.empty(0)
+        readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
+        features = encode(self.model, readable) if readable else torch.empty(0)
         understood: list[tuple[int, list[int]]] = []
         parsed: list[list[list[int] | CaptionerError]] = []
         row = 0
@@ -287,19 +312,3 @@ class Captioner:
                 )
                 maps = looked.float().view(-1, *self.model.encoder.grid).numpy()
                 yield Answer(choices[0].text, choices[0].probability, choices, maps)
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device of this name, or without one the GPU if there is one; CaptionerError if not."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # "meta" makes tensors, but none that can be read
-    except (RuntimeError, AssertionError, ImportError) as error:
-        there = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        there += ["mps"] if torch.backends.mps.is_available() else []
-        raise CaptionerError(
-            f"device {name!r} is not there; this machine has {', '.join(there)}"
-        ) from error
-    return device

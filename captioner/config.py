@@ -95,6 +95,8 @@ class DecodingConfig:
     power. block_ngrams: no n-gram of so many words twice; 0: any.
     sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
     probable (0: all) and to the smallest set with probability top_p.
+    mirror: look at the picture's mirror image as well and average the next word's probabilities
+    over the two; takes twice as long, and what is said of left and right is worth less.
     """
 
     beam_size: int = 5
@@ -107,6 +109,7 @@ class DecodingConfig:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         _check_types(self)

@@ -104,6 +104,14 @@ class Encoder(nn.Module):
         """Pictures (B, 3, S, S), ImageNet-normalised, to features (B, N, D), row by row."""
         return self.head(self.trunk(pictures))
 
+    def unmirror(self, features: Tensor) -> Tensor:
+        """Features (B, N, D) of mirror images with each at its place in the picture itself.
+
+        Attention reads locations in any order, so what a decoder makes of them stays the same, but
+        where it looked is then said of the picture and not of its mirror image.
+        """
+        return features.unflatten(1, self.grid).flip(2).flatten(1, 2)
+
 
 def load_weights(encoder: Encoder, source: str) -> None:
     """Fill the backbone's stages: "torchvision", "none", or a file.

@@ -33,12 +33,12 @@ def caption_pictures(
     """Captions of each picture as records, best first, with the runners-up of every word."""
     if not pictures:
         return []
-    features = model.encode(pictures)
+    members = model.members(pictures, decoding)
     described = model.caption_each(pictures, decoding=decoding, batch_size=len(pictures))
     groups = [found for _, found in described if not isinstance(found, ValueError)]
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    others = iter(runners_up(model, features, captions, rows, decoding))
+    others = iter(runners_up(model, members, captions, rows, decoding))
     return [[caption_record(caption, next(others)) for caption in group] for group in groups]
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.api import Caption, Captioner, Word
 from captioner.config import DecodingConfig
-from captioner.search import next_log_probabilities
+from captioner.search import Member, mean_logits, next_log_probabilities
 from captioner.vocabulary import PADDING, START, CharacterVocabulary
 
 RunnersUp = tuple[tuple[Word, ...], ...]  # the other words in each word's place, likeliest first
@@ -17,7 +16,7 @@ RunnersUp = tuple[tuple[Word, ...], ...]  # the other words in each word's place
 @torch.no_grad()
 def runners_up(
     model: Captioner,
-    features: Tensor,
+    members: Sequence[Member],
     captions: Sequence[Caption],
     pictures: Sequence[int],
     decoding: DecodingConfig,
@@ -26,23 +25,30 @@ def runners_up(
 ) -> list[RunnersUp]:
     """The likeliest other words in the place of each word of each caption.
 
-    pictures: which row of features (B, N, D) each caption is of; decoding: how the captions were
-    found, for its bans hold here too. A runner-up may be likelier than the word that was written,
-    and "<end>" can be one. A model that writes characters has none, for its letters are no words.
+    members: who wrote the captions; pictures: which row of their features (B, N, D) each is of;
+    decoding: how they were found, for its bans hold here too. A runner-up may be likelier than the
+    word that was written, and "<end>" can be one. A model that writes characters has none, for its
+    letters are no words.
     """
-    decoder, vocabulary = model.model.writer()
+    _, vocabulary = model.model.writer()
     if not captions or isinstance(vocabulary, CharacterVocabulary):
         return [tuple(() for _ in caption.words) for caption in captions]
     lines = [torch.tensor([START, *vocabulary.encode(caption.text)]) for caption in captions]
-    forced = decoder(
-        pad_sequence(lines, batch_first=True, padding_value=PADDING).to(features.device),
-        [len(line) - 1 for line in lines],
-        torch.tensor(pictures, device=features.device),
-        features,
-    )
+    device = members[0].features.device
+    forced = [
+        member.decoder(
+            pad_sequence(lines, batch_first=True, padding_value=PADDING).to(device),
+            [len(line) - 1 for line in lines],
+            torch.tensor(pictures, device=device),
+            member.features,
+        )
+        for member in members
+    ]
+    # The order of the words is the captions' alone, so that each member has the same.
+    means, places_of = mean_logits([one.logits for one in forced]), forced[0].captions
     found = []
     for number, line in enumerate(lines):
-        logits, written = forced.logits[forced.captions == number], line[1:].to(features.device)
+        logits, written = means[places_of == number], line[1:].to(device)
         places = []
         for place, token in enumerate(line[1:-1].tolist()):
             chances = next_log_probabilities(

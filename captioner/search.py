@@ -1,5 +1,7 @@
 """From features to captions: beam search (greedy is a beam of 1) and sampling over `step`."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,17 +28,75 @@ class Hypothesis:
     weights: Tensor
 
 
-@torch.no_grad()
-def find_captions(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
-) -> list[list[Hypothesis]]:
-    """Captions of each picture of features (B, N, D), best first: config.num_captions each.
+@dataclass(frozen=True)
+class Member:
+    """One of those who write a caption together: a decoder, and features (B, N, D) it looks at.
 
-    Always returns captions of 1 to config.max_words words, never with padding, start or unknown;
-    a beam returns fewer than asked for only where fewer different captions exist.
+    One decoder can be several members, with features of the pictures and of their mirror images.
+    All members know the same vocabulary and look at the same B pictures.
+    """
+
+    decoder: CaptionDecoder
+    features: Tensor
+
+
+@torch.no_grad()
+def find_captions(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
+    """Captions of each picture of the members' features, best first: config.num_captions each.
+
+    At every word the next one's probabilities are the mean of the members'. Always returns
+    captions of 1 to config.max_words words, never with padding, start or unknown; a beam returns
+    fewer than asked for only where fewer different captions exist.
     """
     search = _sample if config.sample else _beam
-    return search(decoder, features, config)
+    return search(members, config)
+
+
+def mean_logits(logits: Sequence[Tensor]) -> Tensor:
+    """Logits of the mean of the members' probabilities: log(sum of p_i / n), (rows, V).
+
+    Probabilities are averaged, not their logarithms: the mean is then itself what a model of the
+    caption would say, the equal mixture of the members, and a word that only one of them thinks
+    impossible can still be written. The mean of one member is that member's.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    parts = torch.stack([torch.log_softmax(part.float(), dim=-1) for part in logits])
+    return torch.logsumexp(parts, dim=0) - math.log(len(logits))
+
+
+class _Writing:
+    """The members at work on rows of captions, `copies` consecutive rows a picture."""
+
+    def __init__(self, members: Sequence[Member], copies: int) -> None:
+        self.members = members
+        self.keys = [member.decoder.attention.project(member.features) for member in members]
+        self.states: list[State] = [
+            tuple(
+                part.repeat_interleave(copies, 0) for part in member.decoder.start(member.features)
+            )
+            for member in members
+        ]
+
+    def step(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """The words written last (rows,) to the next one's logits (rows, V) and weights (rows, N).
+
+        The weights are the mean of the members' that have the first one's grid.
+        """
+        logits: list[Tensor] = []
+        looked: list[Tensor] = []
+        for place, (member, keys) in enumerate(zip(self.members, self.keys, strict=True)):
+            scores, self.states[place], weights = member.decoder.step(
+                words, self.states[place], member.features, keys
+            )
+            logits.append(scores)
+            if not looked or weights.shape == looked[0].shape:
+                looked.append(weights)
+        return mean_logits(logits), sum(looked[1:], looked[0]) / len(looked)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on from these rows, in this order."""
+        self.states = [tuple(part[rows] for part in state) for state in self.states]
 
 
 def next_log_probabilities(
@@ -64,18 +124,16 @@ def next_log_probabilities(
     return torch.log_softmax(logits, dim=-1)
 
 
-def _beam(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
-) -> list[list[Hypothesis]]:
+def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
     """Beam search over all pictures at once; a finished caption gives up its place in the beam.
 
     Scores are log probabilities divided by length^length_penalty (END counted). A picture is done
     when its whole beam has finished, or when no open caption can still reach the best finished
     ones. With K at least the number of possible captions the search is exhaustive.
     """
-    pictures, beams, device = features.shape[0], config.beam_size, features.device
-    keys = decoder.attention.project(features)
-    state: State = tuple(part.repeat_interleave(beams, 0) for part in decoder.start(features))
+    features, beams = members[0].features, config.beam_size
+    pictures, device = features.shape[0], features.device
+    writing = _Writing(members, beams)
     words = torch.full((pictures * beams,), START, device=device)
     written = words.new_zeros(pictures * beams, 0)
     # Only one beam is open at first: K copies of the same beginning would stay copies.
@@ -85,7 +143,7 @@ def _beam(
     first_row = torch.arange(pictures, device=device).unsqueeze(1) * beams
     for length in range(1, config.max_words + 2):
         if length <= config.max_words:  # after that, only END is allowed, and it is certain
-            logits, state, weights = decoder.step(words, state, features, keys)
+            logits, weights = writing.step(words)
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
         candidates = (totals.view(-1, 1) + step).view(pictures, -1)
         totals, choice = candidates.topk(beams, dim=1)
@@ -96,7 +154,7 @@ def _beam(
         totals = totals.masked_fill(ended, float("-inf"))
         if trail.done(totals, config):
             break
-        state = tuple(part[rows] for part in state)
+        writing.keep(rows)
         written = torch.cat([written[rows], words.unsqueeze(1)], dim=1)
     return trail.captions(config.num_captions)
 
@@ -171,32 +229,26 @@ class _Trail:
 
 
 def sample_tokens(
-    decoder: CaptionDecoder,
-    features: Tensor,
-    config: DecodingConfig,
-    generator: torch.Generator,
+    members: Sequence[Member], config: DecodingConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Draw config.num_captions captions a picture: tokens and log probabilities (B·G, T), weights.
 
     The G captions of a picture are consecutive rows; tokens end with END, then padding, whose log
-    probability is 0. Probabilities are the model's own, before temperature, top-k and top-p.
+    probability is 0. Probabilities are the members' own mean, before temperature, top-k and top-p.
     The weights are one (B·G, N) a step. `generator` lives on the CPU, so that a seed draws the
     same captions on every device.
     """
-    rows = features.shape[0] * config.num_captions
-    keys = decoder.attention.project(features)
-    state: State = tuple(
-        part.repeat_interleave(config.num_captions, 0) for part in decoder.start(features)
-    )
-    words = torch.full((rows,), START, device=features.device)
+    device = members[0].features.device
+    rows = members[0].features.shape[0] * config.num_captions
+    writing = _Writing(members, config.num_captions)
+    words = torch.full((rows,), START, device=device)
     written = words.new_zeros(rows, 0)
-    ended = torch.zeros(rows, dtype=torch.bool, device=features.device)
+    ended = torch.zeros(rows, dtype=torch.bool, device=device)
     chances, looked = [], []
     while not ended.all():
-        logits, state, weights = decoder.step(words, state, features, keys)
+        logits, weights = writing.step(words)
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
-        drawn = torch.multinomial(_shape(step, config).exp().cpu(), 1, generator=generator)
-        words = drawn.to(features.device).squeeze(1).masked_fill(ended, PADDING)
+        words = _draw(_shape(step, config), generator).masked_fill(ended, PADDING)
         chances.append(step.gather(1, words.unsqueeze(1)).squeeze(1).masked_fill(ended, 0.0))
         written = torch.cat([written, words.unsqueeze(1)], dim=1)
         looked.append(weights)
@@ -204,9 +256,19 @@ def sample_tokens(
     return written, torch.stack(chances, dim=1), looked
 
 
+def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """One word (rows,) of each row of probabilities (rows, V), by inverting the distribution.
+
+    One random number a row; torch.multinomial draws V of them.
+    """
+    totals = probabilities.cumsum(dim=-1)
+    heights = 1 - torch.rand(len(totals), 1, generator=generator)  # never 0: a word of chance 0
+    return torch.searchsorted(totals, heights.to(totals.device) * totals[:, -1:]).squeeze(1)
+
+
 def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
-    """Log probabilities after temperature, then top-k, then top-p (Holtzman et al. 2020)."""
-    step = torch.log_softmax(step / config.temperature, dim=-1)
+    """Probabilities after temperature, then top-k, then top-p (Holtzman et al. 2020)."""
+    step = step / config.temperature
     if config.top_k:
         least = step.topk(min(config.top_k, step.shape[1]), dim=-1).values[:, -1:]
         step = step.masked_fill(step < least, float("-inf"))
@@ -216,14 +278,12 @@ def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
         outside = torch.zeros_like(before, dtype=torch.bool)
         outside.scatter_(1, order, before >= config.top_p)
         step = step.masked_fill(outside, float("-inf"))
-    return torch.log_softmax(step, dim=-1)
+    return torch.softmax(step, dim=-1)
 
 
-def _sample(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
-) -> list[list[Hypothesis]]:
+def _sample(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
     generator = torch.Generator().manual_seed(config.seed)
-    tokens, chances, looked = sample_tokens(decoder, features, config, generator)
+    tokens, chances, looked = sample_tokens(members, config, generator)
     found = []
     for row, (line, chance) in enumerate(zip(tokens.tolist(), chances.cpu(), strict=True)):
         words = line.index(END)

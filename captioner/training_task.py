@@ -102,8 +102,10 @@ def prepare(
     plain = dataclasses.replace(
         config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
     )
-    captions, questions = _batches(train, model, config, output, reporter)
-    val_captions, val_questions = _batches(held_out, model, plain, output, reporter)
+    captions, questions = _batches(train, model, config, output, reporter, mirrored=config.mirror)
+    val_captions, val_questions = _batches(
+        held_out, model, plain, output, reporter, mirrored=run.decoding.mirror
+    )
     reward = None
     if config.self_critical and captions is not None:
         _, vocabulary = model.writer()
@@ -257,13 +259,19 @@ def _changed(started: CaptioningModel, new: ModelConfig, config: TrainingConfig)
 
 
 def _batches(
-    texts: Texts, model: CaptioningModel, config: TrainingConfig, output: Path, reporter: Reporter
+    texts: Texts,
+    model: CaptioningModel,
+    config: TrainingConfig,
+    output: Path,
+    reporter: Reporter,
+    *,
+    mirrored: bool,
 ) -> tuple[CaptionBatches | None, QuestionBatches | None]:
-    """Batches of both tasks over the same pictures, cached once."""
+    """Batches of both tasks over the same pictures, cached once; mirrored: both ways round."""
     paths = texts.paths()
     cache = None
     if model.encoder.frozen_stages and not config.augment:
-        cache = _cache(paths, model, config, output, reporter)
+        cache = _cache(paths, model, config, output, reporter, mirrored=mirrored)
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
     captions, questions = None, None
     if texts.captions:
@@ -280,8 +288,10 @@ def _cache(
     config: TrainingConfig,
     output: Path,
     reporter: Reporter,
+    *,
+    mirrored: bool,
 ) -> FeatureCache:
-    size = cache_size(model.encoder, len(paths), mirrored=config.mirror)
+    size = cache_size(model.encoder, len(paths), mirrored=mirrored)
     reporter.note(
         f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {output / 'cache'}"
     )
@@ -295,7 +305,7 @@ def _cache(
         model.encoder,
         paths,
         output / "cache",
-        mirrored=config.mirror,
+        mirrored=mirrored,
         max_gib=config.max_cache_gib,
         autocast=config.autocast,
         progress=progress,

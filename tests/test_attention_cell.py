@@ -18,7 +18,7 @@ from captioner.config import DecodingConfig, TrainingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, make_cell
-from captioner.search import find_captions
+from captioner.search import Member, find_captions
 from captioner.sentinel import AdaptiveAttention
 from captioner.vocabulary import END
 
@@ -147,8 +147,8 @@ def test_every_search_takes_it(name: str, sample: bool) -> None:
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
     for [caption], [alone] in zip(
-        find_captions(decoder, features, config),
-        [find_captions(decoder, features[i : i + 1], config)[0] for i in range(3)],
+        find_captions([Member(decoder, features)], config),
+        [find_captions([Member(decoder, features[i : i + 1])], config)[0] for i in range(3)],
         strict=True,
     ):
         assert 1 <= len(caption.tokens) <= 6

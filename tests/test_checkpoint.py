@@ -34,7 +34,7 @@ def make_checkpoint() -> Checkpoint:
     return Checkpoint(
         model=CaptioningModel(config, Vocabulary(["ein", "hündchen"])),
         training=TrainingConfig(learning_rate=0.5),
-        decoding=DecodingConfig(beam_size=3),
+        decoding=DecodingConfig(beam_size=3, mirror=True),
         scores=[{"set": "made up", "values": {"BLEU-4": 0.25}}],
     )
 

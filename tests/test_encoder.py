@@ -216,3 +216,15 @@ def test_a_download_that_fails_is_one_line(
     monkeypatch.setattr("torch.hub.download_url_to_file", fail)
     with pytest.raises(CaptionerError, match=f"mobilenet_v2 cannot be downloaded .*{error}"):
         load_weights(make_encoder(), "torchvision")
+
+
+def test_features_of_a_mirror_image_are_put_back_where_the_picture_has_them() -> None:
+    """With a grid of 3 x 3: the left column comes from the mirror image's right one."""
+    encoder = make_encoder()
+    rows, columns = encoder.grid
+    places = torch.arange(rows * columns, dtype=torch.float32).view(1, -1, 1).expand(2, -1, 5)
+    back = encoder.unmirror(places)
+    assert back[1, :, 4].view(rows, columns).tolist() == [
+        list(range(row * columns, (row + 1) * columns))[::-1] for row in range(rows)
+    ]
+    assert torch.equal(encoder.unmirror(back), places)

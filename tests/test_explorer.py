@@ -50,17 +50,18 @@ def data_of(page: str) -> list[dict]:
     return json.loads(found)
 
 
+@pytest.mark.parametrize("mirror", [False, True])
 def test_runners_up_come_from_the_distribution_that_the_word_came_from(
-    model: Captioner, pictures: list[Image.Image]
+    model: Captioner, pictures: list[Image.Image], mirror: bool
 ) -> None:
     """All other words and the written one make up all there is, and the written one's share is
     what the search said, bans included."""
-    decoding = replace(model.decoding, num_captions=3, beam_size=4, block_ngrams=2)
-    features = model.encode(pictures)
+    decoding = replace(model.decoding, num_captions=3, beam_size=4, block_ngrams=2, mirror=mirror)
+    members = model.members(pictures, decoding)
     groups = model.caption(pictures, decoding=decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    found = runners_up(model, features, captions, rows, decoding, count=1000)
+    found = runners_up(model, members, captions, rows, decoding, count=1000)
     banned = 0
     for caption, others in zip(captions, found, strict=True):
         assert len(others) == len(caption.words)
@@ -79,9 +80,9 @@ def test_only_the_likeliest_runners_up_are_told(
     model: Captioner, pictures: list[Image.Image]
 ) -> None:
     [caption] = model.caption(pictures[:1])
-    features = model.encode(pictures[:1])
-    [everything] = runners_up(model, features, [caption], [0], model.decoding, count=1000)
-    [three] = runners_up(model, features, [caption], [0], model.decoding, count=3)
+    members = model.members(pictures[:1], model.decoding)
+    [everything] = runners_up(model, members, [caption], [0], model.decoding, count=1000)
+    [three] = runners_up(model, members, [caption], [0], model.decoding, count=3)
     assert three == tuple(others[:3] for others in everything)
 
 
@@ -205,6 +206,4 @@ def test_characters_have_no_runners_up(
     letters: Callable[[], object] = lambda: (None, CharacterVocabulary(["a", " "]))  # noqa: E731
     monkeypatch.setattr(model.model, "writer", letters)
     caption = Caption("aa a", (Word("aa", 0.5), Word("a", 0.5)), -1.0, np.ones((2, 1, 1)))
-    assert runners_up(model, model.encode(pictures[:1]), [caption], [0], model.decoding) == [
-        ((), ())
-    ]
+    assert runners_up(model, [], [caption], [0], model.decoding) == [((), ())]

@@ -10,7 +10,7 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 from captioner.recurrence import make_cell
-from captioner.search import sample_tokens
+from captioner.search import Member, sample_tokens
 from captioner.vocabulary import END
 
 
@@ -86,7 +86,9 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
     features = torch.randn(3, 5, 4)
     # Two words at most: some captions end by choice, others are cut off with an END forced.
     config = DecodingConfig(sample=True, num_captions=8, max_words=2, block_ngrams=0)
-    drawn, chances, _ = sample_tokens(decoder, features, config, torch.Generator().manual_seed(1))
+    drawn, chances, _ = sample_tokens(
+        [Member(decoder, features)], config, torch.Generator().manual_seed(1)
+    )
     captions = [line[: line.index(END) + 1] for line in drawn.tolist()]
     assert {len(caption) for caption in captions} == {2, 3}
     tokens, lengths = pad(captions)

@@ -13,7 +13,7 @@ from captioner.batches import pad
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.recurrence import CELLS, HighwayCell, StackedCells, State, make_cell
-from captioner.search import find_captions
+from captioner.search import Member, find_captions
 from captioner.vocabulary import END
 
 H, X, V, D, N = 7, 5, 11, 6, 3
@@ -175,8 +175,8 @@ def test_every_search_takes_every_cell(name: str, sample: bool) -> None:
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
     for [caption], [alone] in zip(
-        find_captions(decoder, features, config),
-        [find_captions(decoder, features[i : i + 1], config)[0] for i in range(3)],
+        find_captions([Member(decoder, features)], config),
+        [find_captions([Member(decoder, features[i : i + 1])], config)[0] for i in range(3)],
         strict=True,
     ):
         assert 1 <= len(caption.tokens) <= 6

@@ -19,7 +19,7 @@ from captioner.config import DecodingConfig, TrainingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, State, make_cell
-from captioner.search import find_captions
+from captioner.search import Member, find_captions
 from captioner.sentinel import AdaptiveAttention
 from captioner.vocabulary import END
 
@@ -211,8 +211,8 @@ def test_every_search_takes_it(sample: bool) -> None:
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
     for [caption], [alone] in zip(
-        find_captions(decoder, features, config),
-        [find_captions(decoder, features[i : i + 1], config)[0] for i in range(3)],
+        find_captions([Member(decoder, features)], config),
+        [find_captions([Member(decoder, features[i : i + 1])], config)[0] for i in range(3)],
         strict=True,
     ):
         assert sample or caption.tokens == alone.tokens
@@ -263,8 +263,8 @@ def test_checkpoint_there_and_back_and_an_answer_head_that_knows_nothing_of_it(
 def test_a_captions_maps_sum_to_1_and_it_says_how_much_it_looked(
     with_sentinel: Captioner, image: Image.Image
 ) -> None:
-    decoder, _ = with_sentinel.model.writer()
-    [[found]] = find_captions(decoder, with_sentinel.encode([image]), with_sentinel.decoding)
+    decoding = with_sentinel.decoding
+    [[found]] = find_captions(with_sentinel.members([image], decoding), decoding)
     caption = with_sentinel.caption(image)
     assert caption.looking is not None
     looking = torch.from_numpy(caption.looking)
@@ -288,3 +288,15 @@ def test_the_map_of_a_word_that_looked_nowhere_is_even(
     assert caption.looking is not None and (caption.looking == 0).all()
     assert entropy(caption.attention) == pytest.approx(1.0)
     assert caption.attention.sum((1, 2)) == pytest.approx(1.0)
+
+
+def test_of_an_ensemble_whoever_has_no_sentinel_looks_with_all_its_attention(
+    with_sentinel: Captioner, tiny_checkpoint: Path, image: Image.Image
+) -> None:
+    plain, other = checkpoint.load(tiny_checkpoint), with_sentinel.model
+    both = Captioner(
+        plain, torch.device("cpu"), [Checkpoint(other, plain.training, plain.decoding)]
+    ).caption(image)
+    assert both.looking is not None
+    assert (both.looking > 0.5).all() and (both.looking < 1).all()
+    assert both.attention.sum((1, 2)) == pytest.approx(1.0)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
-from captioner import checkpoint
+from captioner import checkpoint, validation
 from captioner.api import Captioner
 from captioner.checkpoint import Checkpoint
 from captioner.config import (
@@ -21,7 +21,7 @@ from captioner.config import (
     RunConfig,
     TrainingConfig,
 )
-from captioner.config_file import read_toml
+from captioner.config_file import read_stages, read_toml
 from captioner.datasets import read_captions
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.errors import CaptionerError
@@ -29,10 +29,11 @@ from captioner.images import open_picture, to_tensor
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.optimization import make_optimizer
-from captioner.training import fit, train_one_epoch
+from captioner.search import Hypothesis, Member, find_captions
+from captioner.training import fit, fit_stages, train_one_epoch
 from captioner.training_state import Position
 from captioner.training_steps import train_step
-from captioner.training_task import prepare
+from captioner.training_task import Interrupted, prepare
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 230), "white": (245,) * 3}
 CPU = torch.device("cpu")
@@ -275,7 +276,9 @@ def test_scheduled_sampling_begins_as_teacher_forcing(pictures: Path, tmp_path: 
         assert task.captions is not None
         optimizer, batches = make_optimizer(task.model, run.training), task.captions.epoch(0)
         steps = enumerate(batches)
-        losses.append([train_step(task, optimizer, batch, None, step)[0] for step, batch in steps])
+        losses.append(
+            [train_step(task, optimizer, batch, None, step)["loss"] for step, batch in steps]
+        )
     plain, scheduled = losses
     assert len(plain) == 3
     assert scheduled[0] == plain[0]
@@ -304,6 +307,45 @@ def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> N
         fit(other, tmp_path / "three", device=CPU, resume=False, reporter=Quiet())
 
 
+def test_stages_go_on_from_each_other_and_resume_where_they_were(
+    pictures: Path, tmp_path: Path
+) -> None:
+    def train(stages: dict[str, RunConfig], name: str, resume: bool, stop: int | None) -> Path:
+        reporter = Quiet(stop_after=stop)
+        return fit_stages(stages, tmp_path / name, device=CPU, resume=resume, reporter=reporter)
+
+    stages = {"words": settings(pictures, epochs=2), "critic": settings(pictures, seed=5, epochs=1)}
+    whole = train(stages, "whole", resume=False, stop=None)
+    assert whole == tmp_path / "whole" / "critic"
+    alone = dataclasses.replace(
+        stages["critic"],
+        training=dataclasses.replace(
+            stages["critic"].training, start_from=str(whole.parent / "words" / "last.safetensors")
+        ),
+    )
+    fit(alone, tmp_path / "alone", device=CPU, resume=False, reporter=Quiet())
+    assert_equal(weights(whole), weights(tmp_path / "alone"))
+    state, tries = tmp_path / "parts" / "critic" / "state.safetensors", 0
+    while not state.exists():
+        with pytest.raises(Interrupted):
+            train(stages, "parts", resume=tries > 0, stop=7)
+        tries += 1
+    assert tries > 1
+    parts = train(read_stages(tmp_path / "parts" / "settings.toml"), "parts", True, None)
+    assert_equal(weights(whole), weights(parts))
+
+
+def test_a_later_stages_data_are_looked_at_before_anything_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    wrong = settings(pictures)
+    wrong = dataclasses.replace(wrong, data=dataclasses.replace(wrong.data, captions=("gone.csv",)))
+    stages = {"words": settings(pictures), "more": wrong}
+    with pytest.raises(CaptionerError, match="gone.csv"):
+        fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert not (tmp_path / "run").exists()
+
+
 def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path) -> None:
     words = settings(pictures, epochs=60, pictures_per_batch=8, mirror=False, learning_rate=1e-2)
     reward = settings(
@@ -327,6 +369,9 @@ def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path
     before = cider(learn(words, tmp_path))
     after = cider(learn(reward, tmp_path / "reward"))
     assert after > before + 0.5
+    log = (tmp_path / "reward" / "log.jsonl").read_text().splitlines()
+    rewards = [json.loads(line)["reward"] for line in log]
+    assert rewards[-1] > rewards[0] + 0.5  # what the log says rises with what the captions score
 
 
 def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) -> None:
@@ -463,3 +508,45 @@ def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
         assert task.captions is not None and task.captions.source.cache is not None
         shapes.append(task.captions.source.cache.maps.shape)
     assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_validation_with_the_mirror_looks_at_both_sides(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    """Every batch of held-out pictures is seen as it is and mirrored, no training picture more
+    than before, and the loss stays that of the pictures as they are."""
+    run = settings(pictures, mirror=False, fine_tune_from="" if cached else "features.0")
+    seen: list[list[Member]] = []
+
+    def record(members: list[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
+        seen.append(members)
+        return find_captions(members, config)
+
+    monkeypatch.setattr(validation, "find_captions", record)
+    losses = []
+    for mirror in (False, True):
+        torch.manual_seed(0)  # the same weights
+        decoding = dataclasses.replace(run.decoding, mirror=mirror)
+        task = prepare(
+            dataclasses.replace(run, decoding=decoding), tmp_path / str(mirror), CPU, Quiet(), None
+        )
+        assert task.val_captions is not None
+        scores = validation.evaluate_captions(
+            task.model, task.val_captions, decoding, autocast=False, reporter=Quiet()
+        )
+        losses.append(scores["validation loss"])
+    assert losses[0] == pytest.approx(losses[1])
+    assert [len(members) for members in seen] == [1] * (len(seen) // 2) + [2] * (len(seen) // 2)
+    encoder = task.model.encoder
+    for batch, (plain, mirrored) in zip(
+        task.val_captions.epoch(0), seen[len(seen) // 2 :], strict=True
+    ):
+        paths = [task.val_captions.pictures[index].path for index in batch.indices]
+        pixels = torch.stack([to_tensor(open_picture(path), 64) for path in paths])
+        turned = encoder.unmirror(encoder(pixels.flip(3)))
+        torch.testing.assert_close(plain.features, encoder(pixels), atol=2e-3, rtol=0)
+        torch.testing.assert_close(mirrored.features, turned, atol=2e-3, rtol=0)
+        assert (plain.features - mirrored.features).abs().max() > 1e-2
+    files = {file.name: file.stat().st_size for file in tmp_path.rglob("*.f16")}
+    assert len(files) == (2 if cached else 0)  # the pictures one way round, and both

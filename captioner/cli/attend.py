@@ -40,6 +40,7 @@ def attend(
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,
     max_words: options.MaxWords = None,
+    mirror: options.Mirror = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
@@ -66,7 +67,12 @@ def attend(
     from captioner.api import Captioner
 
     model = Captioner.load(checkpoint, device)
-    changes = {"beam_size": beam_size, "num_captions": num_captions or 1, "max_words": max_words}
+    changes = {
+        "beam_size": beam_size,
+        "num_captions": num_captions or 1,
+        "max_words": max_words,
+        "mirror": mirror,
+    }
     decoding = options.choose_decoding(model.decoding, changes)
     if suffix == ".html":
         explore(model, sources, output, question, decoding, alone=is_one_picture(paths))

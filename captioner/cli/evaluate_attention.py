@@ -1,6 +1,7 @@
 """captioner evaluate attention: whether the model looked at what it named, and needed to."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +50,9 @@ def attention(
     model = Captioner.load(checkpoint, device)
     generator = np.random.default_rng(SEED)
     games, masked, entropies = [], [], []
-    decoded = decode(model, [picture.path for picture in pictures], model.decoding, batch_size)
+    # What is asked of one grid of features, by masking its cells, is asked without the mirror's.
+    decoding = replace(model.decoding, mirror=False)
+    decoded = decode(model, [picture.path for picture in pictures], decoding, batch_size)
     for picture, best in zip(pictures, decoded, strict=True):
         words = [word.word for word in best.words]
         games.append(pointing_game(words, best.attention, picture.boxes, categories))
