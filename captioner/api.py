@@ -30,6 +30,7 @@ Item = TypeVar("Item")
 Batch = list[tuple[Item, Pixels | CaptionerError]]
 
 QUESTIONS_AT_ONCE = 256
+NOWHERE = 1e-12  # added to each location's weight where a sentinel may have taken all of it
 
 
 class Captioner:
@@ -247,11 +248,17 @@ class Captioner:
         )
         maps = [hypothesis.weights[places].mean(0) for places in groups]
         looked = torch.stack(maps) if maps else hypothesis.weights[:0]
+        looking = None
+        if any(model.config.sentinel for model in self.models):
+            # A map says where it looked as far as it did; where that was nowhere, the map is even.
+            looking = looked.sum(1)
+            looked = (looked + NOWHERE) / (looked + NOWHERE).sum(1, keepdim=True)
         return Caption(
             text=" ".join(word.word for word in words),
             words=words,
             log_probability=hypothesis.log_probability,
             attention=looked.view(-1, *self.model.encoder.grid).numpy(),
+            looking=None if looking is None else looking.numpy(),
         )
 
     def _reply(

@@ -43,17 +43,25 @@ class SpatialAttention(nn.Module):
         return keys if self.score is None else _doubled_exponential(keys)
 
     def forward(
-        self, query: Tensor, keys: Tensor, features: Tensor, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        keys: Tensor,
+        features: Tensor,
+        mask: Tensor | None = None,
+        sentinel: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Read the features with a query: context (B·G, D) and weights (B·G, N), rows summing to 1.
 
         query: (B·G, H), G consecutive rows for each picture (its captions, beams or samples).
         keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), True where it may look;
-        a masked location weighs exactly 0. The weights of several heads are their mean.
+        a masked location weighs exactly 0. The weights of several heads are their mean. sentinel: a
+        key (B·G, A) and a value (B·G, D) for each row, one more place that it may look at, whose
+        weight is what those of the locations lack to 1.
         """
         pictures, locations, _ = keys.shape
         heads = self.heads or 1
         queries = self.query_projection(query).view(pictures, query.shape[0] // pictures, -1)
+        beside = None if sentinel is None else self._beside(queries, sentinel[0])
         if self.score is not None:
             queries = _doubled_exponential(queries).to(keys.dtype)
             scores = _AdditiveScores.apply(queries, keys, self.score.weight.squeeze(0))
@@ -65,11 +73,30 @@ class SpatialAttention(nn.Module):
             scores = scores * (queries.shape[-1] // heads) ** -0.5  # (B, heads, G, N)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
+        if beside is not None:
+            scores = torch.cat([scores, beside.to(scores.dtype)], dim=-1)
         weights = torch.softmax(scores, dim=-1)
+        if sentinel is not None:
+            weights, away = weights.split([locations, 1], dim=-1)
         read = zip(weights.unbind(1), features.chunk(heads, 2), strict=True)
-        context = torch.cat([one @ its for one, its in read], dim=2)
-        context = context.view(query.shape[0], features.shape[-1])
+        context = torch.stack([one @ its for one, its in read], dim=1)  # (B, heads, G, D / heads)
+        if sentinel is not None:
+            context = context + away * self._heads(sentinel[1].view(pictures, queries.shape[1], -1))
+        context = context.transpose(1, 2).reshape(query.shape[0], features.shape[-1])
         return context, weights.mean(1).reshape(query.shape[0], locations)
+
+    def _beside(self, queries: Tensor, key: Tensor) -> Tensor:
+        """Scores (B, heads, G, 1) of a place of each row's own: queries (B, G, A), key (B·G, A)."""
+        key = key.view_as(queries)
+        if self.score is not None:
+            return self.score(torch.tanh(queries + key)).unsqueeze(1)
+        products = (self._heads(queries) * self._heads(key)).sum(-1, keepdim=True)
+        return products * (queries.shape[-1] // products.shape[1]) ** -0.5
+
+    def _heads(self, vectors: Tensor) -> Tensor:
+        """(B, L, S) -> (B, heads, L, S / heads)."""
+        rows, length, _ = vectors.shape
+        return vectors.view(rows, length, self.heads or 1, -1).transpose(1, 2)
 
 
 def _doubled_exponential(projected: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ class ModelConfig:
     feature_size: D, after the adapter that follows the backbone.
     attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
     (the mean feature before every word, as in Vinyals et al. 2015).
+    sentinel: the decoder may look away from the picture, at what it remembers (Lu et al. 2017).
+    top_down: a second such cell decides where to look (Anderson et al. 2018).
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
     tokens: "word" or "character", what is written one at a time.
     cell: "lstm", "gru", "rnn" or "highway"; layers: how many are stacked, with hidden_dropout
@@ -39,6 +41,8 @@ class ModelConfig:
     attention: str = "dot"
     attention_size: int = 512
     attention_heads: int = 8
+    sentinel: bool = False
+    top_down: bool = False
     context_gate: bool = True
     cell: str = "lstm"
     layers: int = 1
@@ -68,6 +72,12 @@ class ModelConfig:
                 f"attention_heads is {self.attention_heads}; only dot attention has more than one "
                 "head: set attention_heads to 1 or attention to dot"
             )
+        for name in ("sentinel", "top_down"):
+            if getattr(self, name) and self.attention == "none":
+                raise CaptionerError(
+                    f"{name} changes how attention looks, but attention is 'none': set {name} to "
+                    "false or attention to dot or additive"
+                )
         if self.attention_size % self.attention_heads or self.feature_size % self.attention_heads:
             raise CaptionerError(
                 f"attention_heads {self.attention_heads} must divide attention_size "
@@ -138,6 +148,10 @@ class TrainingConfig:
     attention_penalty: weight of the doubly stochastic penalty (Xu et al. 2015, equation 14).
     truncate_steps: cut the gradient through time after every so many tokens, the state carried on
     (truncated backpropagation); 0: never.
+    word_dropout: how probably a word that the decoder reads in training becomes unknown (Bowman et
+    al. 2016). scheduled_sampling: how probably, at the end of the run, it is one that the model
+    draws instead of the reference's (Bengio et al. 2015), rising linearly from 0; a third more
+    computation. Both are for cross entropy alone.
     average_decay: decay of the running average of the weights that is validated and saved; 0: none.
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
@@ -173,6 +187,8 @@ class TrainingConfig:
     label_smoothing: float = 0.1
     attention_penalty: float = 0.0
     truncate_steps: int = 0
+    word_dropout: float = 0.0
+    scheduled_sampling: float = 0.0
     average_decay: float = 0.0
     autocast: bool = False
     self_critical: bool = False
@@ -212,6 +228,8 @@ class TrainingConfig:
         _at_least(self, 0, "answer_weight", "pair_weight")
         _within(self, 0, 1, "cross_entropy_share")
         _within(self, 0, 0.99, "label_smoothing")
+        _within(self, 0, 0.99, "word_dropout")
+        _within(self, 0, 1, "scheduled_sampling")
         _within(self, 0, 0.99999, "average_decay")
         _within(self, 0.01, 100, "sample_temperature")
         _within(self, 0, MAX_SEED, "seed")
@@ -220,6 +238,12 @@ class TrainingConfig:
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
             )
+        for name in ("word_dropout", "scheduled_sampling"):
+            if getattr(self, name) and self.self_critical and not self.cross_entropy_share:
+                raise CaptionerError(
+                    f"{name} changes what cross entropy reads, of which self_critical leaves "
+                    f"nothing: set {name} to 0 or give a cross_entropy_share"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

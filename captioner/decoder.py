@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from captioner.attention import FixedContext, SpatialAttention
+from captioner.attention_cell import AttentionCell
 from captioner.recurrence import Cell, StackedCells, State, start_biases
+from captioner.sentinel import AdaptiveAttention
 
 # For so few rows the vocabulary's matrix times columns takes half as long as rows times it.
 _FEW_ROWS = 8
@@ -19,7 +21,7 @@ class TeacherForced:
 
     logits (M, V), targets (M,), weights (M, N): step by step, the longest captions first, with
     no padding between. captions (M,): which row of the batch a word belongs to; positions (M,):
-    which of its words it is, from 0.
+    which of its words it is, from 0. What a row of weights lacks to 1 went to the sentinel.
     """
 
     logits: Tensor
@@ -35,6 +37,10 @@ class CaptionDecoder(nn.Module):
     The initial state is computed from the mean feature; the context may be gated by a sigmoid of
     the hidden state (one gate a feature); words are predicted by the deep output layer
     E^T(dropout(E y + W_h h + W_z z)), equation 7, whose output matrix is the word embedding.
+
+    The cell itself looks, with the hidden state it has before the word. With an attention cell it
+    is that one which reads the word and looks, and the cell reads what it saw (Anderson et al.
+    2018); the state is then the cell's own parts first, after them those of the attention cell.
     """
 
     def __init__(
@@ -48,10 +54,14 @@ class CaptionDecoder(nn.Module):
         context_gate: bool,
         embedding_dropout: float,
         hidden_dropout: float,
+        sentinel: AdaptiveAttention | None = None,
+        attention_cell: AttentionCell | None = None,
     ) -> None:
         super().__init__()
         hidden_size = cell.hidden_size
         self.attention = attention
+        self.sentinel = sentinel
+        self.attention_cell = attention_cell
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.initial_state = nn.Linear(feature_size, cell.state_parts * hidden_size)
         self.context_gate = nn.Linear(hidden_size, feature_size) if context_gate else None
@@ -68,16 +78,47 @@ class CaptionDecoder(nn.Module):
 
     def start(self, features: Tensor) -> State:
         """State before the first word, each part (B, H), from the mean of features (B, N, D)."""
-        return torch.tanh(self.initial_state(features.mean(1))).split(self.cell.hidden_size, dim=-1)
+        mean = features.mean(1)
+        state = torch.tanh(self.initial_state(mean)).split(self.cell.hidden_size, dim=-1)
+        if self.attention_cell is None:
+            return state
+        return (*state, *self.attention_cell.start(mean))
 
-    def recur(self, word_input: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
-        """The recurrence after attention: gate the context (rows, D), then one step of the cell.
+    def turn(self, word_input: Tensor, state: State) -> tuple[Tensor, State, State]:
+        """Before attention: what the cell is to read beside the context, who looks, and the state.
 
-        word_input: the embedded words, projected for the cell. Returns context and state.
+        word_input (rows, gates H): the embedded words, projected. Who looks is a cell's state.
+        """
+        if self.attention_cell is None:
+            return word_input, state, state
+        own = self.cell.state_parts
+        projected, looker = self.attention_cell(word_input, state[0], state[own:])
+        return projected, looker, (*state[:own], *looker)
+
+    def query(self, embedded: Tensor, looker: State) -> Tensor:
+        """What `look` is asked with: the hidden state of the cell that looks (rows, H).
+
+        With a sentinel, that goes with it; embedded: the words E y (rows, E) that were read.
+        """
+        return looker[0] if self.sentinel is None else self.sentinel.query(embedded, looker)
+
+    def look(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Context (rows, D) and weights (rows, N), which with a sentinel sum to less than 1."""
+        reader = self.attention if self.sentinel is None else self.sentinel
+        return reader(query, keys, features)
+
+    def recur(
+        self, projected: Tensor, context: Tensor, looker: State, state: State
+    ) -> tuple[Tensor, State]:
+        """After attention: gate the context (rows, D), then one step of the cell.
+
+        projected, looker, state: from `turn`. Returns context and state.
         """
         if self.context_gate is not None:
-            context = context * torch.sigmoid(self.context_gate(state[0]))
-        return context, self.cell(word_input + self.context_input(context), state)
+            context = context * torch.sigmoid(self.context_gate(looker[0]))
+        own = self.cell.state_parts
+        written = self.cell(projected + self.context_input(context), state[:own])
+        return context, (*written, *state[own:])
 
     def logits(self, embedded: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
         """Deep output: scores (rows, V) of every word, from E y (rows, E), z and h."""
@@ -96,8 +137,9 @@ class CaptionDecoder(nn.Module):
         G consecutive rows look at the same picture of features (B, N, D) and keys (B, N, A).
         """
         embedded = self.embedding_dropout(self.embedding(words))
-        context, weights = self.attention(state[0], keys, features)
-        context, state = self.recur(self.word_input(embedded), context, state)
+        projected, looker, state = self.turn(self.word_input(embedded), state)
+        context, weights = self.look(self.query(embedded, looker), keys, features)
+        context, state = self.recur(projected, context, looker, state)
         return self.logits(embedded, context, state[0]), state, weights
 
     def forward(
@@ -107,6 +149,7 @@ class CaptionDecoder(nn.Module):
         pictures: Tensor,
         features: Tensor,
         truncate_steps: int = 0,
+        inputs: Tensor | None = None,
     ) -> TeacherForced:
         """Teacher forcing over captions of many pictures; the recurrence shrinks as captions end.
 
@@ -114,10 +157,12 @@ class CaptionDecoder(nn.Module):
         caption. pictures (captions,): which row of features (B, N, D) each describes.
         truncate_steps: after so many words the state is carried on but no gradient flows back
         through it (truncated backpropagation through time, Williams and Peng 1990); 0: never.
+        inputs (captions, longest): what is read before each word; the reference's words by default.
         """
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         rows = torch.tensor(order, device=tokens.device)
         tokens, pictures = tokens[rows], pictures[rows]
+        inputs = tokens[:, :-1] if inputs is None else inputs[rows]
         state: State = tuple(part[pictures] for part in self.start(features))
         ranks, places = _layout(pictures.tolist())
         # The pictures of the longest captions first: those whose captions have ended are cut off.
@@ -125,7 +170,7 @@ class CaptionDecoder(nn.Module):
         keys = self.attention.project(features)
         # Under autocast the keys are bfloat16; features as well then, converted once, not a step.
         features = features.to(keys.dtype)
-        embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))
+        embedded = self.embedding_dropout(self.embedding(inputs))
         # Taken apart and cut shorter at once: the gradient of a part of a tensor is as large as all
         # of it, filled with zeros.
         word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)
@@ -138,18 +183,20 @@ class CaptionDecoder(nn.Module):
             # Captions of one picture share its keys: attention reads them once for all of them.
             # The places of captions that have ended are read in vain, which costs less than a
             # copy of the keys for each caption.
-            hidden, looking = state[0], max(ranks[:count]) + 1
+            looking = max(ranks[:count]) + 1
             group = max(places[:count]) + 1
             slots = torch.tensor(
                 [rank * group + place for rank, place in zip(ranks[:count], places, strict=False)],
-                device=hidden.device,
+                device=tokens.device,
             )
             if looking < len(keys):
                 keys, features = keys[:looking], features[:looking]
-            queries = hidden.new_zeros(looking * group, hidden.shape[1])
-            queries = queries.index_copy(0, slots, hidden)
-            context, weights = (part[slots] for part in self.attention(queries, keys, features))
-            context, state = self.recur(word_inputs[position][:count], context, state)
+            projected, looker, state = self.turn(word_inputs[position][:count], state)
+            query = self.query(embedded_words[position][:count], looker)
+            queries = query.new_zeros(looking * group, query.shape[1])
+            queries = queries.index_copy(0, slots, query)
+            context, weights = (part[slots] for part in self.look(queries, keys, features))
+            context, state = self.recur(projected, context, looker, state)
             steps.append(
                 (
                     embedded_words[position][:count],

@@ -66,8 +66,9 @@ def measure_cell(
 def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -> GradientNorms:
     """A trained decoder writing captions of noise pictures, words drawn and the end put off.
 
-    The loss is the last word's, -log p; h_t is the hidden state of the top layer, and the
-    gradient takes every way from it: through the recurrence, the attention and the gate.
+    The loss is the last word's, -log p; h_t is the hidden state of the top layer, of the two cells
+    of a top-down decoder that of the one that writes, and the gradient takes every way from it:
+    through the recurrence, the attention and the gate.
     """
     generator = torch.Generator().manual_seed(seed)
     size, (decoder, _) = model.encoder.image_size, model.eval().writer()
@@ -83,9 +84,7 @@ def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -
         words = torch.multinomial(steps_chances.detach().exp(), 1, generator=generator).squeeze(1)
         chances = steps_chances.gather(1, words.unsqueeze(1))
         hiddens.append(state[0])
-    return GradientNorms(
-        name, _largest_singular_value(decoder.cell), _norms(-chances.sum(), hiddens)
-    )
+    return GradientNorms(name, _largest_singular_value(decoder), _norms(-chances.sum(), hiddens))
 
 
 def _norms(loss: Tensor, hiddens: Sequence[Tensor]) -> tuple[float, ...]:
@@ -94,10 +93,11 @@ def _norms(loss: Tensor, hiddens: Sequence[Tensor]) -> tuple[float, ...]:
     return tuple(float(gradient.norm(dim=-1).mean()) for gradient in reversed(gradients))
 
 
-def _largest_singular_value(cell: nn.Module) -> float:
+def _largest_singular_value(module: nn.Module) -> float:
+    """Of the recurrent weights of all cells in a module."""
     blocks = [
         block
-        for name, weight in cell.named_parameters()
+        for name, weight in module.named_parameters()
         if name.endswith("_gates.weight")
         for block in weight.detach().split(weight.shape[1])
     ]

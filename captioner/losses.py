@@ -14,7 +14,8 @@ def caption_loss(
     """Mean cross entropy a word (nats), plus the doubly stochastic penalty.
 
     The penalty, attention_penalty times the mean over captions of sum_i (1 - sum_t a_ti)^2, asks
-    every location to be looked at about once a caption (Xu et al. 2015, equation 14).
+    every location to be looked at about once a caption (Xu et al. 2015, equation 14); looking at a
+    sentinel is not looking at a location.
     """
     loss = functional.cross_entropy(
         predicted.logits.float(), predicted.targets, label_smoothing=label_smoothing

@@ -4,11 +4,13 @@ from torch import nn
 
 from captioner.answering import AnswerHead
 from captioner.attention import FixedContext, SpatialAttention
+from captioner.attention_cell import AttentionCell
 from captioner.config import ModelConfig
 from captioner.decoder import CaptionDecoder
 from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 from captioner.recurrence import Cell, StackedCells, make_cell
+from captioner.sentinel import AdaptiveAttention
 from captioner.vocabulary import Vocabulary
 
 
@@ -46,9 +48,12 @@ class CaptioningModel(nn.Module):
         self.decoder: CaptionDecoder | None = None
         self.answers: AnswerHead | None = None
         if vocabulary is not None:
+            cell = _cell(config)
             self.decoder = CaptionDecoder(
                 attention=attention,
-                cell=_cell(config),
+                sentinel=_sentinel(config, attention, cell),
+                attention_cell=_attention_cell(config),
+                cell=cell,
                 vocabulary_size=len(vocabulary),
                 feature_size=config.feature_size,
                 embedding_size=config.embedding_size,
@@ -98,6 +103,27 @@ def _attention(config: ModelConfig) -> SpatialAttention | FixedContext:
         attention_size=config.attention_size,
         heads=config.attention_heads if config.attention == "dot" else None,
     )
+
+
+def _sentinel(
+    config: ModelConfig, attention: SpatialAttention | FixedContext, cell: Cell | StackedCells
+) -> AdaptiveAttention | None:
+    if not config.sentinel or isinstance(attention, FixedContext):
+        return None
+    return AdaptiveAttention(
+        attention=attention,
+        memory_part=cell.memory_part,
+        hidden_size=config.hidden_size,
+        embedding_size=config.embedding_size,
+        feature_size=config.feature_size,
+        attention_size=config.attention_size,
+    )
+
+
+def _attention_cell(config: ModelConfig) -> AttentionCell | None:
+    if not config.top_down:
+        return None
+    return AttentionCell(cell=_cell(config), feature_size=config.feature_size)
 
 
 def _cell(config: ModelConfig) -> Cell | StackedCells:

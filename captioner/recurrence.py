@@ -3,7 +3,8 @@
 A cell is called with its projected input and its state and gives the next state. W_x x, its bias
 included, is computed outside, so that the words of a known caption cost one product; `gates`
 times H is its size. A state is a tuple of tensors (rows, H), as many as `state_parts` says, and
-the first of them is always the hidden state h that the outside sees. `gate_biases` are what the
+the first of them is always the hidden state h that the outside sees; `memory_part` is the place of
+the memory, or of h where a cell has no other. `gate_biases` are what the
 input biases should start from, a number a gate.
 """
 
@@ -20,6 +21,7 @@ class RNNCell(nn.Module):
 
     gates = 1
     state_parts = 1
+    memory_part = 0
     gate_biases = (0.0,)
 
     def __init__(self, *, hidden_size: int) -> None:
@@ -42,6 +44,7 @@ class GRUCell(nn.Module):
 
     gates = 3
     state_parts = 1
+    memory_part = 0
     gate_biases = (0.0, 0.0, 0.0)
 
     def __init__(self, *, hidden_size: int) -> None:
@@ -74,6 +77,7 @@ class LSTMCell(nn.Module):
 
     gates = 4
     state_parts = 2
+    memory_part = 1
     gate_biases = (0.0, 1.0, 0.0, 0.0)
 
     def __init__(self, *, hidden_size: int) -> None:
@@ -101,6 +105,7 @@ class HighwayCell(nn.Module):
 
     gates = 2
     state_parts = 1
+    memory_part = 0
     gate_biases = (0.0, -2.0)
 
     def __init__(self, *, hidden_size: int) -> None:
@@ -148,6 +153,7 @@ class StackedCells(nn.Module):
         self.gate_biases = bottom.gate_biases
         self.parts_a_layer = bottom.state_parts
         self.state_parts = len(cells) * bottom.state_parts
+        self.memory_part = bottom.memory_part
         self.cells = nn.ModuleList(cells)
         size = bottom.hidden_size
         self.inputs = nn.ModuleList(nn.Linear(size, cell.gates * size) for cell in cells[1:])

@@ -22,13 +22,16 @@ class Caption:
 
     Each map sums to 1 and covers the whole picture; where characters are written, a word's is the
     mean of its letters'. log_probability: natural logarithm of the whole sentence's probability,
-    its end included.
+    its end included. looking (T,): of a model with a sentinel, how much of each word's attention
+    went to the picture and not to the sentinel (visual grounding probability in Lu et al. 2017);
+    None of any other.
     """
 
     text: str
     words: tuple[Word, ...]
     log_probability: float
     attention: np.ndarray
+    looking: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ class Hypothesis:
     """One caption found. T words; END is not among them but counts in log_probability.
 
     tokens (T), probabilities (T) of each word given those before it, weights (T, N): where it
-    looked; log_probability: natural logarithm of the whole caption's probability.
+    looked (what a row lacks to 1 went to the sentinel); log_probability: natural logarithm of the
+    whole caption's probability.
     """
 
     tokens: tuple[int, ...]

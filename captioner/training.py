@@ -120,13 +120,12 @@ def train_one_epoch(
     set begins anew when it is through.
     """
     config, state = task.run.training, task.output / "state.safetensors"
-    total = task.epoch_steps * config.epochs
     captions = _stream(task.captions, position.step)
     questions = _stream(task.questions, position.step)
     recent: list[dict[str, float]] = []
     started = time.monotonic()
     while position.batch < task.epoch_steps:
-        set_learning_rates(optimizer, config, position.step, total)
+        set_learning_rates(optimizer, config, position.step, task.steps)
         recent.append(train_step(task, optimizer, next(captions), next(questions), position.step))
         position.step += 1
         position.batch += 1
@@ -135,7 +134,7 @@ def train_one_epoch(
         stop = task.reporter.interrupted()
         if stop or len(recent) == LOG_STEPS or position.batch == task.epoch_steps:
             seconds, started = time.monotonic() - started, time.monotonic()
-            _log(task, position, total, recent, optimizer.param_groups[0]["lr"], seconds)
+            _log(task, position, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()
         if stop or position.step % config.save_steps == 0:
             save_state(state, position, task.model, average, optimizer)
@@ -196,7 +195,6 @@ def _validate(task: Task, average: CaptioningModel) -> dict[str, float]:
 def _log(
     task: Task,
     position: Position,
-    total: int,
     recent: list[dict[str, float]],
     learning_rate: float,
     seconds: float,
@@ -214,7 +212,7 @@ def _log(
     task.log.write(record)
     parts = [f"{name} {value:.3f}" for name, value in means.items() if name != "gradient norm"]
     detail = ", ".join([*parts, f"{rate:.0f} texts/s"])
-    task.reporter.progress("training", position.step, total, detail)
+    task.reporter.progress("training", position.step, task.steps, detail)
 
 
 def _without_folders(config: TrainingConfig) -> TrainingConfig:

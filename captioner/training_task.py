@@ -70,6 +70,11 @@ class Task:
         """Steps an epoch: as many as the larger of the two sets has batches."""
         return max(len(part) for part in (self.captions, self.questions) if part is not None)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, if it is not stopped early."""
+        return self.epoch_steps * self.run.training.epochs
+
 
 def prepare(
     run: RunConfig, output: Path, device: torch.device, reporter: Reporter, state: Path | None

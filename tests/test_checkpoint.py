@@ -83,6 +83,8 @@ def rewrite(file: Path, **changes: object) -> None:
             {"model": SMALL | {"cell": "rnn"}},
             r"initial_state.weight expected \(7, 6\), given \(14, 6\)",
         ),
+        ({"model": SMALL | {"sentinel": True}}, r"decoder.sentinel.* given absent"),
+        ({"model": SMALL | {"top_down": True}}, r"decoder.attention_cell.* given absent"),
         ({"model": SMALL | {"layers": 0}}, "layers is 0; it must be at least 1"),
         ({"model": SMALL | {"tokens": "character"}}, "the vocabulary holds words, such as 'ein'"),
         ({"training": None}, "damaged"),
@@ -102,7 +104,7 @@ def test_settings_that_a_checkpoint_is_too_old_to_name_are_as_they_were(tmp_path
     file = tmp_path / "model.safetensors"
     saved = make_checkpoint()
     checkpoint.save(saved, file)
-    later = {"cell", "layers", "tokens"}
+    later = {"cell", "layers", "tokens", "sentinel", "top_down"}
     settings = dataclasses.asdict(saved.model.config)
     rewrite(file, model={name: settings[name] for name in settings.keys() - later})
     names = checkpoint.read_tensors(file)[0].keys()

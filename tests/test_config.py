@@ -31,6 +31,17 @@ from captioner.errors import CaptionerError
         (DecodingConfig, {"beam_size": 2, "num_captions": 3}, "num_captions is 3"),
         (ModelConfig, {"attention": "soft"}, "choose additive, dot or none"),
         (ModelConfig, {"attention": "additive", "attention_heads": 4}, "only dot attention"),
+        (
+            ModelConfig,
+            {"attention": "none", "attention_heads": 1, "sentinel": True},
+            "set sentinel to false or attention to dot or",
+        ),
+        (
+            ModelConfig,
+            {"attention": "none", "attention_heads": 1, "top_down": True},
+            "top_down changes how attention looks, but attention is 'none'",
+        ),
+        (ModelConfig, {"sentinel": 1}, "sentinel is 1, a int; expected a bool"),
         (ModelConfig, {"cell": "elman"}, "cell is 'elman'; choose lstm, gru, rnn or highway"),
         (ModelConfig, {"layers": 0}, "layers is 0; it must be at least 1"),
         (ModelConfig, {"attention_heads": 3}, "must divide"),
@@ -41,6 +52,14 @@ from captioner.errors import CaptionerError
         (TrainingConfig, {"epochs": 0}, "epochs is 0"),
         (TrainingConfig, {"self_critical": True, "captions_per_picture": 1}, "2 or more"),
         (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate is nan"),
+        (TrainingConfig, {"word_dropout": 1.0}, "word_dropout is 1.0; it must lie between 0 and"),
+        (TrainingConfig, {"scheduled_sampling": -0.1}, "scheduled_sampling is -0.1; it must lie"),
+        (TrainingConfig, {"self_critical": True, "word_dropout": 0.1}, "set word_dropout to 0 or"),
+        (
+            TrainingConfig,
+            {"self_critical": True, "scheduled_sampling": 0.1},
+            "set scheduled_sampling to 0 or give a cross_entropy_share",
+        ),
     ],
 )
 def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:

@@ -44,15 +44,17 @@ def test_the_lstm_survives_where_the_vanilla_cell_does_not(singular_value: float
     assert change[1] < 0.5 * change[0]
 
 
+@pytest.mark.parametrize("top_down", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_trained_model_can_be_measured(tiny_checkpoint: Path, cell: str) -> None:
+def test_a_trained_model_can_be_measured(tiny_checkpoint: Path, cell: str, top_down: bool) -> None:
     model = Captioner.load(tiny_checkpoint, "cpu").model
-    config = dataclasses.replace(model.config, cell=cell, layers=2)
+    config = dataclasses.replace(model.config, cell=cell, layers=2, top_down=top_down)
     model = CaptioningModel(config, model.vocabulary)
     measured = measure_model(model, name="mine", steps=5, seed=0)
     assert len(measured.norms) == 5
     assert all(0 < norm < math.inf for norm in measured.norms)
-    blocks = model.decoder.cell.state_dict().items()
+    cells = [model.decoder.cell, *([model.decoder.attention_cell.cell] if top_down else [])]
+    blocks = [named for cell in cells for named in cell.state_dict().items()]
     largest = max(
         torch.linalg.svdvals(block).max()
         for name, weight in blocks

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from captioner.config import (
 )
 from captioner.config_file import read_stages, read_toml
 from captioner.datasets import read_captions
+from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
 from captioner.metrics.cider import cider_d
@@ -30,6 +32,7 @@ from captioner.optimization import make_optimizer
 from captioner.search import Hypothesis, Member, find_captions
 from captioner.training import fit, fit_stages, train_one_epoch
 from captioner.training_state import Position
+from captioner.training_steps import train_step
 from captioner.training_task import Interrupted, prepare
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 230), "white": (245,) * 3}
@@ -140,7 +143,14 @@ def learn(run: RunConfig, folder: Path) -> Captioner:
     return Captioner(saved, CPU)
 
 
-def test_it_overfits_a_few_pictures_until_the_text_is_exact(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"sentinel": True}, {"top_down": True}, {"sentinel": True, "top_down": True}],
+    ids=["default", "sentinel", "top-down", "both"],
+)
+def test_it_overfits_a_few_pictures_until_the_text_is_exact(
+    pictures: Path, tmp_path: Path, changes: dict[str, bool]
+) -> None:
     dropout = {"feature_dropout": 0.0, "embedding_dropout": 0.0, "hidden_dropout": 0.0}
     run = settings(
         pictures,
@@ -150,7 +160,7 @@ def test_it_overfits_a_few_pictures_until_the_text_is_exact(pictures: Path, tmp_
         mirror=False,
         learning_rate=1e-2,
     )
-    run = dataclasses.replace(run, model=dataclasses.replace(run.model, **dropout))
+    run = dataclasses.replace(run, model=dataclasses.replace(run.model, **dropout, **changes))
     model = learn(run, tmp_path)
     for colour in COLOURS:
         for shape in ("box", "ball"):
@@ -196,13 +206,18 @@ def test_a_character_captioner_writes_words(pictures: Path, tmp_path: Path) -> N
             "truncate_steps": 2,
             "autocast": True,
         },
+        {"word_dropout": 0.3, "scheduled_sampling": 0.9, "truncate_steps": 2},
     ],
-    ids=["cached", "fine-tuned", "augmented", "self-critical"],
+    ids=["cached", "fine-tuned", "augmented", "self-critical", "other words read"],
 )
 def test_resumed_equals_uninterrupted_to_the_bit(
     pictures: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     run = settings(pictures, **changes)
+    if "word_dropout" in changes:  # and a decoder with all there is
+        run = dataclasses.replace(
+            run, model=dataclasses.replace(run.model, sentinel=True, top_down=True)
+        )
     fit(run, tmp_path / "whole", device=CPU, resume=False, reporter=Quiet())
     part = tmp_path / "part"
     # Each run is stopped when it asks for the fifth time: after a step, or while it validates.
@@ -220,6 +235,54 @@ def test_resumed_equals_uninterrupted_to_the_bit(
     ]
     assert len(logs[0]) == 3
     assert logs[0] == logs[1]
+
+
+def test_other_words_are_read_in_cross_entropy_alone(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in validation, in the self-critical update, or in the pass that words are drawn from."""
+    read: list[tuple[bool, bool]] = []  # of each pass: is it training, and does it read others
+    original = CaptionDecoder.forward
+
+    def forward(self: CaptionDecoder, tokens: torch.Tensor, *rest: Any) -> TeacherForced:
+        others = len(rest) > 4 and rest[4] is not None and not torch.equal(rest[4], tokens[:, :-1])
+        read.append((self.training, others))
+        return original(self, tokens, *rest)
+
+    monkeypatch.setattr(CaptionDecoder, "forward", forward)
+    for settings_of_it, step in (
+        ({"word_dropout": 0.9}, [(True, True)]),
+        ({"scheduled_sampling": 1.0}, [(False, False), (True, True)]),
+        (
+            {"word_dropout": 0.9, "self_critical": True, "cross_entropy_share": 0.5},
+            [(True, False), (True, True)],
+        ),
+    ):
+        run = settings(pictures, epochs=2, pictures_per_batch=8, **settings_of_it)
+        folder = tmp_path / "-".join(settings_of_it)
+        read.clear()
+        fit(run, folder, device=CPU, resume=False, reporter=Quiet())
+        # One step an epoch; at the first, nothing is drawn yet.
+        first = [(True, False)] if "scheduled_sampling" in settings_of_it else step
+        assert read == [*first, (False, False), *step, (False, False)]
+
+
+def test_scheduled_sampling_begins_as_teacher_forcing(pictures: Path, tmp_path: Path) -> None:
+    losses = []
+    for probability in (0.0, 1.0):
+        run = settings(pictures, scheduled_sampling=probability)
+        torch.manual_seed(0)
+        task = prepare(run, tmp_path, CPU, Quiet(), None)
+        assert task.captions is not None
+        optimizer, batches = make_optimizer(task.model, run.training), task.captions.epoch(0)
+        steps = enumerate(batches)
+        losses.append(
+            [train_step(task, optimizer, batch, None, step)["loss"] for step, batch in steps]
+        )
+    plain, scheduled = losses
+    assert len(plain) == 3
+    assert scheduled[0] == plain[0]
+    assert scheduled[1:] != plain[1:]
 
 
 def test_a_seed_decides_everything(pictures: Path, tmp_path: Path) -> None:

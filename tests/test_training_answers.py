@@ -149,7 +149,8 @@ def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
 
 def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Path) -> None:
     answers = with_questions(settings(asked, epochs=1), asked, captions=False)
-    learn(answers, tmp_path / "answers")
+    model = dataclasses.replace(answers.model, sentinel=True, top_down=True)
+    learn(dataclasses.replace(answers, model=model), tmp_path / "answers")
     before = weights(tmp_path / "answers")
     start = {"start_from": str(tmp_path / "answers" / "last.safetensors"), "learning_rate": 0.0}
     reporter = Quiet()
@@ -159,7 +160,8 @@ def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Pat
     after = weights(tmp_path / "both")
     for name, value in before.items():
         assert torch.equal(after[name.replace("answers.attention", "decoder.attention")], value)
-    assert any(name.startswith("decoder.cell") for name in after)
+    for part in ("cell", "attention_cell", "sentinel"):
+        assert any(name.startswith(f"decoder.{part}.") for name in after)
     other = json.loads((asked / "answers.json").read_text())
     for one in other["annotations"]:
         one["answers"] = [{"answer": "elsewhere"}]
