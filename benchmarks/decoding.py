@@ -78,8 +78,10 @@ def training_steps(
             forced = decoder(tokens, lengths, rows, features)
         return caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
 
-    def step_of(loss_of: Callable[[], Tensor], model: torch.nn.Module) -> Callable[[], float]:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+    def step_of(
+        loss_of: Callable[[], Tensor], model: torch.nn.Module, fused: bool
+    ) -> Callable[[], float]:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=fused)
 
         def step() -> float:
             optimizer.zero_grad(set_to_none=True)
@@ -90,7 +92,10 @@ def training_steps(
 
         return step
 
-    return {"plain": step_of(plain_loss, plain), "captioner": step_of(our_loss, decoder)}
+    return {
+        "plain": step_of(plain_loss, plain, False),
+        "captioner": step_of(our_loss, decoder, True),
+    }
 
 
 def training_flops(locations: int, shortest: int, longest: int) -> float:
