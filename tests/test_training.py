@@ -320,7 +320,7 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     alone = dataclasses.replace(
         stages["critic"],
         training=dataclasses.replace(
-            stages["critic"].training, start_from=str(whole.parent / "words" / "last.safetensors")
+            stages["critic"].training, start_from=str(whole.parent / "words" / "best.safetensors")
         ),
     )
     fit(alone, tmp_path / "alone", device=CPU, resume=False, reporter=Quiet())
