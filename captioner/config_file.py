@@ -1,9 +1,11 @@
-"""Settings in a TOML file: read, and written so that they are read back the same."""
+"""Settings in a TOML file: of one run or of several stages; written so that they read the same."""
 
 import dataclasses
 import json
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from captioner.config import (
     NO_FILE,
@@ -21,23 +23,62 @@ def read_toml(file: Path) -> RunConfig:
     """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional.
 
     Paths are relative to the file's folder. Raises CaptionerError for a file that cannot
-    be read and for tables, settings or values that do not exist.
+    be read, one with stages, and for tables, settings or values that do not exist.
+    """
+    stages = read_stages(file)
+    if list(stages) != [""]:
+        raise CaptionerError(f"{file}: has stages; expected the settings of one run")
+    return stages[""]
+
+
+def read_stages(file: Path) -> dict[str, RunConfig]:
+    """The stages of a TOML file by their names, in order; one named "" where it has none.
+
+    Each of the file's [[stages]] has a name and may have the tables of `read_toml`. What it does
+    not say is as in the file's own tables. Raises what `read_toml` does.
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
+    stages = tables.pop("stages", [])
+    if not stages:
+        return {"": _run(file, {}, tables)}
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise CaptionerError(f"{file}: stages is no list of tables; write each as [[stages]]")
+    runs: dict[str, RunConfig] = {}
+    for stage in stages:
+        name = stage.pop("name", None)
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name) or name in runs:
+            raise CaptionerError(
+                f"{file}: a stage has the name {name!r}; expected one of letters, digits and "
+                "hyphens that no other has: its folder is called so"
+            )
+        runs[name] = _run(file, tables, stage)
+    return runs
+
+
+def _run(file: Path, shared: dict[str, Any], own: dict[str, Any]) -> RunConfig:
+    """The run of a stage's own tables over those that it shares with the others."""
     kinds = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}
-    unknown = [name for name in tables if name not in kinds or not isinstance(tables[name], dict)]
-    if unknown:
-        raise CaptionerError(
-            f"{file}: unknown entry {', '.join(unknown)}; expected tables [{'], ['.join(kinds)}]"
-        )
+    for tables in (shared, own):
+        unknown = [
+            name for name in tables if name not in kinds or not isinstance(tables[name], dict)
+        ]
+        if unknown:
+            raise CaptionerError(
+                f"{file}: unknown entry {', '.join(unknown)}; "
+                f"expected tables [{'], ['.join(kinds)}]"
+            )
+
+    def settings(table: str) -> dict[str, Any]:
+        return {**shared.get(table, {}), **own.get(table, {})}
+
     run = RunConfig(
-        data=from_dict(DataConfig, tables.get("data", {}), f"{file} [data]"),
-        model=from_dict(ModelConfig, tables.get("model", {}), f"{file} [model]"),
-        training=from_dict(TrainingConfig, tables.get("training", {}), f"{file} [training]"),
-        decoding=from_dict(DecodingConfig, tables.get("decoding", {}), f"{file} [decoding]"),
+        data=from_dict(DataConfig, settings("data"), f"{file} [data]"),
+        model=from_dict(ModelConfig, settings("model"), f"{file} [model]"),
+        training=from_dict(TrainingConfig, settings("training"), f"{file} [training]"),
+        decoding=from_dict(DecodingConfig, settings("decoding"), f"{file} [decoding]"),
     )
     return _under(file.parent, run)
 
@@ -60,12 +101,15 @@ def _under(folder: Path, run: RunConfig) -> RunConfig:
     return dataclasses.replace(run, training=training, data=DataConfig(**data))
 
 
-def to_toml(run: RunConfig) -> str:
-    """The settings as a TOML file that `read_toml` reads back to the same, from any folder."""
+def to_toml(run: RunConfig, stage: str = "") -> str:
+    """The settings as TOML that reads back to the same, from any folder; stage: as one of several.
+
+    The texts of several stages, one after the other, are a file for `read_stages`.
+    """
     run = _under(Path.cwd(), run)
-    lines = []
+    lines = ["[[stages]]", f"name = {json.dumps(stage)}", ""] if stage else []
     for table in dataclasses.fields(run):
-        lines.append(f"[{table.name}]")
+        lines.append(f"[{'stages.' * bool(stage)}{table.name}]")
         settings = dataclasses.asdict(getattr(run, table.name))
         # JSON's strings, numbers, booleans and lists are TOML's too.
         lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]

@@ -237,18 +237,17 @@ def sample_tokens(
     The weights are one (B·G, N) a step. `generator` lives on the CPU, so that a seed draws the
     same captions on every device.
     """
-    features = members[0].features
-    rows = features.shape[0] * config.num_captions
+    device = members[0].features.device
+    rows = members[0].features.shape[0] * config.num_captions
     writing = _Writing(members, config.num_captions)
-    words = torch.full((rows,), START, device=features.device)
+    words = torch.full((rows,), START, device=device)
     written = words.new_zeros(rows, 0)
-    ended = torch.zeros(rows, dtype=torch.bool, device=features.device)
+    ended = torch.zeros(rows, dtype=torch.bool, device=device)
     chances, looked = [], []
     while not ended.all():
         logits, weights = writing.step(words)
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
-        drawn = torch.multinomial(_shape(step, config).exp().cpu(), 1, generator=generator)
-        words = drawn.to(features.device).squeeze(1).masked_fill(ended, PADDING)
+        words = _draw(_shape(step, config), generator).masked_fill(ended, PADDING)
         chances.append(step.gather(1, words.unsqueeze(1)).squeeze(1).masked_fill(ended, 0.0))
         written = torch.cat([written, words.unsqueeze(1)], dim=1)
         looked.append(weights)
@@ -256,9 +255,19 @@ def sample_tokens(
     return written, torch.stack(chances, dim=1), looked
 
 
+def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """One word (rows,) of each row of probabilities (rows, V), by inverting the distribution.
+
+    One random number a row; torch.multinomial draws V of them.
+    """
+    totals = probabilities.cumsum(dim=-1)
+    heights = 1 - torch.rand(len(totals), 1, generator=generator)  # never 0: a word of chance 0
+    return torch.searchsorted(totals, heights.to(totals.device) * totals[:, -1:]).squeeze(1)
+
+
 def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
-    """Log probabilities after temperature, then top-k, then top-p (Holtzman et al. 2020)."""
-    step = torch.log_softmax(step / config.temperature, dim=-1)
+    """Probabilities after temperature, then top-k, then top-p (Holtzman et al. 2020)."""
+    step = step / config.temperature
     if config.top_k:
         least = step.topk(min(config.top_k, step.shape[1]), dim=-1).values[:, -1:]
         step = step.masked_fill(step < least, float("-inf"))
@@ -268,7 +277,7 @@ def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
         outside = torch.zeros_like(before, dtype=torch.bool)
         outside.scatter_(1, order, before >= config.top_p)
         step = step.masked_fill(outside, float("-inf"))
-    return torch.log_softmax(step, dim=-1)
+    return torch.softmax(step, dim=-1)
 
 
 def _sample(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:

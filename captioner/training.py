@@ -19,6 +19,7 @@ from captioner.files import write_whole
 from captioner.model import CaptioningModel
 from captioner.optimization import make_optimizer, set_learning_rates, update_average
 from captioner.question_batches import QuestionBatches
+from captioner.training_data import read_data
 from captioner.training_state import Position, load_state, save_state
 from captioner.training_steps import train_step
 from captioner.training_task import Interrupted, Reporter, Task, prepare
@@ -37,19 +38,10 @@ def fit(
     uninterrupted one, to the bit on a CPU; one that had not come to its first step begins. Raises
     CaptionerError for bad input or a loss or gradient that is not finite, and Interrupted.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaptionerError(
-            f"{output}: cannot be made a folder ({error.strerror}); choose another output"
-        ) from error
     state = output / "state.safetensors"
     resume = resume and state.exists()
     if not resume:
-        settings = to_toml(run)
-        write_whole(
-            output / "settings.toml", lambda partial: partial.write_text(settings, encoding="utf-8")
-        )
+        _write_settings(to_toml(run), output)
     torch.manual_seed(run.training.seed)
     task = prepare(run, output, device, reporter, state if resume else None)
     optimizer = make_optimizer(task.model, run.training)
@@ -71,6 +63,54 @@ def fit(
         save_state(state, position, task.model, average, optimizer)
 
 
+def fit_stages(
+    stages: dict[str, RunConfig],
+    output: Path,
+    *,
+    device: torch.device,
+    resume: bool,
+    reporter: Reporter,
+) -> Path:
+    """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
+
+    A stage goes on from the last checkpoint of the one before, unless it says start_from itself.
+    All texts are read before anything is trained. A resumed run goes on in the stage that it was
+    in. The only stage of a run without stages is named "" and fits in `output` itself. Raises what
+    `fit` does.
+    """
+    if not resume and list(stages) != [""]:
+        for run in stages.values():
+            read_data(run)
+        _write_settings("\n".join(to_toml(run, name) for name, run in stages.items()), output)
+    begun = [name for name in stages if (output / name / "state.safetensors").exists()]
+    before: Path | None = None
+    for name, run in stages.items():
+        if before is not None and not run.training.start_from:
+            start_from = str(before / "last.safetensors")
+            training = dataclasses.replace(run.training, start_from=start_from)
+            run = dataclasses.replace(run, training=training)
+        before = output / name
+        if name in begun[:-1]:
+            continue
+        if name:
+            reporter.note(f"stage {name}")
+        fit(run, before, device=device, resume=resume, reporter=reporter)
+    assert before is not None
+    return before
+
+
+def _write_settings(settings: str, output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(
+            f"{output}: cannot be made a folder ({error.strerror}); choose another output"
+        ) from error
+    write_whole(
+        output / "settings.toml", lambda partial: partial.write_text(settings, encoding="utf-8")
+    )
+
+
 def train_one_epoch(
     task: Task, average: CaptioningModel, optimizer: torch.optim.Optimizer, position: Position
 ) -> None:
@@ -83,7 +123,7 @@ def train_one_epoch(
     total = task.epoch_steps * config.epochs
     captions = _stream(task.captions, position.step)
     questions = _stream(task.questions, position.step)
-    recent: list[tuple[float, float, int]] = []
+    recent: list[dict[str, float]] = []
     started = time.monotonic()
     while position.batch < task.epoch_steps:
         set_learning_rates(optimizer, config, position.step, total)
@@ -157,22 +197,23 @@ def _log(
     task: Task,
     position: Position,
     total: int,
-    recent: list[tuple[float, float, int]],
+    recent: list[dict[str, float]],
     learning_rate: float,
     seconds: float,
 ) -> None:
-    losses, norms, texts = zip(*recent, strict=True)
     clip = task.run.training.clip_norm
+    means = {name: sum(step[name] for step in recent) / len(recent) for name in recent[0]}
+    rate = means.pop("texts") * len(recent) / seconds
     record: dict[str, Any] = {
         "step": position.step,
-        "loss": sum(losses) / len(recent),
-        "gradient norm": sum(norms) / len(recent),
-        "clipped": sum(norm > clip > 0 for norm in norms) / len(recent),
+        **means,
+        "clipped": sum(step["gradient norm"] > clip > 0 for step in recent) / len(recent),
         "learning rate": learning_rate,
-        "texts a second": sum(texts) / seconds,
+        "texts a second": rate,
     }
     task.log.write(record)
-    detail = f"loss {record['loss']:.3f}, {record['texts a second']:.0f} texts/s"
+    parts = [f"{name} {value:.3f}" for name, value in means.items() if name != "gradient norm"]
+    detail = ", ".join([*parts, f"{rate:.0f} texts/s"])
     task.reporter.progress("training", position.step, total, detail)
 
 

@@ -27,18 +27,28 @@ def train_step(
     captions: Batch | None,
     questions: QuestionBatch | None,
     step: int,
-) -> tuple[float, float, int]:
-    """One optimizer step; returns loss, gradient norm before clipping, and texts trained on."""
+) -> dict[str, float]:
+    """One optimizer step; returns what the log says of it.
+
+    "loss", "gradient norm" (before clipping) and "texts" (learned from) always; "caption loss" and
+    "answer loss" where both are learned at once; "reward", the mean of the captions drawn, where
+    the training is self-critical.
+    """
     config = task.run.training
-    losses, texts = [], 0
+    losses: dict[str, Tensor] = {}
+    measured: dict[str, float] = {}
+    texts = 0
     if captions is not None:
-        losses.append(_caption_part(task, captions, step))
+        losses["caption loss"], rewarded = _caption_part(task, captions, step)
+        measured |= rewarded
         texts += len(captions.lengths)
     if questions is not None:
         weight = config.answer_weight if captions is not None else 1.0
-        losses.append(weight * _answer_part(task, questions))
+        losses["answer loss"] = weight * _answer_part(task, questions)
         texts += len(questions.lengths)
-    loss = torch.stack(losses).sum()
+    if len(losses) > 1:
+        measured |= {name: float(part.detach()) for name, part in losses.items()}
+    loss = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -50,11 +60,14 @@ def train_step(
                 "lower learning_rate, raise warm_up_steps, or turn autocast off"
             )
     optimizer.step()
-    return float(loss.detach()), norm, texts
+    return {"loss": float(loss.detach()), "gradient norm": norm, "texts": texts, **measured}
 
 
-def _caption_part(task: Task, batch: Batch, step: int) -> Tensor:
-    """The loss of a batch of captions: cross entropy, self-critical, or a mixture."""
+def _caption_part(task: Task, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch of captions: cross entropy, self-critical, or a mixture.
+
+    With it the mean reward, if captions were drawn for one.
+    """
     config = task.run.training
     with _autocast(task):
         maps = batch.views.maps(task.model.encoder)
@@ -63,12 +76,12 @@ def _caption_part(task: Task, batch: Batch, step: int) -> Tensor:
     with _autocast(task):
         features = task.model.encoder.head(maps)
         if not task.reward:
-            return _cross_entropy(task, batch, features)
-        loss = _self_critical(task, batch, samples, features)
+            return _cross_entropy(task, batch, features), {}
+        loss, reward = _self_critical(task, batch, samples, features)
         if config.cross_entropy_share:
             share = config.cross_entropy_share
             loss = (1 - share) * loss + share * _cross_entropy(task, batch, features)
-    return loss
+    return loss, {"reward": reward}
 
 
 def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
@@ -134,8 +147,10 @@ def _sampling(task: Task) -> DecodingConfig:
     )
 
 
-def _self_critical(task: Task, batch: Batch, samples: list[list[int]], features: Tensor) -> Tensor:
-    """The policy gradient on these samples, each against the picture's others."""
+def _self_critical(
+    task: Task, batch: Batch, samples: list[list[int]], features: Tensor
+) -> tuple[Tensor, float]:
+    """The policy gradient on these samples, each against the picture's others; the mean reward."""
     assert task.reward is not None
     sampling = _sampling(task)
     indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
@@ -151,9 +166,10 @@ def _self_critical(task: Task, batch: Batch, samples: list[list[int]], features:
         features,
         task.run.training.truncate_steps,
     )
-    return self_critical_loss(
+    loss = self_critical_loss(
         forced,
         advantages.to(task.device),
         temperature=sampling.temperature,
         max_words=sampling.max_words,
     )
+    return loss, float(rewards.mean())

@@ -10,8 +10,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from captioner.checkpoint import read_tensors
 from captioner.cli import main
 
 SETTINGS = """
@@ -90,6 +92,26 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     status, _, err = run("train", "--output", output, "--resume", "--epochs", "9", capsys=capsys)
     assert (status, err.count("\n")) == (2, 1)
     assert "--resume takes its settings from" in err
+
+
+def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    still = '\n[[stages]]\nname = "still"\n[stages.training]\nlearning_rate = 0.0\nepochs = 1\n'
+    (own / "settings.toml").write_text(f'{SETTINGS}\n[[stages]]\nname = "words"\n{still}')
+    status, out, err = run(*arguments(own), capsys=capsys)
+    assert (status, out) == (0, f"{own / 'run' / 'still' / 'best.safetensors'}\n")
+    assert err.index("stage words") < err.index("epoch 2 of 2") < err.index("stage still")
+    learned, kept = (
+        read_tensors(own / "run" / stage / "last.safetensors")[0] for stage in ("words", "still")
+    )
+    assert all(torch.equal(learned[name], kept[name]) for name in learned)
+    status, _, err = run(*arguments(own), capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "already holds a run" in err
+    again = ("train", "--output", str(own / "run"), "--resume")
+    assert run(*again, capsys=capsys)[:2] == (0, out)
+    status, _, err = run(*arguments(own, "--output", "x", "--start-from", "y"), capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "has 2 stages, each of which goes on from the one before" in err
 
 
 @pytest.mark.parametrize(

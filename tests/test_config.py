@@ -12,7 +12,7 @@ from captioner.config import (
     RunConfig,
     TrainingConfig,
 )
-from captioner.config_file import read_toml, to_toml
+from captioner.config_file import read_stages, read_toml, to_toml
 from captioner.errors import CaptionerError
 
 
@@ -77,3 +77,55 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('[data]\nimages = ["pictures", "/elsewhere"]\n')
     assert read_toml(file).data.images == (str(tmp_path / "pictures"), "/elsewhere")
+
+
+STAGES = """
+[training]
+seed = 7
+epochs = 4
+
+[[stages]]
+name = "words"
+
+[[stages]]
+name = "encoder"
+[stages.training]
+epochs = 2
+fine_tune_from = "features.14"
+[stages.data]
+images = ["more"]
+"""
+
+
+def test_stages_share_what_they_do_not_say(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(STAGES)
+    stages = read_stages(file)
+    assert list(stages) == ["words", "encoder"]
+    assert stages["words"] == RunConfig(training=TrainingConfig(seed=7, epochs=4))
+    expected = TrainingConfig(seed=7, epochs=2, fine_tune_from="features.14")
+    assert stages["encoder"].training == expected
+    assert stages["encoder"].data.images == (str(tmp_path / "more"),)
+    written = "\n".join(to_toml(run, name) for name, run in stages.items())
+    file.write_text(written)
+    assert read_stages(file) == stages
+    with pytest.raises(CaptionerError, match="has stages"):
+        read_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[stages]]\n[stages.training]\nepochs = 2\n", "has the name None"),
+        ('[[stages]]\nname = "a"\n[[stages]]\nname = "a"\n', "has the name 'a'"),
+        ('[[stages]]\nname = "../a"\n', "has the name '../a'"),
+        ('[[stages]]\nname = "a"\nepochs = 2\n', "unknown entry epochs"),
+        ('stages = "a"\n', "write each as \\[\\[stages\\]\\]"),
+        ('[[stages]]\nname = "a"\n[stages.training]\nepoch = 2\n', "unknown setting epoch"),
+    ],
+)
+def test_stages_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(CaptionerError, match=message):
+        read_stages(file)

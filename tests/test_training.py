@@ -22,7 +22,7 @@ from captioner.config import (
     RunConfig,
     TrainingConfig,
 )
-from captioner.config_file import read_toml
+from captioner.config_file import read_stages, read_toml
 from captioner.datasets import read_captions
 from captioner.errors import CaptionerError
 from captioner.explorer import caption_pictures
@@ -31,9 +31,9 @@ from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.optimization import make_optimizer
 from captioner.search import Hypothesis, Member, find_captions
-from captioner.training import fit, train_one_epoch
+from captioner.training import fit, fit_stages, train_one_epoch
 from captioner.training_state import Position
-from captioner.training_task import prepare
+from captioner.training_task import Interrupted, prepare
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 230), "white": (245,) * 3}
 CPU = torch.device("cpu")
@@ -247,6 +247,45 @@ def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> N
         fit(other, tmp_path / "three", device=CPU, resume=False, reporter=Quiet())
 
 
+def test_stages_go_on_from_each_other_and_resume_where_they_were(
+    pictures: Path, tmp_path: Path
+) -> None:
+    def train(stages: dict[str, RunConfig], name: str, resume: bool, stop: int | None) -> Path:
+        reporter = Quiet(stop_after=stop)
+        return fit_stages(stages, tmp_path / name, device=CPU, resume=resume, reporter=reporter)
+
+    stages = {"words": settings(pictures, epochs=2), "critic": settings(pictures, seed=5, epochs=1)}
+    whole = train(stages, "whole", resume=False, stop=None)
+    assert whole == tmp_path / "whole" / "critic"
+    alone = dataclasses.replace(
+        stages["critic"],
+        training=dataclasses.replace(
+            stages["critic"].training, start_from=str(whole.parent / "words" / "last.safetensors")
+        ),
+    )
+    fit(alone, tmp_path / "alone", device=CPU, resume=False, reporter=Quiet())
+    assert_equal(weights(whole), weights(tmp_path / "alone"))
+    state, tries = tmp_path / "parts" / "critic" / "state.safetensors", 0
+    while not state.exists():
+        with pytest.raises(Interrupted):
+            train(stages, "parts", resume=tries > 0, stop=7)
+        tries += 1
+    assert tries > 1
+    parts = train(read_stages(tmp_path / "parts" / "settings.toml"), "parts", True, None)
+    assert_equal(weights(whole), weights(parts))
+
+
+def test_a_later_stages_data_are_looked_at_before_anything_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    wrong = settings(pictures)
+    wrong = dataclasses.replace(wrong, data=dataclasses.replace(wrong.data, captions=("gone.csv",)))
+    stages = {"words": settings(pictures), "more": wrong}
+    with pytest.raises(CaptionerError, match="gone.csv"):
+        fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert not (tmp_path / "run").exists()
+
+
 def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path) -> None:
     words = settings(pictures, epochs=60, pictures_per_batch=8, mirror=False, learning_rate=1e-2)
     reward = settings(
@@ -270,6 +309,9 @@ def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path
     before = cider(learn(words, tmp_path))
     after = cider(learn(reward, tmp_path / "reward"))
     assert after > before + 0.5
+    log = (tmp_path / "reward" / "log.jsonl").read_text().splitlines()
+    rewards = [json.loads(line)["reward"] for line in log]
+    assert rewards[-1] > rewards[0] + 0.5  # what the log says rises with what the captions score
 
 
 def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) -> None:

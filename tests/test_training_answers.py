@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,11 @@ def test_both_tasks_overfit_until_what_they_say_is_exact(asked: Path, tmp_path: 
         best = model.caption(asked / f"{colour} ball.png")
         assert best.text in (f"a {colour} ball", f"there is a ball that is {colour}")
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    steps = [record for record in log if "epoch" not in record]
+    for step in steps:
+        assert step["caption loss"] + step["answer loss"] == pytest.approx(step["loss"])
+    entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)  # of nine who agree and one who does not
+    assert steps[-1]["answer loss"] == pytest.approx(entropy, abs=0.01)
     last = [record for record in log if "epoch" in record][-1]
     assert last["accuracy"] == pytest.approx(1.0)  # nine of ten people said it
     assert {"BLEU-4", "validation loss", "validation answer loss"} <= last.keys()

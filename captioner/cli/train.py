@@ -48,7 +48,8 @@ def train(
         list[str] | None, typer.Option(metavar="FILE", help="As --image-names.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file with every setting; options override it.")
+        Path | None,
+        typer.Option(help="TOML file with every setting, or stages; options override it in all."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.")] = None,
     pictures_per_batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
@@ -98,9 +99,9 @@ def train(
     Stop with Ctrl-C at any time and go on with --resume.
     """
     from captioner.config import DataConfig, RunConfig, from_dict
-    from captioner.config_file import read_toml
+    from captioner.config_file import read_stages
     from captioner.device import choose_device
-    from captioner.training import fit
+    from captioner.training import fit_stages
     from captioner.training_task import Interrupted
 
     data: dict[str, list[Any] | None] = {
@@ -143,28 +144,41 @@ def train(
         )
     if resume and not settings.exists():
         raise CaptionerError(f"{output}: no run to resume; start it without --resume")
-    if not resume and (output / "state.safetensors").exists():
+    if not resume and _holds_a_run(output):
         raise CaptionerError(
             f"{output} already holds a run; go on with --resume or choose another --output"
         )
     file = settings if resume else config
-    run = read_toml(file) if file else RunConfig()
+    stages = read_stages(file) if file else {"": RunConfig()}
+    if start_from and len(stages) > 1:
+        raise CaptionerError(
+            f"{config} has {len(stages)} stages, each of which goes on from the one before; write "
+            "start_from into the [stages.training] of the first instead of giving --start-from"
+        )
     lists = {name: [str(path) for path in paths] for name, paths in data.items() if paths}
-    run = RunConfig(
-        data=from_dict(DataConfig, dataclasses.asdict(run.data) | lists, "options"),
-        model=dataclasses.replace(run.model, **_given(model)),
-        training=dataclasses.replace(run.training, **_given(training)),
-        decoding=run.decoding,
-    )
-    if run.training.start_from and _given(model):
-        _refuse_changes(run.training.start_from, _given(model))
+    for name, run in stages.items():
+        stages[name] = RunConfig(
+            data=from_dict(DataConfig, dataclasses.asdict(run.data) | lists, "options"),
+            model=dataclasses.replace(run.model, **_given(model)),
+            training=dataclasses.replace(run.training, **_given(training)),
+            decoding=run.decoding,
+        )
+        if stages[name].training.start_from and _given(model):
+            _refuse_changes(stages[name].training.start_from, _given(model))
     with _Screen() as screen:
         try:
-            fit(run, output, device=choose_device(device), resume=resume, reporter=screen)
+            last = fit_stages(
+                stages, output, device=choose_device(device), resume=resume, reporter=screen
+            )
         except Interrupted:
             screen.note(f"stopped; go on with: captioner train --output {output} --resume")
             raise typer.Exit(130) from None
-    print(output / "best.safetensors")
+    print(last / "best.safetensors")
+
+
+def _holds_a_run(output: Path) -> bool:
+    """Whether a run, or a stage of one, has left a state here."""
+    return any(list(output.glob(f"{stage}state.safetensors")) for stage in ("", "*/"))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
