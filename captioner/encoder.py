@@ -90,6 +90,7 @@ class Encoder(nn.Module):
     def freeze(self) -> None:
         """Train nothing, the adapter neither: `trunk` then ends after it, so a cache is smaller."""
         self.frozen = True
+        self.frozen_stages = len(self.stages)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Encoder":
