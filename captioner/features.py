@@ -22,7 +22,7 @@ GIB = 2**30
 
 
 class FeatureCache:
-    """Maps (rows, columns, channels) of each picture and of its mirror image, float16, on disk.
+    """What `Encoder.trunk` makes of each picture and of its mirror image, float16, on disk.
 
     The file is memory-mapped, so reading costs no more memory than a batch. Its name holds a
     fingerprint of the frozen weights and of the pictures' names, sizes and times, so that a
@@ -34,7 +34,7 @@ class FeatureCache:
         self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(pictures, views, *shape))
 
     def read(self, picture: int, mirrored: bool) -> Tensor:
-        """One picture's maps (rows, columns, channels), float16."""
+        """One picture's maps, as `Encoder.trunk` gives them but float16."""
         return torch.from_numpy(self.maps[picture, int(mirrored)].copy())
 
 
@@ -85,7 +85,7 @@ def build_cache(
 def _encode(
     encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool
 ) -> np.ndarray:
-    """Maps (pictures, views, rows, columns, channels) of a batch of files."""
+    """Maps (pictures, views, ...) of a batch of files."""
     with ThreadPoolExecutor(2) as pool:
         read = pool.map(lambda path: to_tensor(open_picture(path), encoder.image_size), pictures)
         pixels = torch.stack(list(read)).to(encoder.positions.device)
@@ -128,10 +128,12 @@ def _reserve(file: Path, size: int) -> None:
 def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool) -> str:
     stages = encoder.stage_names[: encoder.frozen_stages]
     about = [encoder.backbone, encoder.image_size, stages, encoder.frozen, mirrored, autocast]
+    about += [encoder.fine_stage] if encoder.fine_stage else []
     digest = hashlib.sha256(json.dumps(about).encode())
     frozen = [*encoder.stages[: encoder.frozen_stages].state_dict().values()]
     if encoder.frozen:
         frozen += encoder.adapter.state_dict().values()
+        frozen += encoder.lateral.state_dict().values() if encoder.lateral else []
     for tensor in frozen:
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     for path in pictures:
