@@ -20,6 +20,8 @@ class ModelConfig:
 
     encoder: a torchvision classification backbone by name.
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
+    fine_stage: an earlier one whose finer grid the features have, with both stages' content (as
+    "features.13" of mobilenet_v2: stride 16 beside 32, 15 x 15 instead of 8 x 8); empty: none.
     image_size: side in pixels of the square that each picture is squashed to.
     feature_size: D, after the adapter that follows the backbone.
     attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
@@ -36,6 +38,7 @@ class ModelConfig:
 
     encoder: str = "mobilenet_v2"
     encoder_stage: str = ""
+    fine_stage: str = ""
     image_size: int = 225
     feature_size: int = 512
     attention: str = "dot"

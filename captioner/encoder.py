@@ -1,5 +1,6 @@
 """A picture to a grid of features, by any torchvision classification backbone."""
 
+import math
 import re
 from http.client import HTTPException
 from itertools import pairwise
@@ -33,8 +34,12 @@ class Encoder(nn.Module):
     from right.
 
     backbone: a name in torchvision.models; last_stage: where to cut it, such as "features.13"
-    (empty: before the pooling); image_size: side of the square input in pixels. Raises
-    CaptionerError for a backbone or stage that does not exist or is no grid of features.
+    (empty: before the pooling); image_size: side of the square input in pixels. fine_stage: an
+    earlier stage whose finer grid the features have: the last stage's, projected to D and enlarged
+    to it (bilinear), plus a projection of this stage's (the lateral connection of Lin et al. 2017,
+    figure 3). It is a Linear over the channels of both side by side, at a fraction of the cost.
+    Raises CaptionerError for a backbone or stage that does not exist or is no grid of features,
+    and for a fine_stage whose grid is not finer.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Encoder(nn.Module):
         image_size: int,
         feature_size: int,
         feature_dropout: float,
+        fine_stage: str = "",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -55,8 +61,20 @@ class Encoder(nn.Module):
         self.frozen_stages = len(named)
         self.update_batch_norm = False
         self.frozen = False
-        rows, columns, channels = _grid(self.stages, backbone, image_size)
+        self.shapes = _shapes(self.stages, backbone, image_size)
+        channels, rows, columns = self.shapes[-1]
         self.image_size = image_size
+        self.fine_stage = fine_stage
+        self.lateral: nn.Linear | None = None
+        if fine_stage:
+            coarse = rows * columns
+            rows, columns, fine_channels = self._fine_shape()
+            if rows * columns <= coarse:
+                raise CaptionerError(
+                    f"fine_stage {fine_stage!r} has a grid of {rows} x {columns}, which is not "
+                    "finer than the last stage's; choose an earlier stage or leave it out"
+                )
+            self.lateral = nn.Linear(fine_channels, feature_size, bias=False)
         self.grid = (rows, columns)
         self.adapter = nn.Sequential(
             nn.Linear(channels, feature_size), nn.LayerNorm(feature_size), nn.ReLU()
@@ -78,6 +96,7 @@ class Encoder(nn.Module):
     def freeze(self) -> None:
         """Train nothing, the adapter neither: `trunk` then ends after it, so a cache is smaller."""
         self.frozen = True
+        self.frozen_stages = len(self.stages)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Encoder":
@@ -93,22 +112,84 @@ class Encoder(nn.Module):
         return self
 
     def trunk(self, pictures: Tensor) -> Tensor:
-        """The frozen part: pictures (B, 3, S, S) to maps (B, rows, columns, channels)."""
+        """The frozen part: pictures (B, 3, S, S) to maps (B, rows, columns, channels).
+
+        Where frozen stages follow the fine one, both its maps and theirs are needed, which have
+        different grids: a picture's are then one row of numbers (B, M).
+        """
         with torch.no_grad():
             few = len(pictures)
             if pictures.device.type == "cpu":
                 few = max(1, _PIXELS_AT_ONCE // self.image_size**2)
-            frozen = self.stages[: self.frozen_stages]
             parts = pictures.contiguous(memory_format=torch.channels_last).split(few)
-            maps = torch.cat([frozen(part) for part in parts]).permute(0, 2, 3, 1)
-            return self.adapter(maps) if self.frozen else maps
+            return torch.cat([self._run_frozen(part) for part in parts])
+
+    def _run_frozen(self, pictures: Tensor) -> Tensor:
+        maps, fine = self._run(pictures, None, 0, self.frozen_stages)
+        if self.frozen:
+            return self._adapt(maps, fine)
+        maps = maps.permute(0, 2, 3, 1)
+        if fine is None or not self._packs():
+            return maps
+        return torch.cat([fine.permute(0, 2, 3, 1).flatten(1), maps.flatten(1)], dim=1)
 
     def head(self, maps: Tensor) -> Tensor:
         """The rest: maps of `trunk` to features (B, N, D)."""
         if not self.frozen:
-            maps = self.stages[self.frozen_stages :](maps.permute(0, 3, 1, 2))
-            maps = self.adapter(maps.permute(0, 2, 3, 1))
+            maps, fine = self._unpack(maps)
+            maps, fine = self._run(maps, fine, self.frozen_stages, len(self.stages))
+            maps = self._adapt(maps, fine)
         return self.dropout(maps.flatten(1, 2) + self.positions)
+
+    def _run(
+        self, maps: Tensor, fine: Tensor | None, first: int, last: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Stages from first to before last; and the fine stage's maps, if it is among them."""
+        for index in range(first, last):
+            maps = self.stages[index](maps)
+            if self.stage_names[index] == self.fine_stage:
+                fine = maps
+        return maps, fine
+
+    def _packs(self) -> bool:
+        return self.fine_stage in self.stage_names[: max(0, self.frozen_stages - 1)]
+
+    def _unpack(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What `trunk` gave, as the stages gave it: the last frozen one's and the fine one's."""
+        if not self._packs():
+            maps = maps.permute(0, 3, 1, 2)
+            last = self.stage_names[: self.frozen_stages][-1:]
+            return maps, maps if last == [self.fine_stage] else None
+        shapes = [
+            self.shapes[index]
+            for index in (self.stage_names.index(self.fine_stage), self.frozen_stages - 1)
+        ]
+        parts = maps.split([math.prod(shape) for shape in shapes], dim=1)
+        fine, maps = (
+            part.unflatten(1, (rows, columns, channels)).permute(0, 3, 1, 2)
+            for part, (channels, rows, columns) in zip(parts, shapes, strict=True)
+        )
+        return maps, fine
+
+    def _adapt(self, maps: Tensor, fine: Tensor | None) -> Tensor:
+        """The last stage's maps and the fine one's to (B, rows, columns, D)."""
+        maps = maps.permute(0, 2, 3, 1)
+        if self.lateral is None or fine is None:
+            return self.adapter(maps)
+        projected = self.adapter[0](maps).permute(0, 3, 1, 2)
+        enlarged = nn.functional.interpolate(projected, self.grid, mode="bilinear")
+        fine = fine if self._rows_first() else fine.permute(0, 2, 3, 1)
+        return self.adapter[1:](enlarged.permute(0, 2, 3, 1) + self.lateral(fine))
+
+    def _fine_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the fine stage's maps."""
+        index = _index(self.stage_names, self.fine_stage, self.backbone)
+        first, second, third = self.shapes[index]
+        return (first, second, third) if self._rows_first() else (second, third, first)
+
+    def _rows_first(self) -> bool:
+        """Whether the fine stage gives (B, rows, columns, channels), as Swin's until they end."""
+        return "permute" in self.stage_names[self.stage_names.index(self.fine_stage) + 1 :]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, S, S), ImageNet-normalised, to features (B, N, D), row by row."""
@@ -126,10 +207,11 @@ class Encoder(nn.Module):
         """Fold each batch norm into the convolution before it: the same features, sooner.
 
         Up to rounding, and for inference alone: what is left cannot be trained, and its weights go
-        by other names. Norms that follow no convolution stay.
+        by other names. Norms that follow no convolution of the same stage stay.
         """
-        for module in self.eval().stages.modules():
-            _fold_batch_norms(module)
+        for stage in self.eval().stages:  # what a stage gives may be cached or read: not across two
+            for module in stage.modules():
+                _fold_batch_norms(module)
         self.stages.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
@@ -241,17 +323,22 @@ def _index(names: list[str], stage: str, backbone: str) -> int:
     return names.index(stage)
 
 
-def _grid(stages: nn.Sequential, backbone: str, image_size: int) -> tuple[int, int, int]:
-    """Rows, columns and channels that the stages make of one picture, found by running them."""
+def _shapes(stages: nn.Sequential, backbone: str, image_size: int) -> list[tuple[int, int, int]]:
+    """The shape of what each stage makes of one picture, found by running them; of the last one
+    channels, rows and columns."""
     stages.eval()
+    shapes = []
     try:
         with torch.no_grad():
-            maps = stages(torch.zeros(1, 3, image_size, image_size))
-        _, channels, rows, columns = maps.shape
+            maps = torch.zeros(1, 3, image_size, image_size)
+            for stage in stages:
+                maps = stage(maps)
+                _, first, second, third = maps.shape
+                shapes.append((first, second, third))
     except Exception as error:
         raise CaptionerError(
             f"{backbone} cannot be run stage by stage on {image_size} x {image_size} pixels to a "
             "grid of features; choose a larger image_size or another backbone, such as "
             "mobilenet_v2, resnet50 or convnext_tiny"
         ) from error
-    return rows, columns, channels
+    return shapes

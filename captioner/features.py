@@ -23,7 +23,7 @@ GIB = 2**30
 
 
 class FeatureCache:
-    """Maps (rows, columns, channels) of each picture and of its mirror image, float16, on disk.
+    """What `Encoder.trunk` makes of each picture and of its mirror image, float16, on disk.
 
     The file is memory-mapped, so reading costs no more memory than a batch. Its name holds a
     fingerprint of the frozen weights and of the pictures' names, sizes and times, so that a
@@ -35,7 +35,7 @@ class FeatureCache:
         self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(pictures, views, *shape))
 
     def read(self, picture: int, mirrored: bool) -> Tensor:
-        """One picture's maps (rows, columns, channels), float16."""
+        """One picture's maps, as `Encoder.trunk` gives them but float16."""
         return torch.from_numpy(self.maps[picture, int(mirrored)].copy())
 
 
@@ -100,7 +100,7 @@ def _read(pictures: Sequence[Path], size: int) -> Iterator[Tensor]:
 
 
 def _encode(encoder: Encoder, pixels: Tensor, mirrored: bool, autocast: bool) -> np.ndarray:
-    """Maps (pictures, views, rows, columns, channels) of pixels (pictures, 3, S, S)."""
+    """Maps (pictures, views, ...) of pixels (pictures, 3, S, S)."""
     pixels = pixels.to(encoder.positions.device)
     views = [pixels, pixels.flip(3)] if mirrored else [pixels]
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=autocast):
@@ -141,10 +141,12 @@ def _reserve(file: Path, size: int) -> None:
 def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool) -> str:
     stages = encoder.stage_names[: encoder.frozen_stages]
     about = [encoder.backbone, encoder.image_size, stages, encoder.frozen, mirrored, autocast]
+    about += [encoder.fine_stage] if encoder.fine_stage else []
     digest = hashlib.sha256(json.dumps(about).encode())
     frozen = [*encoder.stages[: encoder.frozen_stages].state_dict().values()]
     if encoder.frozen:
         frozen += encoder.adapter.state_dict().values()
+        frozen += encoder.lateral.state_dict().values() if encoder.lateral else []
     for tensor in frozen:
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     for path in pictures:

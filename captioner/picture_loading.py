@@ -30,7 +30,7 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """P pictures: maps (P, rows, columns, channels) if cached, else pixels (P, 3, S, S)."""
+    """P pictures: maps as `Encoder.trunk` gives them if cached, else pixels (P, 3, S, S)."""
 
     pictures: Tensor
     cached: bool

@@ -73,7 +73,7 @@ def fit_stages(
 ) -> Path:
     """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
 
-    A stage goes on from the last checkpoint of the one before, unless it says start_from itself.
+    A stage goes on from the best checkpoint of the one before, unless it says start_from itself.
     All texts are read before anything is trained. A resumed run goes on in the stage that it was
     in. The only stage of a run without stages is named "" and fits in `output` itself. Raises what
     `fit` does.
@@ -86,7 +86,7 @@ def fit_stages(
     before: Path | None = None
     for name, run in stages.items():
         if before is not None and not run.training.start_from:
-            start_from = str(before / "last.safetensors")
+            start_from = str(before / "best.safetensors")
             training = dataclasses.replace(run.training, start_from=start_from)
             run = dataclasses.replace(run, training=training)
         before = output / name

@@ -101,7 +101,7 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
     assert (status, out) == (0, f"{own / 'run' / 'still' / 'best.safetensors'}\n")
     assert err.index("stage words") < err.index("epoch 2 of 2") < err.index("stage still")
     learned, kept = (
-        read_tensors(own / "run" / stage / "last.safetensors")[0] for stage in ("words", "still")
+        read_tensors(own / "run" / stage / "best.safetensors")[0] for stage in ("words", "still")
     )
     assert all(torch.equal(learned[name], kept[name]) for name in learned)
     status, _, err = run(*arguments(own), capsys=capsys)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -14,6 +15,7 @@ from torchvision.models import get_model
 from captioner import checkpoint, validation
 from captioner.api import Captioner
 from captioner.checkpoint import Checkpoint
+from captioner.cli.attend import save_maps
 from captioner.config import (
     DataConfig,
     DecodingConfig,
@@ -25,6 +27,7 @@ from captioner.config_file import read_stages, read_toml
 from captioner.datasets import read_captions
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.errors import CaptionerError
+from captioner.explorer import caption_pictures
 from captioner.images import open_picture, to_tensor
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
@@ -320,7 +323,7 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     alone = dataclasses.replace(
         stages["critic"],
         training=dataclasses.replace(
-            stages["critic"].training, start_from=str(whole.parent / "words" / "last.safetensors")
+            stages["critic"].training, start_from=str(whole.parent / "words" / "best.safetensors")
         ),
     )
     fit(alone, tmp_path / "alone", device=CPU, resume=False, reporter=Quiet())
@@ -550,3 +553,37 @@ def test_validation_with_the_mirror_looks_at_both_sides(
         assert (plain.features - mirrored.features).abs().max() > 1e-2
     files = {file.name: file.stat().st_size for file in tmp_path.rglob("*.f16")}
     assert len(files) == (2 if cached else 0)  # the pictures one way round, and both
+
+
+@pytest.mark.parametrize(
+    ("image_size", "fine_tune_from", "grid"), [(256, "", (16, 16)), (320, "features.17", (20, 20))]
+)
+def test_larger_pictures_and_a_finer_grid_from_training_to_maps(
+    pictures: Path, tmp_path: Path, image_size: int, fine_tune_from: str, grid: tuple[int, int]
+) -> None:
+    """Trained with and without cached fine stages, stored, loaded and asked where it looked; the
+    fine grid has four times the places of the last stage's, and its own weights have learned."""
+    run = settings(pictures, epochs=1, mirror=True, fine_tune_from=fine_tune_from)
+    model = dataclasses.replace(
+        run.model, encoder_stage="", fine_stage="features.13", image_size=image_size
+    )
+    run = dataclasses.replace(
+        run, model=model, decoding=DecodingConfig(beam_size=2, max_words=5, mirror=True)
+    )
+    torch.manual_seed(run.training.seed)
+    untrained = prepare(run, tmp_path / "untrained", CPU, Quiet(), None).model.encoder.lateral
+    fit(run, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    trained = Captioner.load(tmp_path / "run" / "best.safetensors", "cpu")
+    assert trained.config == model
+    assert trained.model.encoder.shapes[-1][1:] == (grid[0] // 2, grid[1] // 2)
+    lateral = trained.model.encoder.lateral
+    assert lateral is not None and untrained is not None
+    assert (lateral.weight - untrained.weight).abs().max() > 1e-3
+    files = sorted(pictures.glob("*.png"))[:2]
+    for caption in trained.caption(files):
+        assert caption.attention.shape == (len(caption.words), *grid)
+        assert caption.attention.sum((1, 2)) == pytest.approx(1, abs=1e-4)
+    caption_record = caption_pictures(trained, [open_picture(files[0])], trained.decoding)[0][0]
+    assert len(caption_record["attention"][0]) == grid[0]
+    save_maps(trained, files[0], tmp_path / "maps.npz", None, trained.decoding)
+    assert np.load(tmp_path / "maps.npz")["weights"].shape[1:] == grid

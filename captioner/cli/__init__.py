@@ -12,7 +12,18 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from captioner import CaptionerError, __version__
-from captioner.cli import ask, attend, caption, data, evaluate, gradients, score, serve, train
+from captioner.cli import (
+    ask,
+    attend,
+    average,
+    caption,
+    data,
+    evaluate,
+    gradients,
+    score,
+    serve,
+    train,
+)
 
 # What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
 # brings its own copy of Click, so the parent of its one public name is the right class to catch.
@@ -30,6 +41,7 @@ app.command()(attend.attend)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(score.app, name="score")
 app.command()(train.train)
+app.command()(average.average)
 app.add_typer(data.app, name="data")
 app.command()(gradients.gradients)
 app.command()(serve.serve)

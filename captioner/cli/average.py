@@ -1,0 +1,33 @@
+"""captioner average: one checkpoint of the mean weights of several."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from captioner.errors import CaptionerError
+
+
+def average(
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Checkpoints that went on from a common start."),
+    ],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The checkpoint to write.")],
+    half_precision: Annotated[
+        bool, typer.Option("--half-precision", help="Store float16, half the size.")
+    ] = False,
+) -> None:
+    """Average the weights of several checkpoints of the same network.
+
+    Epochs or stages of a run, or runs that went on from the same checkpoint, are often better
+    together than the best of them, at the price of one. How to decode is the first one's choice.
+    """
+    if output.exists():
+        raise CaptionerError(f"{output} exists already; choose another --output")
+
+    from captioner.averaging import average as mean_of
+    from captioner.checkpoint import save
+
+    save(mean_of(checkpoints), output, half=half_precision)
+    print(output)
