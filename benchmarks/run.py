@@ -32,7 +32,7 @@ def main() -> None:
     )
     print("Everything runs on the processor; nothing is measured on a GPU.")
     begin("Start-up")
-    print(startup.table(rounds=7), flush=True)
+    print(startup.table(rounds=5), flush=True)
     begin("Training step")
     print(decoding.training_table(rounds=5), flush=True)
     if torch.cpu._is_avx512_bf16_supported():
