@@ -44,7 +44,15 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
-    """Write atomically; half stores float16. Raises CaptionerError when it cannot be written."""
+    """Write atomically; half stores float16.
+
+    Raises CaptionerError when it cannot be written, and for a model whose batch norms are folded.
+    """
+    if checkpoint.model.encoder.folded:
+        raise CaptionerError(
+            f"{file}: this model was made ready to describe pictures, its batch norms folded into "
+            "its convolutions; save one that checkpoint.load gives"
+        )
     tensors = {}
     for name, tensor in named_tensors(checkpoint.model).items():
         tensor = tensor.detach().cpu().contiguous()

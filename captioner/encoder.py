@@ -61,6 +61,7 @@ class Encoder(nn.Module):
         self.frozen_stages = len(named)
         self.update_batch_norm = False
         self.frozen = False
+        self.folded = False
         self.shapes = _shapes(self.stages, backbone, image_size)
         channels, rows, columns = self.shapes[-1]
         self.image_size = image_size
@@ -209,6 +210,7 @@ class Encoder(nn.Module):
         Up to rounding, and for inference alone: what is left cannot be trained, and its weights go
         by other names. Norms that follow no convolution of the same stage stay.
         """
+        self.folded = True
         for stage in self.eval().stages:  # what a stage gives may be cached or read: not across two
             for module in stage.modules():
                 _fold_batch_norms(module)

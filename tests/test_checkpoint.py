@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from captioner import checkpoint
+from captioner import Captioner, checkpoint
 from captioner.checkpoint import Checkpoint
 from captioner.config import DecodingConfig, ModelConfig, TrainingConfig
 from captioner.errors import CaptionerError
@@ -159,3 +159,13 @@ def test_a_score_is_kept_once_a_set_and_the_weights_stay(tmp_path: Path) -> None
     after = checkpoint.read_tensors(file)[0]
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert all(after[name].dtype == value.dtype for name, value in before.items())
+
+
+def test_a_folded_model_is_not_saved_as_what_could_not_be_loaded(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    loaded = checkpoint.load(tiny_checkpoint)
+    Captioner(loaded, torch.device("cpu"))
+    with pytest.raises(CaptionerError, match="save one that checkpoint.load gives"):
+        checkpoint.save(loaded, tmp_path / "folded.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from captioner.attention import SpatialAttention
 from captioner.attention_maps import entropy
 from captioner.batches import pad
 from captioner.checkpoint import Checkpoint
-from captioner.config import DecodingConfig, TrainingConfig
+from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, State, make_cell
@@ -220,7 +220,7 @@ def test_every_search_takes_it(sample: bool) -> None:
 
 
 @pytest.fixture
-def with_sentinel(tiny_checkpoint: Path) -> Captioner:
+def sentinel_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """The tiny model, its answer head included, with a sentinel."""
     loaded = checkpoint.load(tiny_checkpoint)
     config = dataclasses.replace(loaded.model.config, sentinel=True)
@@ -232,8 +232,14 @@ def with_sentinel(tiny_checkpoint: Path) -> Captioner:
         loaded.model.answer_texts,
     )
     model.load_state_dict(loaded.model.state_dict(), strict=False)
-    saved = Checkpoint(model.eval(), loaded.training, loaded.decoding)
-    return Captioner(saved, torch.device("cpu"))
+    file = tmp_path / "sentinel.safetensors"
+    checkpoint.save(Checkpoint(model.eval(), loaded.training, loaded.decoding), file)
+    return file
+
+
+@pytest.fixture
+def with_sentinel(sentinel_checkpoint: Path) -> Captioner:
+    return Captioner.load(sentinel_checkpoint, "cpu")
 
 
 @pytest.fixture
@@ -244,17 +250,18 @@ def image() -> Image.Image:
 
 
 def test_checkpoint_there_and_back_and_an_answer_head_that_knows_nothing_of_it(
-    with_sentinel: Captioner, tiny_checkpoint: Path, tmp_path: Path, image: Image.Image
+    sentinel_checkpoint: Path, tiny_checkpoint: Path, image: Image.Image
 ) -> None:
     """The weights that were there keep their names."""
-    file = tmp_path / "sentinel.safetensors"
-    checkpoint.save(Checkpoint(with_sentinel.model, TrainingConfig(), with_sentinel.decoding), file)
+    file = sentinel_checkpoint
     without, there = (checkpoint.read_tensors(one)[0].keys() for one in (tiny_checkpoint, file))
     assert without < there
     assert all(name.startswith("decoder.sentinel.") for name in there - without)
     back, plain = Captioner.load(file, "cpu"), Captioner.load(tiny_checkpoint, "cpu")
     assert back.answer(image, "is it a dog?").top == plain.answer(image, "is it a dog?").top
-    one, other = back.caption(image), with_sentinel.caption(image)
+    again = file.with_name("again.safetensors")
+    checkpoint.save(checkpoint.load(file), again)
+    one, other = back.caption(image), Captioner.load(again, "cpu").caption(image)
     assert (one.text, one.log_probability) == (other.text, other.log_probability)
     assert one.log_probability != plain.caption(image).log_probability
     assert plain.caption(image).looking is None

@@ -126,7 +126,7 @@ def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
         asked,
         start_from=str(tmp_path / "captions" / "last.safetensors"),
         freeze_captioner=True,
-        epochs=40,
+        epochs=80,
         questions_per_batch=4,
         learning_rate=1e-2,
         mirror=False,
