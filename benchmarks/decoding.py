@@ -25,8 +25,9 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.losses import caption_loss
 from captioner.recurrence import LSTMCell
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
 from captioner.vocabulary import END, PADDING, START
+from captioner.writing import Member
 
 BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
 

@@ -29,8 +29,9 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.losses import caption_loss
 from captioner.recurrence import LSTMCell
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
 from captioner.vocabulary import END, START
+from captioner.writing import Member
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "data" / "samples"

@@ -24,7 +24,8 @@ from captioner.checkpoint import default_checkpoint
 from captioner.checkpoint import load as load_checkpoint
 from captioner.features import GIB, build_cache, cache_size
 from captioner.images import open_picture, to_tensor
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
+from captioner.writing import Member
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 PICTURES, BATCH = 96, 32

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.api import Answer, AnswerChoice, Caption, Captioner, Word
+    from captioner.api import Captioner
+    from captioner.replies import Answer, AnswerChoice, Caption, Word
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the Python interface, and with it torch, only when it is asked for."""
     if name in __all__:
-        from captioner import api
+        from captioner import api, replies
 
-        return getattr(api, name)
+        return getattr(api if name == "Captioner" else replies, name)
     raise AttributeError(f"module 'captioner' has no attribute {name!r}")

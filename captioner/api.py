@@ -1,10 +1,8 @@
 """The Python interface: Captioner.load().caption("photo.jpg"), .answer("photo.jpg", "a dog?")."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -20,17 +18,16 @@ from captioner.errors import CaptionerError, UnknownWords
 from captioner.images import open_picture
 from captioner.model import CaptioningModel
 from captioner.question_batches import encode_question, pad_questions
-from captioner.replies import Answer, AnswerChoice, Caption, Word
-from captioner.search import Hypothesis, Member, find_captions
+from captioner.reading import read_ahead
+from captioner.replies import Answer, AnswerChoice, Caption, to_caption
+from captioner.search import find_captions
 from captioner.vocabulary import UNKNOWN
+from captioner.writing import Hypothesis, Member
 
 Picture = str | Path | bytes | BinaryIO | Image.Image
 Source = TypeVar("Source", bound=Picture)
-Item = TypeVar("Item")
-Batch = list[tuple[Item, Pixels | CaptionerError]]
 
 QUESTIONS_AT_ONCE = 256
-NOWHERE = 1e-12  # added to each location's weight where a sentinel may have taken all of it
 
 
 class Captioner:
@@ -82,7 +79,7 @@ class Captioner:
         """
         chosen = choose_device(device)
         given = checkpoint if checkpoint is not None else checkpoints.default_checkpoint()
-        files = [given] if isinstance(given, (str, Path)) else given
+        files = [given] if isinstance(given, (str, PathLike)) else given
         first, *others = load_together([Path(file) for file in files])
         return cls(first, chosen, others)
 
@@ -120,21 +117,24 @@ class Captioner:
     ) -> Iterator[tuple[Source, list[Caption] | CaptionerError]]:
         """Describe pictures one after the other, in order, in memory bounded by batch_size.
 
-        A picture that cannot be read comes with the error in place of its captions. While words
-        are found for one batch the next is being encoded and the one after read. Raises
-        CaptionerError for a batch_size below 1.
+        A picture that cannot be read comes with the error in place of its captions. While one
+        batch is described the next one is being read. Raises CaptionerError for a batch_size
+        below 1.
         """
-        self.model.writer()
         _, vocabulary = self.model.writer()
         limits = vocabulary.search_limits(decoding)
-        batches = self._read_ahead(((picture, picture) for picture in pictures), batch_size)
-        for batch, members in self._encode_ahead(batches, mirror=decoding.mirror):
-            described = iter(find_captions(members, limits) if members else [])
+        _check_batch_size(batch_size)
+        for batch in read_ahead(pictures, self._read, batch_size):
+            readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
+            found: Iterator[list[Hypothesis]] = iter(())
+            if readable:
+                members = members_of(self.models, readable, mirror=decoding.mirror)
+                found = iter(find_captions(members, limits))
             for picture, pixels in batch:
                 if isinstance(pixels, CaptionerError):
                     yield picture, pixels
                 else:
-                    yield picture, [self._caption(hypothesis) for hypothesis in next(described)]
+                    yield picture, [self._caption(hypothesis) for hypothesis in next(found)]
 
     def answer(
         self,
@@ -177,28 +177,9 @@ class Captioner:
             )
         if top < 1:
             raise CaptionerError(f"top is {top}; expected 1 or more answers")
-        pairs = ((picture, (picture, questions)) for picture, questions in asked)
-        for batch in self._read_ahead(pairs, batch_size):
+        _check_batch_size(batch_size)
+        for batch in read_ahead(asked, lambda pair: self._read(pair[0]), batch_size):
             yield from self._reply(batch, top)
-
-    def _read_ahead(
-        self, items: Iterable[tuple[Picture, Item]], batch_size: int
-    ) -> Iterator[Batch[Item]]:
-        """Batches of items with their pixels; while one is worked on the next is being read."""
-        if batch_size < 1:
-            raise CaptionerError(f"batch_size is {batch_size}; expected 1 or more")
-        waiting = iter(items)
-        with ThreadPoolExecutor(2) as pool:
-
-            def start_reading() -> list[tuple[Item, Future[Pixels | CaptionerError]]]:
-                some = islice(waiting, batch_size)
-                return [(item, pool.submit(self._read, picture)) for picture, item in some]
-
-            ahead = start_reading()
-            while ahead:
-                batch = [(item, reading.result()) for item, reading in ahead]
-                ahead = start_reading()
-                yield batch
 
     def encode(self, pictures: Sequence[Picture]) -> Tensor:
         """Grid features (B, N, D) of pictures; CaptionerError for one that cannot be read."""
@@ -217,49 +198,11 @@ class Captioner:
         except CaptionerError as error:
             return error
 
-    def _encode_ahead(
-        self, batches: Iterator[Batch[Source]], *, mirror: bool
-    ) -> Iterator[tuple[Batch[Source], list[Member]]]:
-        """Batches with who writes their captions; while one is worked on the next is encoded."""
-
-        def encode_next() -> tuple[Batch[Source], list[Member]] | None:
-            batch = next(batches, None)
-            if batch is None:
-                return None
-            readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
-            return batch, members_of(self.models, readable, mirror=mirror) if readable else []
-
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(encode_next)
-            while encoded := ahead.result():
-                ahead = pool.submit(encode_next)
-                yield encoded
-
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         _, vocabulary = self.model.writer()
-        tokens = [vocabulary.words[token] for token in hypothesis.tokens]
-        groups = vocabulary.group(tokens)
-        words = tuple(
-            Word(
-                "".join(tokens[place] for place in places),
-                math.prod(hypothesis.probabilities[place] for place in places),
-            )
-            for places in groups
-        )
-        maps = [hypothesis.weights[places].mean(0) for places in groups]
-        looked = torch.stack(maps) if maps else hypothesis.weights[:0]
-        looking = None
-        if any(model.config.sentinel for model in self.models):
-            # A map says where it looked as far as it did; where that was nowhere, the map is even.
-            looking = looked.sum(1)
-            looked = (looked + NOWHERE) / (looked + NOWHERE).sum(1, keepdim=True)
-        return Caption(
-            text=" ".join(word.word for word in words),
-            words=words,
-            log_probability=hypothesis.log_probability,
-            attention=looked.view(-1, *self.model.encoder.grid).numpy(),
-            looking=None if looking is None else looking.numpy(),
-        )
+        rescaled = any(model.config.sentinel for model in self.models)
+        grid = self.model.encoder.grid
+        return to_caption(hypothesis, vocabulary, grid, sentinel=rescaled)
 
     def _reply(
         self,
@@ -325,3 +268,8 @@ class Captioner:
                 )
                 maps = looked.float().view(-1, *self.model.encoder.grid).numpy()
                 yield Answer(choices[0].text, choices[0].probability, choices, maps)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise CaptionerError(f"batch_size is {batch_size}; expected 1 or more")

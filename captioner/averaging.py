@@ -16,12 +16,13 @@ def average(files: Sequence[Path]) -> Checkpoint:
     """The mean of all weights of checkpoints of one network (Wortsman et al. 2022, section 2).
 
     It is of use where all of them went on from a common start: epochs or stages of a run, or runs
-    that fine-tuned the same checkpoint. Settings and description are the first one's, without its
-    scores. Raises CaptionerError for fewer than two files, and for one that cannot be loaded or
-    that differs in its network, words or answers.
+    that fine-tuned the same checkpoint. Running statistics of batch norm are averaged as well,
+    which is right only where training left them as they were (update_batch_norm off). Settings
+    and description are the first one's, without its scores. Raises CaptionerError for fewer than
+    two files, and for one that cannot be loaded or differs in its network, words or answers.
     """
     if len(files) < 2:
-        raise CaptionerError(f"{len(files)} checkpoint is given; expected two or more to average")
+        raise CaptionerError(f"checkpoints to average: {len(files)}; expected two or more")
     first = checkpoint.load(files[0])
     means = checkpoint.named_tensors(first.model)
     for count, file in enumerate(files[1:], start=2):

@@ -1,10 +1,10 @@
 """Every setting, validated: the model's, the training's, the decoding's, and where the data lie."""
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from captioner.config_checks import at_least, check_types, one_of, within
 from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
@@ -60,16 +60,16 @@ class ModelConfig:
     answer_dropout: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _at_least(self, 1, "feature_size", "attention_size", "attention_heads")
-        _at_least(self, 1, "embedding_size", "hidden_size", "layers", "answer_size")
-        _at_least(self, 0, "glimpses")
-        _at_least(self, 32, "image_size")
+        check_types(self)
+        at_least(self, 1, "feature_size", "attention_size", "attention_heads")
+        at_least(self, 1, "embedding_size", "hidden_size", "layers", "answer_size")
+        at_least(self, 0, "glimpses")
+        at_least(self, 32, "image_size")
         for name in DROPOUTS:
-            _within(self, 0, 0.95, name)
-        _one_of(self, "attention", "additive", "dot", "none")
-        _one_of(self, "tokens", "word", "character")
-        _one_of(self, "cell", "lstm", "gru", "rnn", "highway")
+            within(self, 0, 0.95, name)
+        one_of(self, "attention", "additive", "dot", "none")
+        one_of(self, "tokens", "word", "character")
+        one_of(self, "cell", "lstm", "gru", "rnn", "highway")
         if self.attention != "dot" and self.attention_heads != 1:
             raise CaptionerError(
                 f"attention_heads is {self.attention_heads}; only dot attention has more than one "
@@ -115,12 +115,12 @@ class DecodingConfig:
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _at_least(self, 1, "beam_size", "num_captions", "max_words")
-        _at_least(self, 0, "block_ngrams", "top_k")
-        _within(self, 0, 10, "length_penalty")
-        _within(self, 0.01, 100, "temperature")
-        _within(self, 0, MAX_SEED, "seed")
+        check_types(self)
+        at_least(self, 1, "beam_size", "num_captions", "max_words")
+        at_least(self, 0, "block_ngrams", "top_k")
+        within(self, 0, 10, "length_penalty")
+        within(self, 0.01, 100, "temperature")
+        within(self, 0, MAX_SEED, "seed")
         if not 0 < self.top_p <= 1:
             raise CaptionerError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
         if not self.sample and self.num_captions > self.beam_size:
@@ -212,11 +212,11 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
-        _at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
-        _at_least(self, 1, "question_min_count", "questions_per_batch")
-        _at_least(
+        check_types(self)
+        at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
+        at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
+        at_least(self, 1, "question_min_count", "questions_per_batch")
+        at_least(
             self,
             0,
             "truncate_steps",
@@ -226,16 +226,16 @@ class TrainingConfig:
             "workers",
             "seed",
         )
-        _at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
-        _at_least(self, 0, "attention_penalty", "bleu_reward", "max_cache_gib")
-        _at_least(self, 0, "answer_weight", "pair_weight")
-        _within(self, 0, 1, "cross_entropy_share")
-        _within(self, 0, 0.99, "label_smoothing")
-        _within(self, 0, 0.99, "word_dropout")
-        _within(self, 0, 1, "scheduled_sampling")
-        _within(self, 0, 0.99999, "average_decay")
-        _within(self, 0.01, 100, "sample_temperature")
-        _within(self, 0, MAX_SEED, "seed")
+        at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
+        at_least(self, 0, "attention_penalty", "bleu_reward", "max_cache_gib")
+        at_least(self, 0, "answer_weight", "pair_weight")
+        within(self, 0, 1, "cross_entropy_share")
+        within(self, 0, 0.99, "label_smoothing")
+        within(self, 0, 0.99, "word_dropout")
+        within(self, 0, 1, "scheduled_sampling")
+        within(self, 0, 0.99999, "average_decay")
+        within(self, 0.01, 100, "sample_temperature")
+        within(self, 0, MAX_SEED, "seed")
         if self.self_critical and self.captions_per_picture < 2:
             raise CaptionerError(
                 "self_critical compares several samples of a picture: "
@@ -270,7 +270,7 @@ class DataConfig:
     val_image_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         for f in dataclasses.fields(self):
             for path in getattr(self, f.name):
                 if not isinstance(path, str):
@@ -307,39 +307,3 @@ def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Conf
         )
     lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
     return kind(**{**settings, **lists})
-
-
-def _check_types(config: Any) -> None:
-    """Refuse a value of another type than its default; a whole number serves as a float."""
-    for f in dataclasses.fields(config):
-        value, default = getattr(config, f.name), f.default
-        if isinstance(default, float) and type(value) is int:
-            object.__setattr__(config, f.name, float(value))
-        elif type(value) is not type(default):
-            raise CaptionerError(
-                f"{f.name} is {value!r}, a {type(value).__name__}; "
-                f"expected a {type(default).__name__}, for example {default!r}"
-            )
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise CaptionerError(f"{f.name} is {value}; expected a finite number")
-
-
-def _at_least(config: Any, least: float, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not value >= least:
-            raise CaptionerError(f"{name} is {value}; it must be at least {least}")
-
-
-def _within(config: Any, least: float, most: float, name: str) -> None:
-    value = getattr(config, name)
-    if not least <= value <= most:
-        raise CaptionerError(f"{name} is {value}; it must lie between {least} and {most}")
-
-
-def _one_of(config: Any, name: str, *choices: str) -> None:
-    value = getattr(config, name)
-    if value not in choices:
-        raise CaptionerError(
-            f"{name} is {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}"
-        )

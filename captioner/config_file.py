@@ -41,18 +41,19 @@ def read_stages(file: Path) -> dict[str, RunConfig]:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
-    stages = tables.pop("stages", [])
-    if not stages:
+    if "stages" not in tables:
         return {"": _run(file, {}, tables)}
-    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+    stages = tables.pop("stages")
+    listed = isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
+    if not stages or not listed:
         raise CaptionerError(f"{file}: stages is no list of tables; write each as [[stages]]")
     runs: dict[str, RunConfig] = {}
     for stage in stages:
         name = stage.pop("name", None)
         if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name) or name in runs:
             raise CaptionerError(
-                f"{file}: a stage has the name {name!r}; expected one of letters, digits and "
-                "hyphens that no other has: its folder is called so"
+                f"{file}: a stage has the name {name!r}; expected one of letters, digits, "
+                "hyphens and underscores that no other has: its folder is called so"
             )
         runs[name] = _run(file, tables, stage)
     return runs
@@ -107,11 +108,18 @@ def to_toml(run: RunConfig, stage: str = "") -> str:
     The texts of several stages, one after the other, are a file for `read_stages`.
     """
     run = _under(Path.cwd(), run)
-    lines = ["[[stages]]", f"name = {json.dumps(stage)}", ""] if stage else []
+    lines = ["[[stages]]", f"name = {_value(stage)}", ""] if stage else []
     for table in dataclasses.fields(run):
         lines.append(f"[{'stages.' * bool(stage)}{table.name}]")
         settings = dataclasses.asdict(getattr(run, table.name))
-        # JSON's strings, numbers, booleans and lists are TOML's too.
-        lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    """A setting as TOML, which takes JSON's numbers, booleans, lists and strings.
+
+    Not its escapes in two halves of characters beyond U+FFFF, and not DEL unescaped.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,7 +12,7 @@ from captioner.checkpoint import Checkpoint
 from captioner.errors import CaptionerError
 from captioner.images import to_tensor
 from captioner.model import CaptioningModel
-from captioner.search import Member
+from captioner.writing import Member
 
 Pixels = dict[int, Tensor]  # a picture, (3, S, S) for every side S that a model asks for
 

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from captioner.api import Answer, Caption, Captioner
+from captioner.api import Captioner
 from captioner.attention_maps import where
 from captioner.config import DecodingConfig
 from captioner.files import write_whole
+from captioner.replies import Answer, Caption
 from captioner.runners_up import RunnersUp, runners_up
 
 PICTURE_PIXELS = 800

@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
+from captioner.reading import read_ahead
 
 BATCH = 32
 SAVE_BATCHES = 20
@@ -73,8 +73,13 @@ def build_cache(
         folded = deepcopy(encoder)
         folded.fold_batch_norms()
         end = done
-        for batch, pixels in enumerate(_read(pictures[done:], encoder.image_size), start=1):
-            start, end = end, end + len(pixels)
+
+        def read(picture: Path) -> Tensor:
+            return to_tensor(open_picture(picture), encoder.image_size)
+
+        for batch, those in enumerate(read_ahead(pictures[done:], read, BATCH), start=1):
+            start, end = end, end + len(those)
+            pixels = torch.stack([one for _, one in those])
             maps[start:end] = _encode(folded, pixels, mirrored, autocast)
             if batch % SAVE_BATCHES == 0 or end == len(pictures):
                 maps.flush()
@@ -83,20 +88,6 @@ def build_cache(
                 os.replace(partial, counter)
             progress(end)
     return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
-
-
-def _read(pictures: Sequence[Path], size: int) -> Iterator[Tensor]:
-    """Pixels (BATCH or fewer, 3, S, S); while one batch is encoded the next is being read."""
-    batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
-    with ThreadPoolExecutor(2) as pool:
-
-        def start_reading(paths: Sequence[Path]) -> Iterator[Tensor]:
-            return pool.map(lambda path: to_tensor(open_picture(path), size), paths)
-
-        ahead = start_reading(batches[0])
-        for following in (*batches[1:], []):
-            pixels, ahead = torch.stack(list(ahead)), start_reading(following)
-            yield pixels
 
 
 def _encode(encoder: Encoder, pixels: Tensor, mirrored: bool, autocast: bool) -> np.ndarray:

@@ -1,8 +1,15 @@
 """What the model says of a picture: captions and answers."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from captioner.vocabulary import Vocabulary
+from captioner.writing import Hypothesis
+
+_NOWHERE = 1e-12  # added to each location's weight where a sentinel may have taken all of it
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,38 @@ class Caption:
     log_probability: float
     attention: np.ndarray
     looking: np.ndarray | None = None
+
+
+def to_caption(
+    found: Hypothesis, vocabulary: Vocabulary, grid: tuple[int, int], *, sentinel: bool
+) -> Caption:
+    """What a search found as text, words and maps of a grid (rows, columns).
+
+    sentinel: whether a part of the weights may have gone to one; the maps are then scaled up.
+    """
+    tokens = [vocabulary.words[token] for token in found.tokens]
+    groups = vocabulary.group(tokens)
+    words = tuple(
+        Word(
+            "".join(tokens[place] for place in places),
+            math.prod(found.probabilities[place] for place in places),
+        )
+        for places in groups
+    )
+    maps = [found.weights[places].mean(0) for places in groups]
+    looked = torch.stack(maps) if maps else found.weights[:0]
+    looking = None
+    if sentinel:
+        # A map says where it looked as far as it did; where that was nowhere, the map is even.
+        looking = looked.sum(1).numpy()
+        looked = (looked + _NOWHERE) / (looked + _NOWHERE).sum(1, keepdim=True)
+    return Caption(
+        text=" ".join(word.word for word in words),
+        words=words,
+        log_probability=found.log_probability,
+        attention=looked.view(-1, *grid).numpy(),
+        looking=looking,
+    )
 
 
 @dataclass(frozen=True)

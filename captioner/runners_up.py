@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.api import Caption, Captioner, Word
+from captioner.api import Captioner
 from captioner.config import DecodingConfig
-from captioner.search import Member, mean_logits, next_log_probabilities
+from captioner.replies import Caption, Word
 from captioner.vocabulary import PADDING, START, CharacterVocabulary
+from captioner.writing import Member, mean_logits, next_log_probabilities
 
 RunnersUp = tuple[tuple[Word, ...], ...]  # the other words in each word's place, likeliest first
 

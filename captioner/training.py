@@ -78,25 +78,31 @@ def fit_stages(
     in. The only stage of a run without stages is named "" and fits in `output` itself. Raises what
     `fit` does.
     """
-    if not resume and list(stages) != [""]:
-        for run in stages.values():
-            read_data(run)
-        _write_settings("\n".join(to_toml(run, name) for name, run in stages.items()), output)
-    begun = [name for name in stages if (output / name / "state.safetensors").exists()]
+    runs: dict[str, RunConfig] = {}
     before: Path | None = None
     for name, run in stages.items():
         if before is not None and not run.training.start_from:
-            start_from = str(before / "best.safetensors")
-            training = dataclasses.replace(run.training, start_from=start_from)
-            run = dataclasses.replace(run, training=training)
-        before = output / name
-        if name in begun[:-1]:
-            continue
+            run = _going_on(run, before)
+        runs[name], before = run, output / name
+    names = list(runs)
+    if not resume and names != [""]:
+        for run in runs.values():
+            read_data(run)
+        settings = [to_toml(run, name) for name, run in stages.items()]
+        _write_settings("\n".join(settings), output)
+    begun = [name for name in names if (output / name / "state.safetensors").exists()]
+    # Whatever lies before a stage that has begun is over.
+    for name in names[names.index(begun[-1]) if begun else 0 :]:
         if name:
             reporter.note(f"stage {name}")
-        fit(run, before, device=device, resume=resume, reporter=reporter)
-    assert before is not None
-    return before
+        fit(runs[name], output / name, device=device, resume=resume, reporter=reporter)
+    return output / names[-1]
+
+
+def _going_on(run: RunConfig, before: Path) -> RunConfig:
+    """A stage that starts from the best checkpoint of the one that is fitted in `before`."""
+    training = dataclasses.replace(run.training, start_from=str(before / "best.safetensors"))
+    return dataclasses.replace(run, training=training)
 
 
 def _write_settings(settings: str, output: Path) -> None:

@@ -17,9 +17,10 @@ from captioner.losses import (
     self_critical_loss,
 )
 from captioner.question_batches import QuestionBatch, answer_batch
-from captioner.search import Member, sample_tokens
+from captioner.sampling import sample_tokens
 from captioner.training_task import Task
 from captioner.vocabulary import END
+from captioner.writing import Member
 
 
 def train_step(

@@ -13,7 +13,7 @@ from captioner.batches import CaptionBatches
 from captioner.checkpoint import Checkpoint
 from captioner.config import DROPOUTS, ModelConfig, RunConfig, TrainingConfig
 from captioner.datasets.questions import AskedQuestion
-from captioner.encoder import load_weights
+from captioner.encoder_weights import load_weights
 from captioner.errors import CaptionerError
 from captioner.features import GIB, FeatureCache, build_cache, cache_size
 from captioner.metrics.answer_normalisation import normalise_list

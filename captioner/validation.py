@@ -11,8 +11,9 @@ from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.model import CaptioningModel
 from captioner.question_batches import QuestionBatches, answer_batch
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
 from captioner.training_task import Interrupted, Reporter
+from captioner.writing import Member
 
 
 @torch.no_grad()

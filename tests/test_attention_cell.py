@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from teacher_forcing import CAPTIONS, PICTURES, assert_forward_repeats_step
 from torch import Tensor, nn
 
 from captioner import checkpoint
@@ -18,13 +19,11 @@ from captioner.config import DecodingConfig, TrainingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, make_cell
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
 from captioner.sentinel import AdaptiveAttention
-from captioner.vocabulary import END
+from captioner.writing import Member
 
 N, D, A, H, E, V = 3, 10, 6, 7, 5, 13
-CAPTIONS = [[4, 5, 6, 7, END], [8, 9, END], [10, END]]
-PICTURES = torch.tensor([0, 1, 1])
 
 
 def make_decoder(
@@ -98,19 +97,7 @@ def test_it_is_torchs_cells_wired_as_in_the_paper() -> None:
 def test_teacher_forcing_is_the_step_repeated(name: str, layers: int, sentinel: bool) -> None:
     heads = 2 if layers == 1 else None
     decoder = make_decoder(name, layers=layers, heads=heads, sentinel=sentinel)
-    features = torch.randn(2, N, D)
-    tokens, lengths = pad(CAPTIONS)
-    whole = decoder(tokens, lengths, PICTURES, features)
-    for row, caption in enumerate(CAPTIONS):
-        own = features[PICTURES[row]].unsqueeze(0)
-        keys, state = decoder.attention.project(own), decoder.start(own)
-        for position in range(len(caption)):
-            logits, state, weights = decoder.step(tokens[row, position][None], state, own, keys)
-            torch.testing.assert_close(whole.logits[whole.captions == row][position], logits[0])
-            torch.testing.assert_close(whole.weights[whole.captions == row][position], weights[0])
-    whole.logits.square().sum().backward()
-    for parameter_name, parameter in decoder.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
+    assert_forward_repeats_step(decoder, torch.randn(2, N, D))
 
 
 def test_the_word_before_decides_where_it_looks() -> None:

@@ -71,5 +71,5 @@ def test_other_networks_and_words_are_refused(three: list[Path], tmp_path: Path)
     save(Checkpoint(model, loaded.training, loaded.decoding), other)
     with pytest.raises(CaptionerError, match="in context_gate"):
         average([three[0], other])
-    with pytest.raises(CaptionerError, match="1 checkpoint is given; expected two or more"):
+    with pytest.raises(CaptionerError, match="checkpoints to average: 1; expected two or more"):
         average(three[:1])

@@ -12,8 +12,8 @@ from playwright.sync_api import (
     expect,
 )
 
-from captioner.api import Answer, AnswerChoice, Caption, Word
 from captioner.explorer import answer_record, caption_record, picture_record, save_explorer
+from captioner.replies import Answer, AnswerChoice, Caption, Word
 
 ROWS, COLUMNS = 3, 5
 HOSTILE = """</script><script>window.bad=1</script><img src=x onerror="window.bad=1">'&"""

@@ -69,7 +69,7 @@ def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], messag
 
 def test_toml_there_and_back(tmp_path: Path) -> None:
     run = RunConfig(
-        data=DataConfig(images=("/a", '/b "quoted"'), captions=("/ä.json",)),
+        data=DataConfig(images=("/a", '/b "quoted"'), captions=("/ä \U0001f408 \x7f\t.json",)),
         model=ModelConfig(encoder="resnet18", hidden_size=64),
         training=TrainingConfig(learning_rate=3e-5, autocast=True),
         decoding=DecodingConfig(beam_size=3, length_penalty=1),
@@ -140,6 +140,7 @@ def test_stages_share_what_they_do_not_say(tmp_path: Path) -> None:
         ('[[stages]]\nname = "../a"\n', "has the name '../a'"),
         ('[[stages]]\nname = "a"\nepochs = 2\n', "unknown entry epochs"),
         ('stages = "a"\n', "write each as \\[\\[stages\\]\\]"),
+        ("stages = []\n", "write each as \\[\\[stages\\]\\]"),
         ('[[stages]]\nname = "a"\n[stages.training]\nepoch = 2\n', "unknown setting epoch"),
     ],
 )

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from captioner.encoder import _PIXELS_AT_ONCE, Encoder, load_weights
+from captioner.encoder import _PIXELS_AT_ONCE, Encoder
+from captioner.encoder_weights import load_weights
 from captioner.errors import CaptionerError
 
 

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from captioner import Captioner
-from captioner.api import Answer, AnswerChoice, Caption, Word
 from captioner.explorer import (
     PICTURE_PIXELS,
     answer_record,
@@ -26,6 +25,7 @@ from captioner.explorer import (
     save_explorer,
     write_explorer,
 )
+from captioner.replies import Answer, AnswerChoice, Caption, Word
 from captioner.runners_up import runners_up
 
 HOSTILE = """</script><script>bad()</script><img src=x onerror=bad()>"'&<!--"""

@@ -10,8 +10,9 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 from captioner.recurrence import make_cell
-from captioner.search import Member, sample_tokens
+from captioner.sampling import sample_tokens
 from captioner.vocabulary import END
+from captioner.writing import Member
 
 
 def forced(

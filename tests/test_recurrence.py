@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from teacher_forcing import CAPTIONS, PICTURES, assert_forward_repeats_step
 from torch import Tensor, nn
 
 from captioner.attention import FixedContext, SpatialAttention
@@ -13,13 +14,12 @@ from captioner.batches import pad
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.recurrence import CELLS, HighwayCell, StackedCells, State, make_cell
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
 from captioner.vocabulary import END
+from captioner.writing import Member
 
 H, X, V, D, N = 7, 5, 11, 6, 3
 TORCHS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
-CAPTIONS = [[4, 5, 6, 7, END], [8, 9, END], [10, END]]
-PICTURES = torch.tensor([0, 1, 1])
 
 
 def make_decoder(
@@ -141,20 +141,7 @@ def test_dropout_lies_between_the_layers() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_teacher_forcing_is_the_step_repeated(name: str, layers: int, attention: bool) -> None:
     decoder = make_decoder(name, layers=layers, attention=attention)
-    whole = forced(decoder)
-    torch.manual_seed(4)
-    features = torch.randn(2, N, D)
-    tokens, _ = pad(CAPTIONS)
-    for row, caption in enumerate(CAPTIONS):
-        own = features[PICTURES[row]].unsqueeze(0)
-        keys, state = decoder.attention.project(own), decoder.start(own)
-        for position in range(len(caption)):
-            logits, state, weights = decoder.step(tokens[row, position][None], state, own, keys)
-            torch.testing.assert_close(whole.logits[whole.captions == row][position], logits[0])
-            torch.testing.assert_close(whole.weights[whole.captions == row][position], weights[0])
-    whole.logits.square().sum().backward()
-    for parameter_name, parameter in decoder.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
+    assert_forward_repeats_step(decoder, torch.randn(2, N, D))
 
 
 @pytest.mark.parametrize("attention", [True, False])

@@ -15,8 +15,9 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.images import open_picture, to_tensor
 from captioner.recurrence import LSTMCell
-from captioner.search import Hypothesis, Member, find_captions, mean_logits
+from captioner.search import find_captions
 from captioner.vocabulary import END, NEVER_WRITTEN, START
+from captioner.writing import Hypothesis, Member, mean_logits
 
 V, E, H, D, A, N = 7, 5, 6, 4, 4, 3  # four special tokens, three words
 WORDS = (4, 5, 6)

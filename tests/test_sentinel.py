@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from teacher_forcing import CAPTIONS, PICTURES, assert_forward_repeats_step
 from torch import Tensor
 
 from captioner import checkpoint
@@ -19,14 +20,12 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, State, make_cell
-from captioner.search import Member, find_captions
+from captioner.search import find_captions
 from captioner.sentinel import AdaptiveAttention
-from captioner.vocabulary import END
+from captioner.writing import Member
 
 B, N, D, A, H, E, V = 3, 7, 10, 6, 5, 11, 13
 HEADS = [None, 1, 2]
-CAPTIONS = [[4, 5, 6, 7, END], [8, 9, END], [10, END]]
-PICTURES = torch.tensor([0, 1, 1])
 
 
 def make_sentinel(heads: int | None, memory_part: int = 1) -> AdaptiveAttention:
@@ -167,19 +166,7 @@ def make_decoder(name: str, *, layers: int = 1, heads: int | None = 2) -> Captio
 @pytest.mark.parametrize("name", CELLS)
 def test_teacher_forcing_is_the_step_repeated(name: str, layers: int, heads: int | None) -> None:
     decoder = make_decoder(name, layers=layers, heads=heads)
-    features = torch.randn(2, N, D)
-    tokens, lengths = pad(CAPTIONS)
-    whole = decoder(tokens, lengths, PICTURES, features)
-    for row, caption in enumerate(CAPTIONS):
-        own = features[PICTURES[row]].unsqueeze(0)
-        keys, state = decoder.attention.project(own), decoder.start(own)
-        for position in range(len(caption)):
-            logits, state, weights = decoder.step(tokens[row, position][None], state, own, keys)
-            torch.testing.assert_close(whole.logits[whole.captions == row][position], logits[0])
-            torch.testing.assert_close(whole.weights[whole.captions == row][position], weights[0])
-    whole.logits.square().sum().backward()
-    for parameter_name, parameter in decoder.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, parameter_name
+    assert_forward_repeats_step(decoder, torch.randn(2, N, D))
 
 
 def test_the_lstms_sentinel_is_its_top_layers_memory() -> None:

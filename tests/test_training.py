@@ -32,11 +32,12 @@ from captioner.images import open_picture, to_tensor
 from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.optimization import make_optimizer
-from captioner.search import Hypothesis, Member, find_captions
+from captioner.search import find_captions
 from captioner.training import fit, fit_stages, train_one_epoch
 from captioner.training_state import Position
 from captioner.training_steps import train_step
 from captioner.training_task import Interrupted, prepare
+from captioner.writing import Hypothesis, Member
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 230), "white": (245,) * 3}
 CPU = torch.device("cpu")
@@ -336,6 +337,18 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     assert tries > 1
     parts = train(read_stages(tmp_path / "parts" / "settings.toml"), "parts", True, None)
     assert_equal(weights(whole), weights(parts))
+
+
+def test_a_stage_that_is_over_stays_as_it_is(pictures: Path, tmp_path: Path) -> None:
+    """Even without its state, the largest of its files, which somebody may have deleted."""
+    stages = {name: settings(pictures, epochs=1) for name in ("words", "more")}
+    fit_stages(stages, tmp_path, device=CPU, resume=False, reporter=Quiet())
+    (tmp_path / "words" / "state.safetensors").unlink()
+    files = sorted(path for path in (tmp_path / "words").iterdir() if path.is_file())
+    before = [(path, path.stat().st_mtime_ns) for path in files]
+    fit_stages(stages, tmp_path, device=CPU, resume=True, reporter=Quiet())
+    assert [(path, path.stat().st_mtime_ns) for path in files] == before
+    assert not (tmp_path / "words" / "state.safetensors").exists()
 
 
 def test_a_later_stages_data_are_looked_at_before_anything_is_trained(

@@ -13,7 +13,7 @@ from captioner import checkpoint
 from captioner.api import Captioner
 from captioner.config import RunConfig
 from captioner.errors import CaptionerError
-from captioner.training import fit
+from captioner.training import fit, fit_stages
 
 __all__ = ["pictures"]  # the fixture of test_training
 
@@ -145,6 +145,16 @@ def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
     made = checkpoint.load(tmp_path / "idle" / "last.safetensors").model
     place, own = made.question_vocabulary.words.index("ball"), made.vocabulary.words.index("ball")
     assert torch.equal(made.answers.embedding.weight[place], made.decoder.embedding.weight[own])
+
+
+def test_a_head_on_the_captioner_of_the_stage_before(asked: Path, tmp_path: Path) -> None:
+    captions = settings(asked, epochs=1)
+    head = with_questions(settings(asked, epochs=1, freeze_captioner=True), asked, captions=False)
+    stages = {"captions": captions, "answers": head}
+    last = fit_stages(stages, tmp_path, device=CPU, resume=False, reporter=Quiet())
+    before, after = weights(tmp_path / "captions", "best"), weights(last)
+    assert_equal(before, {name: after[name] for name in before})
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"answers"}
 
 
 def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from captioner.cli.sources import (
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.api import Answer
+    from captioner.replies import Answer
 
 PAIRS_FORM = '{"image": "a.jpg", "question": "what is this?"}'
 

@@ -12,7 +12,7 @@ from captioner.cli.sources import find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.api import Caption
+    from captioner.replies import Caption
 
 
 def caption(

@@ -20,8 +20,9 @@ from captioner.files import write_whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from captioner.api import Caption, Captioner
+    from captioner.api import Captioner
     from captioner.datasets.questions import AskedQuestion, Id
+    from captioner.replies import Caption
 
 app = typer.Typer()
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from captioner.api import Caption, Captioner
+    from captioner.api import Captioner
+    from captioner.replies import Caption
 
 SEED = 0  # of the random cells that are masked for comparison
 

@@ -1,0 +1,84 @@
+"""Weights for a fresh encoder: downloaded, from a file, or none."""
+
+import re
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from captioner.encoder import Encoder
+from captioner.errors import CaptionerError
+
+# torchvision's files of DenseNet weights name a layer norm.1 that the module names norm1.
+_DENSENET_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])")
+
+
+def load_weights(encoder: Encoder, source: str) -> None:
+    """Fill the backbone's stages: "torchvision", "none", or a file.
+
+    A file is a state dict of the same torchvision model (.pth or .safetensors; float16 is
+    widened; a classifier is ignored) or a captioner checkpoint with the same backbone. Raises
+    CaptionerError where the weights cannot be had or do not fit.
+    """
+    if source == "none":
+        return
+    state = _downloaded(encoder.backbone) if source == "torchvision" else _read(Path(source))
+    state = {_DENSENET_LAYER.sub(r"\1\2", name): value for name, value in state.items()}
+    if any(name.startswith("encoder.stages.") for name in state):
+        renamed = {name.removeprefix("encoder.stages."): value for name, value in state.items()}
+    else:
+        renamed = {
+            f"{index}.{name.removeprefix(stage + '.')}": value
+            for index, stage in enumerate(encoder.stage_names)
+            for name, value in state.items()
+            if name.startswith(stage + ".")
+        }
+    expected = encoder.stages.state_dict()
+    missing = [
+        name
+        for name, value in expected.items()
+        if not name.endswith("num_batches_tracked")
+        and (name not in renamed or renamed[name].shape != value.shape)
+    ]
+    if missing:
+        raise CaptionerError(
+            f"{source}: weights do not fit {encoder.backbone}: {len(missing)} of {len(expected)} "
+            f"tensors missing or of another shape, first {missing[0]}; "
+            "give the state dict of that same torchvision model"
+        )
+    fitting = {name: value.float() for name, value in renamed.items() if name in expected}
+    encoder.stages.load_state_dict(fitting, strict=False)
+
+
+def _downloaded(backbone: str) -> dict[str, Tensor]:
+    from torchvision.models import get_model_weights  # all of torchvision: only when needed
+
+    try:
+        return dict(get_model_weights(backbone).DEFAULT.get_state_dict(check_hash=True))
+    # torch.hub raises RuntimeError for a file with another checksum than its name says.
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise CaptionerError(
+            f"the ImageNet weights of {backbone} cannot be downloaded ({error}); give a file with "
+            "--encoder-weights FILE, or --encoder-weights none to start from random ones"
+        ) from error
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError) as error:
+        raise CaptionerError(f"{file}: cannot read encoder weights ({error})") from error
+    except Exception as error:  # torch.load raises many kinds for a file that is no state dict
+        raise CaptionerError(
+            f"{file}: not a state dict that can be read safely; "
+            "expected a .pth or .safetensors file of tensors"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CaptionerError(f"{file}: expected a state dict, tensors by name")
+    return state
