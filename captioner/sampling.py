@@ -6,46 +6,77 @@ import torch
 from torch import Tensor
 
 from captioner.config import DecodingConfig
-from captioner.vocabulary import END, PADDING, START
-from captioner.writing import Hypothesis, Member, Writing, next_log_probabilities
+from captioner.vocabulary import END, START
+from captioner.writing import History, Hypothesis, Member, Writing, next_log_probabilities
 
 
-def sample_tokens(
-    members: Sequence[Member], config: DecodingConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Draw config.num_captions captions a picture: tokens and log probabilities (B·G, T), weights.
+@torch.no_grad()
+def draw(
+    members: Sequence[Member], config: DecodingConfig, count: int, seeds: Sequence[int]
+) -> list[list[tuple[Hypothesis, int]]]:
+    """Draw `count` captions of each picture: the different ones, each with how often it came.
 
-    The G captions of a picture are consecutive rows; tokens end with END, then padding, whose log
-    probability is 0. Probabilities are the members' own mean, before temperature, top-k and top-p.
-    The weights are one (B·G, N) a step. `generator` lives on the CPU, so that a seed draws the
-    same captions on every device.
+    Captions that begin alike are written together until they part, which saves most of the work.
+    Probabilities are the members' own mean, before temperature, top-k and top-p. seeds: one a
+    picture, so that what is drawn of it depends neither on the pictures beside it nor, but for
+    rounding, on the device.
     """
-    device = members[0].features.device
-    rows = members[0].features.shape[0] * config.num_captions
-    writing = Writing(members, config.num_captions)
-    words = torch.full((rows,), START, device=device)
-    written = words.new_zeros(rows, 0)
-    ended = torch.zeros(rows, dtype=torch.bool, device=device)
-    chances, looked = [], []
-    while not ended.all():
+    device, pictures = members[0].features.device, len(seeds)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    writing, history = Writing(members, 1), History()
+    found: list[list[tuple[Hypothesis, int]]] = [[] for _ in seeds]
+    # Rows are beginnings that differ, G a picture; times (pictures, G): how many captions have it.
+    open_pictures = list(range(pictures))
+    kept = list(range(pictures))  # of the last step's words, those after which the rows go on
+    times = torch.full((pictures, 1), count)
+    words = torch.full((pictures,), START, device=device)
+    written = words.new_zeros(pictures, 0)
+    while open_pictures:
         logits, weights = writing.step(words)
         step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
-        words = _draw(_shape(step, config), generator).masked_fill(ended, PADDING)
-        chances.append(step.gather(1, words.unsqueeze(1)).squeeze(1).masked_fill(ended, 0.0))
-        written = torch.cat([written, words.unsqueeze(1)], dim=1)
-        looked.append(weights)
-        ended = ended | (words == END)
-    return written, torch.stack(chances, dim=1), looked
+        heights = [
+            1 - torch.rand(still, generator=generators[picture])  # never 0: a word of chance 0
+            for picture, still in zip(open_pictures, times.sum(1).tolist(), strict=True)
+        ]
+        rows, words, often = _draw(_shape(step, config), times.view(-1, 1), torch.cat(heights))
+        parents = [kept[row] for row in rows.tolist()]
+        history.add(parents, words, step[rows, words], weights[rows])
+        going: list[list[int]] = [[] for _ in open_pictures]
+        for place, (row, word) in enumerate(zip(rows.tolist(), words.tolist(), strict=True)):
+            group = row // times.shape[1]
+            if word == END:
+                found[open_pictures[group]].append((history.caption(place), int(often[place])))
+            else:
+                going[group].append(place)
+        left = [group for group, places in enumerate(going) if places]
+        most = max((len(places) for places in going), default=0)
+        open_pictures = [open_pictures[group] for group in left]
+        # Pictures with fewer beginnings repeat their first, no times, to have as many rows.
+        full = [going[group] + going[group][:1] * (most - len(going[group])) for group in left]
+        kept = [place for places in full for place in places]
+        wanted = torch.tensor([[n < len(going[group]) for n in range(most)] for group in left])
+        times = often[kept].view(len(left), most) * wanted
+        rows, words = rows[kept], words[kept]
+        writing.keep(rows, left)
+        written = torch.cat([written[rows], words.unsqueeze(1)], dim=1)
+    return found
 
 
-def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
-    """One word (rows,) of each row of probabilities (rows, V), by inverting the distribution.
+def _draw(probabilities: Tensor, times: Tensor, heights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw from each row of probabilities (R, V) as many words as times (R, 1) says.
 
-    One random number a row; torch.multinomial draws V of them.
+    By inverting the distributions at these heights, uniform in (0, 1], one a word, row by row.
+    Returns rows, words (both on the probabilities' device) and how often each word came in its
+    row, all (D,).
     """
     totals = probabilities.cumsum(dim=-1)
-    heights = 1 - torch.rand(len(totals), 1, generator=generator)  # never 0: a word of chance 0
-    return torch.searchsorted(totals, heights.to(totals.device) * totals[:, -1:]).squeeze(1)
+    rows, size = totals.shape
+    wanted = torch.arange(int(times.max())) < times
+    spread = torch.zeros(wanted.shape).masked_scatter(wanted, heights).to(totals.device)
+    codes = torch.searchsorted(totals, spread * totals[:, -1:])
+    codes += size * torch.arange(rows, device=totals.device).unsqueeze(1)
+    different, often = torch.unique(codes[wanted.to(codes.device)], return_counts=True)
+    return different // size, different % size, often.cpu()
 
 
 def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
@@ -65,20 +96,7 @@ def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
 
 def sample(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
     """Draw config.num_captions captions of each picture with config.seed, likeliest first."""
-    generator = torch.Generator().manual_seed(config.seed)
-    tokens, chances, looked = sample_tokens(members, config, generator)
-    found = []
-    for row, (line, chance) in enumerate(zip(tokens.tolist(), chances.cpu(), strict=True)):
-        words = line.index(END)
-        weights = torch.stack([step[row] for step in looked[:words]]).float().cpu()
-        found.append(
-            Hypothesis(
-                tokens=tuple(line[:words]),
-                log_probability=float(chance.sum()),
-                probabilities=tuple(chance[:words].exp().tolist()),
-                weights=weights,
-            )
-        )
-    count = config.num_captions
-    groups = [found[start : start + count] for start in range(0, len(found), count)]
-    return [sorted(group, key=lambda item: -item.log_probability) for group in groups]
+    seeds = [config.seed] * len(members[0].features)
+    drawn = draw(members, config, config.num_captions, seeds)
+    repeated = [[one for one, times in those for _ in range(times)] for those in drawn]
+    return [sorted(those, key=lambda one: -one.log_probability) for those in repeated]

@@ -1,15 +1,17 @@
-"""From features to captions: beam search, of which greedy is a beam of 1, or sampling."""
+"""From features to captions: beam search, of which greedy is a beam of 1, sampling, or both."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from captioner.config import DecodingConfig
-from captioner.sampling import sample
+from captioner.consensus import by_agreement
+from captioner.sampling import draw, sample
 from captioner.vocabulary import END, START
-from captioner.writing import Hypothesis, Member, Writing, next_log_probabilities
+from captioner.writing import History, Hypothesis, Member, Writing, next_log_probabilities
 
 
 @torch.no_grad()
@@ -20,8 +22,21 @@ def find_captions(members: Sequence[Member], config: DecodingConfig) -> list[lis
     captions of 1 to config.max_words words, never with padding, start or unknown; a beam returns
     fewer than asked for only where fewer different captions exist.
     """
-    search = sample if config.sample else _beam
-    return search(members, config)
+    if config.sample:
+        return sample(members, config)
+    if config.consensus:
+        return _agreed(members, config)
+    return _beam(members, config)
+
+
+def _agreed(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
+    """Of a beam's captions and of those drawn, the ones that agree best with those drawn."""
+    beams = _beam(members, replace(config, num_captions=config.beam_size))
+    drawn = draw(members, config, config.consensus, [config.seed] * len(beams))
+    return [
+        by_agreement([*beam, *(one for one, _ in those)], those)[: config.num_captions]
+        for beam, those in zip(beams, drawn, strict=True)
+    ]
 
 
 def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
@@ -67,8 +82,8 @@ class _Trail:
         self.config = config
         self.pictures = list(range(pictures))  # those whose captions are still being written
         self.kept = list(range(pictures))  # which choices of the last step were gone on from
-        self.steps: list[tuple[list[int], list[int], list[float], Tensor]] = []
-        self.ended: list[list[tuple[float, float, int, int]]] = [[] for _ in range(pictures)]
+        self.history = History()
+        self.ended: list[list[tuple[float, int, int]]] = [[] for _ in range(pictures)]
 
     def room(self) -> int:
         """The most captions that a picture has still open."""
@@ -83,7 +98,7 @@ class _Trail:
         open ones first) and which pictures that are; none when all captions have been found.
         """
         parents = [self.kept[row] for row in rows.tolist()]
-        self.steps.append((parents, words.tolist(), chances.tolist(), weights[rows]))
+        self.history.add(parents, words, chances, weights[rows])
         places = range(totals.shape[1])
         closed = [
             self._close(picture, scores, row * len(places))
@@ -105,18 +120,18 @@ class _Trail:
 
     def _close(self, picture: int, scores: list[float], first: int) -> list[bool]:
         """Which of a picture's choices are closed: ended, beyond its beam, or no longer needed."""
-        ended, length = self.ended[picture], len(self.steps)
+        ended, length = self.ended[picture], len(self.history.steps)
         closed = [True] * len(scores)
         for place, score in enumerate(scores[: self.config.beam_size - len(ended)]):
-            if score > -math.inf and self.steps[-1][1][first + place] == END:
+            if score > -math.inf and self.history.steps[-1][1][first + place] == END:
                 penalty = length**self.config.length_penalty
-                ended.append((score / penalty, score, length, first + place))
+                ended.append((score / penalty, length, first + place))
             else:
                 closed[place] = score == -math.inf
         return closed if self._may_improve(ended, scores, closed) else [True] * len(scores)
 
     def _may_improve(
-        self, ended: list[tuple[float, float, int, int]], scores: list[float], closed: list[bool]
+        self, ended: list[tuple[float, int, int]], scores: list[float], closed: list[bool]
     ) -> bool:
         """Whether an open caption of a picture can still become one of its best."""
         wanted = self.config.num_captions
@@ -132,19 +147,5 @@ class _Trail:
         found = []
         for ended in self.ended:
             best = sorted(ended, key=lambda item: -item[0])[:num_captions]
-            found.append([self._follow(total, steps, row) for _, total, steps, row in best])
+            found.append([self.history.caption(row, length) for _, length, row in best])
         return found
-
-    def _follow(self, total: float, steps: int, row: int) -> Hypothesis:
-        words, chances, weights = [], [], []
-        for parents, step_words, step_chances, step_weights in reversed(self.steps[:steps]):
-            words.append(step_words[row])
-            chances.append(step_chances[row])
-            weights.append(step_weights[row])
-            row = parents[row]
-        return Hypothesis(
-            tokens=tuple(reversed(words[1:])),
-            log_probability=total,
-            probabilities=tuple(torch.tensor(chances[:0:-1]).exp().tolist()),
-            weights=torch.stack(weights[:0:-1]).float().cpu(),
-        )

@@ -17,7 +17,7 @@ from captioner.losses import (
     self_critical_loss,
 )
 from captioner.question_batches import QuestionBatch, answer_batch
-from captioner.sampling import sample_tokens
+from captioner.sampling import draw
 from captioner.training_task import Task
 from captioner.vocabulary import END
 from captioner.writing import Member
@@ -141,14 +141,15 @@ def _scheduled(task: Task, batch: Batch, maps: Tensor, step: int) -> Tensor | No
 def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
     """Captions to be rewarded, captions_per_picture for each picture, drawn without dropout."""
     config, model = task.run.training, task.model
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    first = (config.seed * 1_000_003 + step) * len(maps)
     decoder, _ = model.writer()
     model.eval()
     # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
     with torch.no_grad(), _autocast(task):
-        features = model.encoder.head(maps)
-        drawn, _, _ = sample_tokens([Member(decoder, features)], _sampling(task), generator)
-    return [line[: line.index(END) + 1] for line in drawn.tolist()]
+        members = [Member(decoder, model.encoder.head(maps))]
+        seeds = range(first, first + len(maps))
+        drawn = draw(members, _sampling(task), config.captions_per_picture, seeds)
+    return [[*one.tokens, END] for those in drawn for one, times in those for _ in range(times)]
 
 
 def _sampling(task: Task) -> DecodingConfig:

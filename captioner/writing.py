@@ -90,6 +90,35 @@ class Writing:
             self.keys = [part[pictures] for part in self.keys]
 
 
+class History:
+    """What was written, step by step, each word after one of the words of the step before."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[list[int], list[int], list[float], Tensor]] = []
+
+    def add(self, parents: list[int], words: Tensor, chances: Tensor, weights: Tensor) -> None:
+        """One step's words (D,), their log probabilities (D,) and where they looked (D, N).
+
+        parents: of each word, the place among the last step's of the word it follows.
+        """
+        self.steps.append((parents, words.tolist(), chances.tolist(), weights))
+
+    def caption(self, place: int, length: int | None = None) -> Hypothesis:
+        """The caption that ended with this word of the step `length`, by default the last."""
+        words, chances, weights = [], [], []
+        for parents, step_words, step_chances, step_weights in reversed(self.steps[:length]):
+            words.append(step_words[place])
+            chances.append(step_chances[place])
+            weights.append(step_weights[place])
+            place = parents[place]
+        return Hypothesis(
+            tokens=tuple(reversed(words[1:])),
+            log_probability=sum(chances),
+            probabilities=tuple(torch.tensor(chances[:0:-1]).exp().tolist()),
+            weights=torch.stack(weights[:0:-1]).float().cpu(),
+        )
+
+
 def next_log_probabilities(
     logits: Tensor, written: Tensor, max_words: int, block_ngrams: int
 ) -> Tensor:

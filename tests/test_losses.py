@@ -10,7 +10,7 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 from captioner.recurrence import make_cell
-from captioner.sampling import sample_tokens
+from captioner.sampling import draw
 from captioner.vocabulary import END
 from captioner.writing import Member
 
@@ -87,10 +87,9 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
     features = torch.randn(3, 5, 4)
     # Two words at most: some captions end by choice, others are cut off with an END forced.
     config = DecodingConfig(sample=True, num_captions=8, max_words=2, block_ngrams=0)
-    drawn, chances, _ = sample_tokens(
-        [Member(decoder, features)], config, torch.Generator().manual_seed(1)
-    )
-    captions = [line[: line.index(END) + 1] for line in drawn.tolist()]
+    drawn = draw([Member(decoder, features)], config, 8, seeds=(1, 2, 3))
+    found = [one for those in drawn for one, times in those for _ in range(times)]
+    captions = [[*one.tokens, END] for one in found]
     assert {len(caption) for caption in captions} == {2, 3}
     tokens, lengths = pad(captions)
     rows = torch.arange(3).repeat_interleave(8)
@@ -100,4 +99,5 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
         advantages = torch.zeros(24)
         advantages[caption] = 1.0
         loss = self_critical_loss(predicted, advantages, temperature=1.0, max_words=2)
-        torch.testing.assert_close(-loss * chosen, chances[caption].sum())
+        expected = torch.tensor(found[caption].log_probability)
+        torch.testing.assert_close(-loss * chosen, expected)
