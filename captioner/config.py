@@ -98,8 +98,6 @@ class DecodingConfig:
     power. block_ngrams: no n-gram of so many words twice; 0: any.
     sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
     probable (0: all) and to the smallest set with probability top_p.
-    consensus: draw so many captions in this way beside the beam's, and tell of all these the one
-    that agrees best with those drawn; 0: the beam's best.
     mirror: look at the picture's mirror image as well and average the next word's probabilities
     over the two; takes twice as long, and what is said of left and right is worth less.
     """
@@ -109,7 +107,6 @@ class DecodingConfig:
     max_words: int = 20
     length_penalty: float = 0.0
     block_ngrams: int = 3
-    consensus: int = 0
     sample: bool = False
     temperature: float = 1.0
     top_k: int = 0
@@ -120,17 +117,12 @@ class DecodingConfig:
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, 1, "beam_size", "num_captions", "max_words")
-        at_least(self, 0, "block_ngrams", "consensus", "top_k")
+        at_least(self, 0, "block_ngrams", "top_k")
         within(self, 0, 10, "length_penalty")
         within(self, 0.01, 100, "temperature")
         within(self, 0, MAX_SEED, "seed")
         if not 0 < self.top_p <= 1:
             raise CaptionerError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
-        if self.sample and self.consensus:
-            raise CaptionerError(
-                f"sample tells all captions drawn, consensus the one that {self.consensus} of them "
-                "agree on; leave one of the two out"
-            )
         if not self.sample and self.num_captions > self.beam_size:
             raise CaptionerError(
                 f"num_captions is {self.num_captions} but beam_size only {self.beam_size}; "
@@ -148,6 +140,8 @@ class TrainingConfig:
     start_from: a checkpoint whose whole model and vocabularies training goes on from, or empty;
     with it encoder_weights and min_count do not count, and of [model] only the dropouts do. A task
     that it has not learned yet is added to it.
+    average_of: in a file of stages, checkpoints of earlier ones, such as "words/best" and
+    "words/last", from whose mean weights this one goes on; empty: from the best of the one before.
     freeze_captioner: train the answer head alone, so that the captions stay as they are.
     fine_tune_from: the encoder stage from which on weights are trained; empty: all frozen.
     update_batch_norm: let the trained stages update their batch-norm statistics; needed from
@@ -180,6 +174,7 @@ class TrainingConfig:
 
     encoder_weights: str = "torchvision"
     start_from: str = ""
+    average_of: tuple[str, ...] = ()
     freeze_captioner: bool = False
     fine_tune_from: str = ""
     update_batch_norm: bool = False
@@ -222,6 +217,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
+        if self.start_from and self.average_of:
+            raise CaptionerError("start_from and average_of are both given; leave one of them out")
         at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
         at_least(self, 1, "question_min_count", "questions_per_batch")
         at_least(

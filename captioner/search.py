@@ -1,15 +1,13 @@
-"""From features to captions: beam search, of which greedy is a beam of 1, sampling, or both."""
+"""From features to captions: beam search, of which greedy is a beam of 1, or sampling."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from captioner.config import DecodingConfig
-from captioner.consensus import by_agreement
-from captioner.sampling import draw, sample
+from captioner.sampling import sample
 from captioner.vocabulary import END, START
 from captioner.writing import History, Hypothesis, Member, Writing, next_log_probabilities
 
@@ -24,19 +22,7 @@ def find_captions(members: Sequence[Member], config: DecodingConfig) -> list[lis
     """
     if config.sample:
         return sample(members, config)
-    if config.consensus:
-        return _agreed(members, config)
     return _beam(members, config)
-
-
-def _agreed(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
-    """Of a beam's captions and of those drawn, the ones that agree best with those drawn."""
-    beams = _beam(members, replace(config, num_captions=config.beam_size))
-    drawn = draw(members, config, config.consensus, [config.seed] * len(beams))
-    return [
-        by_agreement([*beam, *(one for one, _ in those)], those)[: config.num_captions]
-        for beam, those in zip(beams, drawn, strict=True)
-    ]
 
 
 def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:

@@ -3,13 +3,13 @@
 import copy
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from captioner import checkpoint
+from captioner import averaging, checkpoint
 from captioner.batches import CaptionBatches
 from captioner.checkpoint import Checkpoint
 from captioner.config import RunConfig, TrainingConfig
@@ -73,16 +73,19 @@ def fit_stages(
 ) -> Path:
     """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
 
-    A stage goes on from the best checkpoint of the one before, unless it says start_from itself.
-    All texts are read before anything is trained. A resumed run goes on in the stage that it was
-    in. The only stage of a run without stages is named "" and fits in `output` itself. Raises what
-    `fit` does.
+    A stage goes on from the best checkpoint of the one before, unless it says start_from or
+    average_of itself. All texts are read before anything is trained. A resumed run goes on in the
+    stage that it was in. The only stage of a run without stages is named "" and fits in `output`
+    itself. Raises what `fit` does.
     """
     runs: dict[str, RunConfig] = {}
     before: Path | None = None
     for name, run in stages.items():
-        if before is not None and not run.training.start_from:
-            run = _going_on(run, before)
+        if run.training.average_of:
+            _require_checkpoints(name, run.training.average_of, list(runs))
+            run = _going_on(run, output / name / "start.safetensors")
+        elif before is not None and not run.training.start_from:
+            run = _going_on(run, before / "best.safetensors")
         runs[name], before = run, output / name
     names = list(runs)
     if not resume and names != [""]:
@@ -95,14 +98,30 @@ def fit_stages(
     for name in names[names.index(begun[-1]) if begun else 0 :]:
         if name:
             reporter.note(f"stage {name}")
+        averaged = stages[name].training.average_of
+        if averaged and name not in begun:
+            mean = averaging.average([output / f"{one}.safetensors" for one in averaged])
+            (output / name).mkdir(exist_ok=True)
+            checkpoint.save(mean, output / name / "start.safetensors", half=False)
         fit(runs[name], output / name, device=device, resume=resume, reporter=reporter)
     return output / names[-1]
 
 
-def _going_on(run: RunConfig, before: Path) -> RunConfig:
-    """A stage that starts from the best checkpoint of the one that is fitted in `before`."""
-    training = dataclasses.replace(run.training, start_from=str(before / "best.safetensors"))
+def _going_on(run: RunConfig, start: Path) -> RunConfig:
+    """A stage that starts from this checkpoint."""
+    training = dataclasses.replace(run.training, start_from=str(start), average_of=())
     return dataclasses.replace(run, training=training)
+
+
+def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str]) -> None:
+    """Refuse to average what no earlier stage will have made."""
+    made = [f"{name}/{which}" for name in earlier for which in ("best", "last")]
+    wrong = [name for name in names if name not in made]
+    if wrong or len(names) < 2:
+        raise CaptionerError(
+            f"average_of of the stage {stage!r} is {', '.join(names)}; expected two or more "
+            f"checkpoints of earlier stages: {', '.join(made) or 'there is none'}"
+        )
 
 
 def _write_settings(settings: str, output: Path) -> None:

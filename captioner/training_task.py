@@ -103,8 +103,9 @@ def prepare(
         config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
     )
     captions, questions = _batches(train, model, config, output, reporter, mirrored=config.mirror)
+    turned = run.decoding.mirror and bool(held_out.captions)
     val_captions, val_questions = _batches(
-        held_out, model, plain, output, reporter, mirrored=run.decoding.mirror
+        held_out, model, plain, output, reporter, mirrored=turned
     )
     reward = None
     if config.self_critical and captions is not None:

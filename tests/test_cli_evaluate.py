@@ -103,11 +103,10 @@ def test_the_signature_says_how_captions_were_found(run):
     signatures = {
         run(*COCO, "--json", *options)[1].split('"signature": ')[1]
         for options in (
-            [], ["--beam-size", "1"], ["--max-words", "3"], ["--sample"], ["--mirror"],
-            ["--consensus", "9"],
+            [], ["--beam-size", "1"], ["--max-words", "3"], ["--sample"], ["--mirror"]
         )
     }  # fmt: skip
-    assert len(signatures) == 6
+    assert len(signatures) == 5
 
 
 @pytest.mark.parametrize(
@@ -119,10 +118,6 @@ def test_the_signature_says_how_captions_were_found(run):
         (
             DecodingConfig(sample=True, temperature=0.5, top_p=0.9, seed=4),
             "sample,temperature0.5,topk0,topp0.9,seed4,words20,penalty0,block3",
-        ),
-        (
-            DecodingConfig(beam_size=3, consensus=40, temperature=0.7),
-            "beam3,consensus40,temperature0.7,topk0,topp1,seed0,words20,penalty0,block3",
         ),
     ],
 )

@@ -14,6 +14,7 @@ from torchvision.models import get_model
 
 from captioner import checkpoint, validation
 from captioner.api import Captioner
+from captioner.averaging import average
 from captioner.checkpoint import Checkpoint
 from captioner.cli.attend import save_maps
 from captioner.config import (
@@ -337,6 +338,42 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     assert tries > 1
     parts = train(read_stages(tmp_path / "parts" / "settings.toml"), "parts", True, None)
     assert_equal(weights(whole), weights(parts))
+
+
+def test_a_stage_goes_on_from_the_mean_of_earlier_checkpoints(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """And again after an interrupt, from the settings that the run has written."""
+    named = ("words/last", "more/best")
+    stages = {name: settings(pictures, epochs=1, seed=3) for name in ("words", "more")}
+    stages["mean"] = settings(pictures, epochs=1, average_of=named)
+    fit_stages(stages, tmp_path / "whole", device=CPU, resume=False, reporter=Quiet())
+    files = [tmp_path / "whole" / f"{name}.safetensors" for name in named]
+    checkpoint.save(average(files), tmp_path / "mean.safetensors")
+    alone = settings(pictures, epochs=1, start_from=str(tmp_path / "mean.safetensors"))
+    fit(alone, tmp_path / "alone", device=CPU, resume=False, reporter=Quiet())
+    assert_equal(weights(tmp_path / "whole" / "mean"), weights(tmp_path / "alone"))
+
+    parts, state = tmp_path / "parts", tmp_path / "parts" / "mean" / "state.safetensors"
+    with pytest.raises(Interrupted):
+        fit_stages(stages, parts, device=CPU, resume=False, reporter=Quiet(stop_after=7))
+    written = read_stages(parts / "settings.toml")
+    assert written["mean"].training.average_of == named
+    while not state.exists():
+        with pytest.raises(Interrupted):
+            fit_stages(written, parts, device=CPU, resume=True, reporter=Quiet(stop_after=7))
+    fit_stages(written, parts, device=CPU, resume=True, reporter=Quiet())
+    assert_equal(weights(tmp_path / "whole" / "mean"), weights(parts / "mean"))
+
+
+@pytest.mark.parametrize("named", [("words/best",), ("words/best", "mean/best"), ("a", "b")])
+def test_only_what_earlier_stages_make_can_be_averaged(
+    pictures: Path, tmp_path: Path, named: tuple[str, ...]
+) -> None:
+    stages = {"words": settings(pictures), "mean": settings(pictures, average_of=named)}
+    with pytest.raises(CaptionerError, match="expected two or more checkpoints of earlier stages"):
+        fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_stage_that_is_over_stays_as_it_is(pictures: Path, tmp_path: Path) -> None:

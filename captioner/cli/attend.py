@@ -40,7 +40,6 @@ def attend(
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,
     max_words: options.MaxWords = None,
-    consensus: options.Consensus = None,
     mirror: options.Mirror = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
@@ -72,7 +71,6 @@ def attend(
         "beam_size": beam_size,
         "num_captions": num_captions or 1,
         "max_words": max_words,
-        "consensus": consensus,
         "mirror": mirror,
     }
     decoding = options.choose_decoding(model.decoding, changes)

@@ -59,7 +59,6 @@ def captions(
     max_words: options.MaxWords = None,
     length_penalty: options.LengthPenalty = None,
     block_ngrams: options.BlockNgrams = None,
-    consensus: options.Consensus = None,
     sample: options.Sample = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
@@ -99,7 +98,6 @@ def captions(
             "max_words": max_words,
             "length_penalty": length_penalty,
             "block_ngrams": block_ngrams,
-            "consensus": consensus,
             "sample": sample,
             "temperature": temperature,
             "top_k": top_k,
@@ -268,15 +266,12 @@ def describe(decoding: DecodingConfig, models: int = 1) -> str:
 
     models: how many checkpoints wrote together.
     """
-    drawn = (
-        f"temperature{decoding.temperature:g},topk{decoding.top_k},topp{decoding.top_p:g},"
-        f"seed{decoding.seed}"
-    )
     how = f"beam{decoding.beam_size}"
     if decoding.sample:
-        how = f"sample,{drawn}"
-    elif decoding.consensus:
-        how += f",consensus{decoding.consensus},{drawn}"
+        how = (
+            f"sample,temperature{decoding.temperature:g},topk{decoding.top_k},"
+            f"topp{decoding.top_p:g},seed{decoding.seed}"
+        )
     together = [",mirror"] * decoding.mirror + [f",ensemble{models}"] * (models > 1)
     return (
         f"{how},words{decoding.max_words},penalty{decoding.length_penalty:g},"

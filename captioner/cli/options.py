@@ -38,29 +38,22 @@ LengthPenalty = Annotated[
 BlockNgrams = Annotated[
     int | None, typer.Option(min=0, help="Say no sequence of so many words twice; 0 allows it.")
 ]
-Consensus = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Draw so many captions as well, and tell the one that agrees best with them; 0: none.",
-    ),
-]
 Sample = Annotated[
     bool | None, typer.Option("--sample", help="Draw the words instead of searching.")
 ]
 Temperature = Annotated[
-    float | None, typer.Option(help="In drawing: below 1 is safer, above 1 more surprising.")
+    float | None, typer.Option(help="With --sample: below 1 is safer, above 1 more surprising.")
 ]
 TopK = Annotated[
     int | None,
-    typer.Option(min=0, help="In drawing: from so many likeliest words; 0: from all."),
+    typer.Option(min=0, help="With --sample: draw from so many likeliest words; 0: from all."),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option(max=1, help="In drawing: from the likeliest words of this total."),
+    typer.Option(max=1, help="With --sample: draw from the likeliest words of this total."),
 ]
 Seed = Annotated[
-    int | None, typer.Option(min=0, help="In drawing: the same seed draws the same words.")
+    int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
 ]
 Mirror = Annotated[
     bool | None,
@@ -91,13 +84,9 @@ def choose_decoding(stored: DecodingConfig, asked: dict[str, Any]) -> DecodingCo
     Raises CaptionerError for settings that make no sense, alone or together.
     """
     given = {name: value for name, value in asked.items() if value is not None}
-    if given.get("sample") and "consensus" not in given:
-        given["consensus"] = 0
     chosen = replace(stored, **given)
     idle = [name for name in ("temperature", "top_k", "top_p", "seed") if name in given]
-    if idle and not (chosen.sample or chosen.consensus):
+    if idle and not chosen.sample:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
-        raise CaptionerError(
-            f"{options} only counts with --sample or --consensus; add one of them or leave this out"
-        )
+        raise CaptionerError(f"{options} only counts with --sample; add that or leave this out")
     return chosen

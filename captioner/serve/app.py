@@ -119,9 +119,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not None
         }
-        if temperature is not None:
-            changes |= {"sample": True, "consensus": 0}
-        return replace(model.decoding, **changes)
+        return replace(model.decoding, **changes, sample=temperature is not None)
 
     Decoding = Annotated[DecodingConfig, Depends(choose_decoding)]
 
