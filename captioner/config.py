@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from captioner.config_checks import at_least, check_types, one_of, within
+from captioner.config_checks import at_least, check_texts, check_types, one_of, within
 from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
@@ -217,6 +217,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
+        check_texts(self, "average_of")
         if self.start_from and self.average_of:
             raise CaptionerError("start_from and average_of are both given; leave one of them out")
         at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
@@ -276,10 +277,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for f in dataclasses.fields(self):
-            for path in getattr(self, f.name):
-                if not isinstance(path, str):
-                    raise CaptionerError(f"{f.name} holds {path!r}; expected paths in quotes")
+        check_texts(self, *(f.name for f in dataclasses.fields(self)))
         for part in ("", "val_"):
             asked, answered, named = (
                 len(getattr(self, part + name)) for name in ("questions", "answers", "image_names")

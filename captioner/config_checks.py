@@ -22,6 +22,14 @@ def check_types(config: Any) -> None:
             raise CaptionerError(f"{f.name} is {value}; expected a finite number")
 
 
+def check_texts(config: Any, *names: str) -> None:
+    """Refuse a setting of one of these names that is a list of anything but texts."""
+    for name in names:
+        for text in getattr(config, name):
+            if not isinstance(text, str):
+                raise CaptionerError(f"{name} holds {text!r}; expected texts in quotes")
+
+
 def at_least(config: Any, least: float, *names: str) -> None:
     """Refuse a setting of one of these names that is below `least`."""
     for name in names:

@@ -12,23 +12,23 @@ from captioner.writing import History, Hypothesis, Member, Writing, next_log_pro
 
 @torch.no_grad()
 def draw(
-    members: Sequence[Member], config: DecodingConfig, count: int, seeds: Sequence[int]
-) -> list[list[tuple[Hypothesis, int]]]:
-    """Draw `count` captions of each picture: the different ones, each with how often it came.
+    members: Sequence[Member], config: DecodingConfig, seeds: Sequence[int]
+) -> list[list[Hypothesis]]:
+    """Draw config.num_captions captions of each picture, alike ones one after the other.
 
-    Captions that begin alike are written together until they part, which saves most of the work.
-    Probabilities are the members' own mean, before temperature, top-k and top-p. seeds: one a
-    picture, so that what is drawn of it depends neither on the pictures beside it nor, but for
-    rounding, on the device.
+    Captions that begin alike are written together until they part, which saves the more work the
+    more are drawn. Probabilities are the members' own mean, before temperature, top-k and top-p.
+    seeds: one a picture, so that what is drawn of it depends, but for rounding, neither on the
+    pictures beside it nor on the device.
     """
     device, pictures = members[0].features.device, len(seeds)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     writing, history = Writing(members, 1), History()
-    found: list[list[tuple[Hypothesis, int]]] = [[] for _ in seeds]
+    found: list[list[Hypothesis]] = [[] for _ in seeds]
     # Rows are beginnings that differ, G a picture; times (pictures, G): how many captions have it.
     open_pictures = list(range(pictures))
     kept = list(range(pictures))  # of the last step's words, those after which the rows go on
-    times = torch.full((pictures, 1), count)
+    times = torch.full((pictures, 1), config.num_captions)
     words = torch.full((pictures,), START, device=device)
     written = words.new_zeros(pictures, 0)
     while open_pictures:
@@ -45,11 +45,13 @@ def draw(
         for place, (row, word) in enumerate(zip(rows.tolist(), words.tolist(), strict=True)):
             group = row // times.shape[1]
             if word == END:
-                found[open_pictures[group]].append((history.caption(place), int(often[place])))
+                found[open_pictures[group]] += [history.caption(place)] * int(often[place])
             else:
                 going[group].append(place)
         left = [group for group, places in enumerate(going) if places]
-        most = max((len(places) for places in going), default=0)
+        if not left:
+            break
+        most = max(len(places) for places in going)
         open_pictures = [open_pictures[group] for group in left]
         # Pictures with fewer beginnings repeat their first, no times, to have as many rows.
         full = [going[group] + going[group][:1] * (most - len(going[group])) for group in left]
@@ -96,7 +98,5 @@ def _shape(step: Tensor, config: DecodingConfig) -> Tensor:
 
 def sample(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
     """Draw config.num_captions captions of each picture with config.seed, likeliest first."""
-    seeds = [config.seed] * len(members[0].features)
-    drawn = draw(members, config, config.num_captions, seeds)
-    repeated = [[one for one, times in those for _ in range(times)] for those in drawn]
-    return [sorted(those, key=lambda one: -one.log_probability) for those in repeated]
+    drawn = draw(members, config, [config.seed] * len(members[0].features))
+    return [sorted(those, key=lambda one: -one.log_probability) for those in drawn]

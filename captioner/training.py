@@ -35,7 +35,8 @@ def fit(
 
     Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
     resume from, log.jsonl, curve.png and the feature caches. A resumed run equals an
-    uninterrupted one, to the bit on a CPU; one that had not come to its first step begins. Raises
+    uninterrupted one, to the bit on a CPU; one that had not come to its first step begins. What
+    average_of says is for `fit_stages`, which knows the earlier stages, and done by it. Raises
     CaptionerError for bad input or a loss or gradient that is not finite, and Interrupted.
     """
     state = output / "state.safetensors"
@@ -101,7 +102,8 @@ def fit_stages(
         averaged = stages[name].training.average_of
         if averaged and name not in begun:
             mean = averaging.average([output / f"{one}.safetensors" for one in averaged])
-            (output / name).mkdir(exist_ok=True)
+            mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
+            _make_folder(output / name)
             checkpoint.save(mean, output / name / "start.safetensors", half=False)
         fit(runs[name], output / name, device=device, resume=resume, reporter=reporter)
     return output / names[-1]
@@ -117,20 +119,24 @@ def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str
     """Refuse to average what no earlier stage will have made."""
     made = [f"{name}/{which}" for name in earlier for which in ("best", "last")]
     wrong = [name for name in names if name not in made]
-    if wrong or len(names) < 2:
+    if wrong or len(set(names)) < 2:
         raise CaptionerError(
-            f"average_of of the stage {stage!r} is {', '.join(names)}; expected two or more "
-            f"checkpoints of earlier stages: {', '.join(made) or 'there is none'}"
+            f"average_of is {', '.join(names)}{f' in the stage {stage}' * bool(stage)}; expected "
+            f"two or more checkpoints of earlier stages: {', '.join(made) or 'there is none'}"
         )
 
 
-def _write_settings(settings: str, output: Path) -> None:
+def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CaptionerError(
             f"{output}: cannot be made a folder ({error.strerror}); choose another output"
         ) from error
+
+
+def _write_settings(settings: str, output: Path) -> None:
+    _make_folder(output)
     write_whole(
         output / "settings.toml", lambda partial: partial.write_text(settings, encoding="utf-8")
     )

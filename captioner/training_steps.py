@@ -148,8 +148,8 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
     with torch.no_grad(), _autocast(task):
         members = [Member(decoder, model.encoder.head(maps))]
         seeds = range(first, first + len(maps))
-        drawn = draw(members, _sampling(task), config.captions_per_picture, seeds)
-    return [[*one.tokens, END] for those in drawn for one, times in those for _ in range(times)]
+        drawn = draw(members, _sampling(task), seeds)
+    return [[*one.tokens, END] for those in drawn for one in those]
 
 
 def _sampling(task: Task) -> DecodingConfig:

@@ -26,7 +26,8 @@ from captioner.errors import CaptionerError
         (DecodingConfig, {"length_penalty": 500}, "between 0 and 10"),
         (DecodingConfig, {"seed": 10**19}, "seed is 10000000000000000000; it must lie between 0"),
         (TrainingConfig, {"max_cache_gib": float("inf")}, "expected a finite number"),
-        (DataConfig, {"images": (1,)}, "images holds 1; expected paths in quotes"),
+        (DataConfig, {"images": (1,)}, "images holds 1; expected texts in quotes"),
+        (TrainingConfig, {"average_of": (1, 2)}, "average_of holds 1; expected texts in quotes"),
         (DecodingConfig, {"top_p": 1.5}, "top_p is 1.5"),
         (DecodingConfig, {"beam_size": 2, "num_captions": 3}, "num_captions is 3"),
         (ModelConfig, {"attention": "soft"}, "choose additive, dot or none"),
@@ -149,3 +150,10 @@ def test_stages_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(CaptionerError, match=message):
         read_stages(file)
+
+
+def test_the_recipe_of_what_ships_can_be_read() -> None:
+    stages = read_stages(Path(__file__).parents[1] / "checkpoints" / "recipe.toml")
+    assert list(stages) == ["words", "encoder", "balance", "critic", "answers"]
+    named = {name.split("/")[0] for name in stages["answers"].training.average_of}
+    assert named == {"balance", "critic"}

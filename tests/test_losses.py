@@ -87,8 +87,7 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
     features = torch.randn(3, 5, 4)
     # Two words at most: some captions end by choice, others are cut off with an END forced.
     config = DecodingConfig(sample=True, num_captions=8, max_words=2, block_ngrams=0)
-    drawn = draw([Member(decoder, features)], config, 8, seeds=(1, 2, 3))
-    found = [one for those in drawn for one, times in those for _ in range(times)]
+    found = sum(draw([Member(decoder, features)], config, seeds=(1, 2, 3)), [])
     captions = [[*one.tokens, END] for one in found]
     assert {len(caption) for caption in captions} == {2, 3}
     tokens, lengths = pad(captions)

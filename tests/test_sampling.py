@@ -1,5 +1,9 @@
 """Sampling: captions drawn together, each picture's as if it were alone."""
 
+import math
+from collections import Counter
+
+import pytest
 import torch
 from test_search import make_decoder
 
@@ -7,7 +11,7 @@ from captioner.config import DecodingConfig
 from captioner.sampling import draw
 from captioner.search import find_captions
 from captioner.vocabulary import START
-from captioner.writing import Member
+from captioner.writing import Member, next_log_probabilities
 
 
 def test_a_pictures_caption_does_not_depend_on_those_beside_it() -> None:
@@ -19,20 +23,37 @@ def test_a_pictures_caption_does_not_depend_on_those_beside_it() -> None:
         assert [one.tokens for one in alone] == [one.tokens for one in group]
 
 
-def test_captions_drawn_together_are_what_teacher_forcing_says_of_them() -> None:
-    """Beginnings are shared, so each word's state and map must be those of its own caption."""
+def test_captions_drawn_together_are_what_the_decoder_says_of_each_alone() -> None:
+    """Beginnings are shared, so each word's chance and map must be those of its own caption."""
     decoder, features = make_decoder(5, sharpness=1.5)
-    drawn = draw([Member(decoder, features)], DecodingConfig(max_words=6), 40, range(5))
-    assert max(len(those) for those in drawn) > 10
+    config = DecodingConfig(sample=True, num_captions=40, max_words=6)
+    drawn = draw([Member(decoder, features)], config, range(5))
+    assert [len(those) for those in drawn] == [40] * 5
+    assert max(len({one.tokens for one in those}) for those in drawn) > 10
     keys = decoder.attention.project(features)
     for picture, those in enumerate(drawn):
         alone = slice(picture, picture + 1)
-        for one, _ in those:
+        for one in those:
             state, word = decoder.start(features[alone]), START
             for place, after in enumerate(one.tokens):
                 with torch.no_grad():
-                    _, state, weights = decoder.step(
+                    logits, state, weights = decoder.step(
                         torch.tensor([word]), state, features[alone], keys[alone]
                     )
+                written = torch.tensor([one.tokens[:place]], dtype=torch.long)
+                chances = next_log_probabilities(logits, written, 6, config.block_ngrams)[0]
+                assert one.probabilities[place] == pytest.approx(float(chances[after].exp()))
                 torch.testing.assert_close(one.weights[place], weights[0])
                 word = after
+
+
+def test_whole_captions_come_as_often_as_their_probability_says() -> None:
+    decoder, features = make_decoder(5, sharpness=1.5)
+    config = DecodingConfig(sample=True, num_captions=4000, max_words=2, block_ngrams=0)
+    [drawn] = draw([Member(decoder, features[:1])], config, [0])
+    counts = Counter(one.tokens for one in drawn)
+    assert len(counts) > 6
+    for one in drawn:
+        # Four standard deviations of a share over 4,000 draws are at most 0.032.
+        expected = math.exp(one.log_probability)
+        assert counts[one.tokens] / 4000 == pytest.approx(expected, abs=0.032)
