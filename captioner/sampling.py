@@ -23,7 +23,7 @@ def draw(
     """
     device, pictures = members[0].features.device, len(seeds)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    writing, history = Writing(members, 1), History()
+    writing, history = Writing(members), History()
     found: list[list[Hypothesis]] = [[] for _ in seeds]
     # Rows are beginnings that differ, G a picture; times (pictures, G): how many captions have it.
     open_pictures = list(range(pictures))

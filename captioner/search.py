@@ -34,7 +34,7 @@ def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypoth
     """
     features = members[0].features
     device, pictures = features.device, len(features)
-    writing, trail = Writing(members, 1), _Trail(pictures, config)
+    writing, trail = Writing(members), _Trail(pictures, config)
     # Rows are the open captions, G a picture, at first the empty one: words and totals of each.
     words = torch.full((pictures,), START, device=device)
     written = words.new_zeros(pictures, 0)

@@ -53,18 +53,13 @@ def mean_logits(logits: Sequence[Tensor]) -> Tensor:
 
 
 class Writing:
-    """The members at work on rows of captions, `copies` consecutive rows a picture."""
+    """The members at work on rows of captions: at first one a picture, later as `keep` says."""
 
-    def __init__(self, members: Sequence[Member], copies: int) -> None:
+    def __init__(self, members: Sequence[Member]) -> None:
         self.decoders = [member.decoder for member in members]
         self.features = [member.features for member in members]
         self.keys = [member.decoder.attention.project(member.features) for member in members]
-        self.states: list[State] = [
-            tuple(
-                part.repeat_interleave(copies, 0) for part in member.decoder.start(member.features)
-            )
-            for member in members
-        ]
+        self.states: list[State] = [member.decoder.start(member.features) for member in members]
 
     def step(self, words: Tensor) -> tuple[Tensor, Tensor]:
         """The words written last (rows,) to the next one's logits (rows, V) and weights (rows, N).
@@ -83,7 +78,7 @@ class Writing:
         return mean_logits(logits), sum(looked[1:], looked[0]) / len(looked)
 
     def keep(self, rows: Tensor, pictures: list[int]) -> None:
-        """Go on from these rows, in this order, and with these pictures."""
+        """Go on from these rows, as many of each of these pictures, one picture after the other."""
         self.states = [tuple(part[rows] for part in state) for state in self.states]
         if len(pictures) < len(self.keys[0]):
             self.features = [part[pictures] for part in self.features]
