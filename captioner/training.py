@@ -29,22 +29,31 @@ LOG_STEPS = 20
 
 
 def fit(
-    run: RunConfig, output: Path, *, device: torch.device, resume: bool, reporter: Reporter
+    run: RunConfig,
+    output: Path,
+    *,
+    device: torch.device,
+    resume: bool,
+    reporter: Reporter,
+    caches: Path | None = None,
 ) -> None:
     """Train to the end of the last epoch, or until early stopping or an interrupt.
 
     Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
-    resume from, log.jsonl, curve.png and the feature caches. A resumed run equals an
-    uninterrupted one, to the bit on a CPU; one that had not come to its first step begins. What
-    average_of says is for `fit_stages`, which knows the earlier stages, and done by it. Raises
-    CaptionerError for bad input or a loss or gradient that is not finite, and Interrupted.
+    resume from, log.jsonl and curve.png; and the feature caches into `caches`, which is the folder
+    cache in `output` unless it is given. A resumed run equals an uninterrupted one, to the bit on a
+    CPU; one that had not come to its first step begins. What average_of says is for `fit_stages`,
+    which knows the earlier stages, and done by it. Raises CaptionerError for bad input or a loss or
+    gradient that is not finite, and Interrupted.
     """
     state = output / "state.safetensors"
     resume = resume and state.exists()
     if not resume:
         _write_settings(to_toml(run), output)
     torch.manual_seed(run.training.seed)
-    task = prepare(run, output, device, reporter, state if resume else None)
+    task = prepare(
+        run, output, caches or output / "cache", device, reporter, state if resume else None
+    )
     optimizer = make_optimizer(task.model, run.training)
     average = task.model
     if run.training.average_decay:
@@ -74,10 +83,10 @@ def fit_stages(
 ) -> Path:
     """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
 
-    A stage goes on from the best checkpoint of the one before, unless it says start_from or
-    average_of itself. All texts are read before anything is trained. A resumed run goes on in the
-    stage that it was in. The only stage of a run without stages is named "" and fits in `output`
-    itself. Raises what `fit` does.
+    All share the feature caches in `output`. A stage goes on from the best checkpoint of the one
+    before, unless it says start_from or average_of itself. All texts are read before anything is
+    trained. A resumed run goes on in the stage that it was in. The only stage of a run without
+    stages is named "" and fits in `output` itself. Raises what `fit` does.
     """
     runs: dict[str, RunConfig] = {}
     before: Path | None = None
@@ -105,7 +114,14 @@ def fit_stages(
             mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
             _make_folder(output / name)
             checkpoint.save(mean, output / name / "start.safetensors", half=False)
-        fit(runs[name], output / name, device=device, resume=resume, reporter=reporter)
+        fit(
+            runs[name],
+            output / name,
+            device=device,
+            resume=resume,
+            reporter=reporter,
+            caches=output / "cache",
+        )
     return output / names[-1]
 
 

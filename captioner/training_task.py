@@ -77,12 +77,17 @@ class Task:
 
 
 def prepare(
-    run: RunConfig, output: Path, device: torch.device, reporter: Reporter, state: Path | None
+    run: RunConfig,
+    output: Path,
+    caches: Path,
+    device: torch.device,
+    reporter: Reporter,
+    state: Path | None,
 ) -> Task:
     """Read the data, build the model with its weights, and build or reopen the feature caches.
 
-    state: that of the run to resume, whose weights the model gets, or None. Raises CaptionerError
-    where files are missing or wrong, or do not fit each other.
+    caches: the folder of the latter. state: that of the run to resume, whose weights the model
+    gets, or None. Raises CaptionerError where files are missing or wrong, or do not fit each other.
     """
     config = run.training
     train, held_out = read_data(run)
@@ -102,10 +107,10 @@ def prepare(
     plain = dataclasses.replace(
         config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
     )
-    captions, questions = _batches(train, model, config, output, reporter, mirrored=config.mirror)
+    captions, questions = _batches(train, model, config, caches, reporter, mirrored=config.mirror)
     turned = run.decoding.mirror and bool(held_out.captions)
     val_captions, val_questions = _batches(
-        held_out, model, plain, output, reporter, mirrored=turned
+        held_out, model, plain, caches, reporter, mirrored=turned
     )
     reward = None
     if config.self_critical and captions is not None:
@@ -263,7 +268,7 @@ def _batches(
     texts: Texts,
     model: CaptioningModel,
     config: TrainingConfig,
-    output: Path,
+    caches: Path,
     reporter: Reporter,
     *,
     mirrored: bool,
@@ -272,7 +277,7 @@ def _batches(
     paths = texts.paths()
     cache = None
     if model.encoder.frozen_stages and not config.augment:
-        cache = _cache(paths, model, config, output, reporter, mirrored=mirrored)
+        cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
     captions, questions = None, None
     if texts.captions:
@@ -287,15 +292,13 @@ def _cache(
     paths: list[Path],
     model: CaptioningModel,
     config: TrainingConfig,
-    output: Path,
+    caches: Path,
     reporter: Reporter,
     *,
     mirrored: bool,
 ) -> FeatureCache:
     size = cache_size(model.encoder, len(paths), mirrored=mirrored)
-    reporter.note(
-        f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {output / 'cache'}"
-    )
+    reporter.note(f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {caches}")
 
     def progress(done: int) -> None:
         reporter.progress("encoding pictures", done, len(paths), "")
@@ -305,7 +308,7 @@ def _cache(
     return build_cache(
         model.encoder,
         paths,
-        output / "cache",
+        caches,
         mirrored=mirrored,
         max_gib=config.max_cache_gib,
         autocast=config.autocast,

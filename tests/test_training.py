@@ -138,7 +138,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 def learn(run: RunConfig, folder: Path) -> Captioner:
     """Train without validating between epochs; the model, ready to caption."""
-    task = prepare(run, folder, CPU, Quiet(), None)
+    task = prepare(run, folder, folder, CPU, Quiet(), None)
     optimizer, position = make_optimizer(task.model, run.training), Position()
     while position.epoch < run.training.epochs:
         train_one_epoch(task, task.model, optimizer, position)
@@ -277,7 +277,7 @@ def test_scheduled_sampling_begins_as_teacher_forcing(pictures: Path, tmp_path: 
     for probability in (0.0, 1.0):
         run = settings(pictures, scheduled_sampling=probability)
         torch.manual_seed(0)
-        task = prepare(run, tmp_path, CPU, Quiet(), None)
+        task = prepare(run, tmp_path, tmp_path, CPU, Quiet(), None)
         assert task.captions is not None
         optimizer, batches = make_optimizer(task.model, run.training), task.captions.epoch(0)
         steps = enumerate(batches)
@@ -322,6 +322,8 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     stages = {"words": settings(pictures, epochs=2), "critic": settings(pictures, seed=5, epochs=1)}
     whole = train(stages, "whole", resume=False, stop=None)
     assert whole == tmp_path / "whole" / "critic"
+    # Both freeze the same stages: one cache of the pictures to learn from, one of those held out.
+    assert len(list(whole.parent.rglob("*.f16"))) == 2
     alone = dataclasses.replace(
         stages["critic"],
         training=dataclasses.replace(
@@ -559,7 +561,7 @@ def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
         training = dataclasses.replace(run.training, fine_tune_from=stage)
         changed = dataclasses.replace(run, model=model, training=training)
         torch.manual_seed(0)
-        task = prepare(changed, tmp_path, CPU, Quiet(), None)
+        task = prepare(changed, tmp_path, tmp_path, CPU, Quiet(), None)
         assert task.captions is not None and task.captions.source.cache is not None
         shapes.append(task.captions.source.cache.maps.shape)
     assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]
@@ -583,9 +585,8 @@ def test_validation_with_the_mirror_looks_at_both_sides(
     for mirror in (False, True):
         torch.manual_seed(0)  # the same weights
         decoding = dataclasses.replace(run.decoding, mirror=mirror)
-        task = prepare(
-            dataclasses.replace(run, decoding=decoding), tmp_path / str(mirror), CPU, Quiet(), None
-        )
+        both = dataclasses.replace(run, decoding=decoding)
+        task = prepare(both, tmp_path, tmp_path / str(mirror), CPU, Quiet(), None)
         assert task.val_captions is not None
         scores = validation.evaluate_captions(
             task.model, task.val_captions, decoding, autocast=False, reporter=Quiet()
@@ -623,7 +624,8 @@ def test_larger_pictures_and_a_finer_grid_from_training_to_maps(
         run, model=model, decoding=DecodingConfig(beam_size=2, max_words=5, mirror=True)
     )
     torch.manual_seed(run.training.seed)
-    untrained = prepare(run, tmp_path / "untrained", CPU, Quiet(), None).model.encoder.lateral
+    task = prepare(run, tmp_path, tmp_path / "cache", CPU, Quiet(), None)
+    untrained = task.model.encoder.lateral
     fit(run, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
     trained = Captioner.load(tmp_path / "run" / "best.safetensors", "cpu")
     assert trained.config == model
