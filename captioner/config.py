@@ -18,7 +18,7 @@ Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig", "D
 class ModelConfig:
     """What the network is; stored in the checkpoint.
 
-    encoder: a torchvision classification backbone by name.
+    encoder: a torchvision classification backbone by name, or efficientnet_lite0 to 4.
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
     fine_stage: an earlier one whose finer grid the features have, with both stages' content (as
     "features.13" of mobilenet_v2: stride 16 beside 32, 15 x 15 instead of 8 x 8); empty: none.
@@ -135,8 +135,8 @@ class TrainingConfig:
     """How the network is trained; stored in the checkpoint.
 
     encoder_weights: "torchvision" (its download), "shipped" (the encoder of the checkpoint that
-    ships), "none" (random), or a file: a torchvision state dict (.pth, .safetensors) or a
-    captioner checkpoint, whose encoder is taken.
+    ships), "none" (random), or a file: a state dict (.pth, .safetensors) of torchvision's network
+    or of EfficientNet-Lite as published, or a captioner checkpoint, whose encoder is taken.
     start_from: a checkpoint whose whole model and vocabularies training goes on from, or empty;
     with it encoder_weights and min_count do not count, and of [model] only the dropouts do. A task
     that it has not learned yet is added to it.

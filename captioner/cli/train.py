@@ -56,7 +56,8 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides weights, order and dropout.")] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="A torchvision classification backbone, as resnet50.")
+        str | None,
+        typer.Option(help="A torchvision backbone, as resnet50, or efficientnet_lite0 to 4."),
     ] = None,
     encoder_weights: Annotated[
         str | None,
