@@ -176,11 +176,7 @@ def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Captioni
     else:
         words, asked = _caption_words(run, train), _question_words(run, train)
         model = CaptioningModel(run.model, words, asked, _answers(run, train))
-        shipped = config.encoder_weights == "shipped"
-        load_weights(
-            model.encoder,
-            str(checkpoint.default_checkpoint()) if shipped else config.encoder_weights,
-        )
+        load_weights(model.encoder, _encoder_source(run))
     if config.fine_tune_from:
         model.encoder.fine_tune(config.fine_tune_from, update_batch_norm=config.update_batch_norm)
     if config.freeze_captioner:
@@ -191,6 +187,21 @@ def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Captioni
         for name, parameter in head.named_parameters():
             parameter.requires_grad_(not name.startswith("attention."))
     return model
+
+
+def _encoder_source(run: RunConfig) -> str:
+    """What `load_weights` fills the encoder from; CaptionerError where what ships is another."""
+    source = run.training.encoder_weights
+    if source != "shipped":
+        return source
+    file = checkpoint.default_checkpoint()
+    shipped = checkpoint.load(file).model.config
+    if run.model.encoder != shipped.encoder:
+        raise CaptionerError(
+            f"the encoder is {run.model.encoder}, but the one that ships is {shipped.encoder}: "
+            f"give --encoder {shipped.encoder}, and in [model] image_size = {shipped.image_size}"
+        )
+    return str(file)
 
 
 def _extended(run: RunConfig, train: Texts, started: CaptioningModel) -> CaptioningModel:

@@ -130,6 +130,10 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
         (["--attention", "hard"], "attention is 'hard'; choose additive, dot or none"),
         (["--tokens", "byte"], "tokens is 'byte'; choose word or character"),
         (["--truncate-steps", "0"], "--truncate-steps"),
+        (
+            ["--encoder", "vgg11", "--encoder-weights", "shipped"],
+            "the encoder is vgg11, but the one",
+        ),
         (["--fine-tune-from", "layer9"], "no stage 'layer9'; its stages are features.0"),
     ],
 )
