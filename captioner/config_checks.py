@@ -13,6 +13,8 @@ def check_types(config: Any) -> None:
         value, default = getattr(config, f.name), f.default
         if isinstance(default, float) and type(value) is int:
             object.__setattr__(config, f.name, float(value))
+        elif isinstance(default, tuple) and not isinstance(value, tuple):
+            raise CaptionerError(f"{f.name} is {value!r}; expected a list of texts, as ['a', 'b']")
         elif type(value) is not type(default):
             raise CaptionerError(
                 f"{f.name} is {value!r}, a {type(value).__name__}; "

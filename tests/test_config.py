@@ -48,6 +48,8 @@ from captioner.errors import CaptionerError
         (ModelConfig, {"attention_heads": 3}, "must divide"),
         (ModelConfig, {"hidden_dropout": 1.0}, "between 0 and 0.95"),
         (ModelConfig, {"hidden_size": "512"}, "expected a int"),
+        (TrainingConfig, {"average_of": "a"}, "average_of is 'a'; expected a list of texts"),
+        (DataConfig, {"images": "photos"}, "images is 'photos'; expected a list of texts"),
         (ModelConfig, {"tokens": "byte"}, "tokens is 'byte'; choose word or character"),
         (TrainingConfig, {"truncate_steps": -1}, "truncate_steps is -1; it must be at least 0"),
         (TrainingConfig, {"epochs": 0}, "epochs is 0"),
