@@ -4,7 +4,7 @@
 
 Every point is a process of its own, one thread: the median of three, in seconds of the processor,
 and what the work adds to the process's peak memory. Sizes are those of the shipped checkpoint, its
-decoder with random weights: 8 heads of 512, 64 locations, 3,500 words. Prints a table, what COCO
+decoder with random weights: 8 heads of 512, 100 locations, 3,500 words. Prints a table, what COCO
 and a billion pictures would take, and writes growth.png.
 """
 
@@ -25,8 +25,10 @@ from decoding import peak_memory
 
 from captioner import Captioner
 from captioner.attention import SpatialAttention
+from captioner.checkpoint import default_checkpoint, load
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
+from captioner.features import cache_size
 from captioner.losses import caption_loss
 from captioner.recurrence import LSTMCell
 from captioner.search import find_captions
@@ -35,7 +37,7 @@ from captioner.writing import Member
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "data" / "samples"
-CAPTIONS, WORDS, LOCATIONS, VOCABULARY, SIZE, E = 64, 12, 64, 3500, 512, 300
+CAPTIONS, WORDS, LOCATIONS, VOCABULARY, SIZE, E = 64, 12, 100, 3500, 512, 300
 
 # What grows, through which values, and the exponents of time and memory that are expected.
 GROWTH: dict[str, tuple[list[int], float, float]] = {
@@ -161,7 +163,7 @@ def estimate(found: dict[str, tuple[list[int], list[tuple[float, float]]]]) -> s
     a_picture = captioned[0] / pictures
     a_caption = statistics.linear_regression(words, [one[0] for one in steps])
     step = a_caption.slope * WORDS + a_caption.intercept
-    a_map = 8 * 8 * 1280 * 2
+    a_map = cache_size(load(default_checkpoint()).model.encoder, 1, mirrored=False)
     return "\n".join(
         [
             f"- A training step on {CAPTIONS} captions of {WORDS} words (by the line through the "
@@ -173,7 +175,7 @@ def estimate(found: dict[str, tuple[list[int], list[tuple[float, float]]]]) -> s
             f"{COCO_PICTURES * a_picture / 3600:.2f} core hours. A billion: "
             f"{BILLION * a_picture / 3600:,.0f} core hours, "
             f"{BILLION * a_picture / 3600 / 24 / 64:.0f} days of a machine with 64 such cores.",
-            f"- Disk: a cached map is 8 x 8 x 1280 x 2 = {a_map:,} bytes; COCO "
+            f"- Disk: a cached map is {a_map:,} bytes; COCO "
             f"{COCO_PICTURES * a_map / 1e9:.1f} GB, twice that with mirror images; a billion "
             f"{BILLION * a_map / 1e12:.0f} TB, so that those would be encoded as they are read, "
             "which needs no cache: captions of 60 bytes are 60 GB.",

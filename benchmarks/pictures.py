@@ -100,7 +100,9 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
     tasks: dict[str, Callable[[], object]] = {
         "encoder as trained, all of a batch at once": encode_plainly,
         "encoder alone": encode,
-        "reading alone": lambda: [to_tensor(open_picture(path), 225) for path in paths],
+        "reading alone": lambda: [
+            to_tensor(open_picture(path), unfolded.image_size) for path in paths
+        ],
         "words alone": lambda: [find_captions([Member(decoder, f)], limits) for f in features],
         "captions, all of it": lambda: list(each(paths, decoding=model.decoding, batch_size=BATCH)),
     }
