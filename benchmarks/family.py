@@ -137,7 +137,9 @@ def train(member: Member, folder: Path, work: Path, encoder_weights: str) -> dic
     """Train and score one member."""
     run = settings(member, folder, encoder_weights)
     torch.manual_seed(member.seed)
-    task = prepare(run, work, work / "cache", torch.device("cpu"), Quiet(), None)
+    task = prepare(
+        run, output=work, caches=work / "cache", device=torch.device("cpu"), reporter=Quiet()
+    )
     task.log.cut(0)
     optimizer, position = make_optimizer(task.model, run.training), Position()
     begun = time.process_time()

@@ -56,7 +56,9 @@ def train(run: RunConfig, head: str, seed: int, work: Path) -> dict[str, Any]:
         training=dataclasses.replace(run.training, seed=seed, save_steps=10**9),
     )
     torch.manual_seed(seed)
-    task = prepare(run, work, work / "cache", torch.device("cpu"), Quiet(), None)
+    task = prepare(
+        run, output=work, caches=work / "cache", device=torch.device("cpu"), reporter=Quiet()
+    )
     if head == "mean feature":
         task.model.answerer()[0].attention = FixedContext()
     task.log.cut(0)

@@ -27,7 +27,7 @@ _EMPTY_PACKAGES = ("", ".models", ".ops")
 def build_backbone(name: str) -> nn.Module:
     """A torchvision classification network, or EfficientNet-Lite, with random weights.
 
-    Raises CaptionerError for a name that torchvision does not have or that cannot be an encoder.
+    Raises CaptionerError for a name that is neither's or that cannot be an encoder.
     """
     if name in SCALES:
         width, depth = SCALES[name]
@@ -42,7 +42,7 @@ def build_backbone(name: str) -> nn.Module:
     fit = [known for known in models.list_models(module=models) if known not in UNFIT]
     if name not in fit:
         raise CaptionerError(
-            f"encoder {name!r} is not a torchvision classification backbone that fits; "
+            f"encoder {name!r} is not a classification backbone that fits; "
             f"choose one of {', '.join([*fit, *SCALES])}"
         )
     return models.get_model(name, weights=None)

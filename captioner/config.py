@@ -9,6 +9,7 @@ from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout", "answer_dropout")
+CACHE_FOLDER = "cache"  # in a run's folder, beside those of its stages
 NO_FILE = ("", "torchvision", "shipped", "none")  # what stands where a file could
 
 Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig", "DataConfig")
@@ -22,7 +23,8 @@ class ModelConfig:
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
     fine_stage: an earlier one whose finer grid the features have, with both stages' content (as
     "features.13" of mobilenet_v2: stride 16 beside 32, 15 x 15 instead of 8 x 8); empty: none.
-    image_size: side in pixels of the square that each picture is squashed to.
+    image_size: side in pixels of the square that each picture is squashed to; 32k + 1 suits weights
+    that TensorFlow trained, as those of efficientnet_lite.
     feature_size: D, after the adapter that follows the backbone.
     attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
     (the mean feature before every word, as in Vinyals et al. 2015).
@@ -308,5 +310,4 @@ def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Conf
         raise CaptionerError(
             f"{source}: unknown setting {', '.join(unknown)}; known are {', '.join(known)}"
         )
-    lists = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
-    return kind(**{**settings, **lists})
+    return kind(**settings)

@@ -8,11 +8,14 @@ from captioner.errors import CaptionerError
 
 
 def check_types(config: Any) -> None:
-    """Refuse a value of another type than its default; a whole number serves as a float."""
+    """Refuse a value of another type than its default; a whole number serves as a float, a list as
+    the tuple that it becomes."""
     for f in dataclasses.fields(config):
         value, default = getattr(config, f.name), f.default
         if isinstance(default, float) and type(value) is int:
             object.__setattr__(config, f.name, float(value))
+        elif isinstance(default, tuple) and isinstance(value, list):
+            object.__setattr__(config, f.name, tuple(value))
         elif isinstance(default, tuple) and not isinstance(value, tuple):
             raise CaptionerError(f"{f.name} is {value!r}; expected a list of texts, as ['a', 'b']")
         elif type(value) is not type(default):

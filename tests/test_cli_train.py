@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from captioner import checkpoint
 from captioner.checkpoint import read_tensors
 from captioner.cli import main
 
@@ -35,6 +36,8 @@ epochs = 2
 [decoding]
 beam_size = 1
 """
+
+SHIPPED_ENCODER = checkpoint.load(checkpoint.default_checkpoint()).model.config.encoder
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
         (["--truncate-steps", "0"], "--truncate-steps"),
         (
             ["--encoder", "vgg11", "--encoder-weights", "shipped"],
-            "the encoder is vgg11, but the one",
+            f"give the weights of that same network, or set encoder to {SHIPPED_ENCODER}",
         ),
         (["--fine-tune-from", "layer9"], "no stage 'layer9'; its stages are features.0"),
     ],

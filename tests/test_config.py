@@ -70,6 +70,10 @@ def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], messag
         kind(**settings)
 
 
+def test_a_list_becomes_a_tuple() -> None:
+    assert TrainingConfig(average_of=["a/best", "b/last"]).average_of == ("a/best", "b/last")
+
+
 def test_toml_there_and_back(tmp_path: Path) -> None:
     run = RunConfig(
         data=DataConfig(images=("/a", '/b "quoted"'), captions=("/ä \U0001f408 \x7f\t.json",)),
@@ -141,6 +145,7 @@ def test_stages_share_what_they_do_not_say(tmp_path: Path) -> None:
         ("[[stages]]\n[stages.training]\nepochs = 2\n", "has the name None"),
         ('[[stages]]\nname = "a"\n[[stages]]\nname = "a"\n', "has the name 'a'"),
         ('[[stages]]\nname = "../a"\n', "has the name '../a'"),
+        ('[[stages]]\nname = "cache"\n', "has the name 'cache'"),
         ('[[stages]]\nname = "a"\nepochs = 2\n', "unknown entry epochs"),
         ('stages = "a"\n', "write each as \\[\\[stages\\]\\]"),
         ("stages = []\n", "write each as \\[\\[stages\\]\\]"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from captioner import checkpoint
 from captioner.config_file import read_toml
 from captioner.datasets import read_captions
 from captioner.datasets.shape_scenes import COLOURS
@@ -84,6 +85,8 @@ def test_files_and_splits(shapes: Path) -> None:
     )
     run = read_toml(shapes / "training.toml")
     assert run.data.captions == (str(shapes / "captions_train.json"),)
+    shipped = checkpoint.load(checkpoint.default_checkpoint()).model.config
+    assert (run.training.encoder_weights, run.model.encoder) == ("shipped", shipped.encoder)
     train = read_captions(shapes / "captions_train.json", [shapes / "images"])
     val = read_captions(shapes / "captions_val.json", [shapes / "images"])
     assert (len(train), len(val)) == (IMAGES * 4 // 5, IMAGES // 5)

@@ -138,7 +138,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 def learn(run: RunConfig, folder: Path) -> Captioner:
     """Train without validating between epochs; the model, ready to caption."""
-    task = prepare(run, folder, folder, CPU, Quiet(), None)
+    task = prepare(run, output=folder, caches=folder, device=CPU, reporter=Quiet())
     optimizer, position = make_optimizer(task.model, run.training), Position()
     while position.epoch < run.training.epochs:
         train_one_epoch(task, task.model, optimizer, position)
@@ -277,7 +277,7 @@ def test_scheduled_sampling_begins_as_teacher_forcing(pictures: Path, tmp_path: 
     for probability in (0.0, 1.0):
         run = settings(pictures, scheduled_sampling=probability)
         torch.manual_seed(0)
-        task = prepare(run, tmp_path, tmp_path, CPU, Quiet(), None)
+        task = prepare(run, output=tmp_path, caches=tmp_path, device=CPU, reporter=Quiet())
         assert task.captions is not None
         optimizer, batches = make_optimizer(task.model, run.training), task.captions.epoch(0)
         steps = enumerate(batches)
@@ -312,14 +312,18 @@ def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> N
         fit(other, tmp_path / "three", device=CPU, resume=False, reporter=Quiet())
 
 
+@pytest.mark.parametrize("half", [False, True])
 def test_stages_go_on_from_each_other_and_resume_where_they_were(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, half: bool
 ) -> None:
     def train(stages: dict[str, RunConfig], name: str, resume: bool, stop: int | None) -> Path:
         reporter = Quiet(stop_after=stop)
         return fit_stages(stages, tmp_path / name, device=CPU, resume=resume, reporter=reporter)
 
-    stages = {"words": settings(pictures, epochs=2), "critic": settings(pictures, seed=5, epochs=1)}
+    stages = {
+        "words": settings(pictures, epochs=2, half_precision=half),
+        "critic": settings(pictures, seed=5, epochs=1, half_precision=half),
+    }
     whole = train(stages, "whole", resume=False, stop=None)
     assert whole == tmp_path / "whole" / "critic"
     # Both freeze the same stages: one cache of the pictures to learn from, one of those held out.
@@ -561,7 +565,7 @@ def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
         training = dataclasses.replace(run.training, fine_tune_from=stage)
         changed = dataclasses.replace(run, model=model, training=training)
         torch.manual_seed(0)
-        task = prepare(changed, tmp_path, tmp_path, CPU, Quiet(), None)
+        task = prepare(changed, output=tmp_path, caches=tmp_path, device=CPU, reporter=Quiet())
         assert task.captions is not None and task.captions.source.cache is not None
         shapes.append(task.captions.source.cache.maps.shape)
     assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]
@@ -586,7 +590,9 @@ def test_validation_with_the_mirror_looks_at_both_sides(
         torch.manual_seed(0)  # the same weights
         decoding = dataclasses.replace(run.decoding, mirror=mirror)
         both = dataclasses.replace(run, decoding=decoding)
-        task = prepare(both, tmp_path, tmp_path / str(mirror), CPU, Quiet(), None)
+        task = prepare(
+            both, output=tmp_path, caches=tmp_path / str(mirror), device=CPU, reporter=Quiet()
+        )
         assert task.val_captions is not None
         scores = validation.evaluate_captions(
             task.model, task.val_captions, decoding, autocast=False, reporter=Quiet()
@@ -624,7 +630,7 @@ def test_larger_pictures_and_a_finer_grid_from_training_to_maps(
         run, model=model, decoding=DecodingConfig(beam_size=2, max_words=5, mirror=True)
     )
     torch.manual_seed(run.training.seed)
-    task = prepare(run, tmp_path, tmp_path / "cache", CPU, Quiet(), None)
+    task = prepare(run, output=tmp_path, caches=tmp_path / "cache", device=CPU, reporter=Quiet())
     untrained = task.model.encoder.lateral
     fit(run, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
     trained = Captioner.load(tmp_path / "run" / "best.safetensors", "cpu")
