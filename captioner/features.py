@@ -139,7 +139,8 @@ def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, aut
         frozen += encoder.adapter.state_dict().values()
         frozen += encoder.lateral.state_dict().values() if encoder.lateral else []
     for tensor in frozen:
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        # A weight of -0.0, which becomes 0.0 in an average of itself, is the same.
+        digest.update((tensor.cpu() + 0).contiguous().numpy().tobytes())
     for path in pictures:
         stat = path.stat()
         digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())

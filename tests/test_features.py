@@ -112,6 +112,13 @@ def test_other_weights_or_pictures_get_a_cache_of_their_own(
     )
     build(other, pictures, tmp_path, [])
     assert len(list(tmp_path.glob("*.f16"))) == 3
+    weight = next(other.stages.parameters())
+    with torch.no_grad():
+        weight[0] = 0.0
+        build(other, pictures, tmp_path, [])
+        weight[0] = -0.0  # what rounding leaves of the smallest weights, and no other weight
+        build(other, pictures, tmp_path, [])
+    assert len(list(tmp_path.glob("*.f16"))) == 4
 
 
 def test_a_cache_too_large_or_a_bad_picture_is_refused(
