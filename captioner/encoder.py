@@ -262,13 +262,13 @@ def _index(names: list[str], stage: str, backbone: str) -> int:
 
 
 def _shapes(stages: nn.Sequential, backbone: str, image_size: int) -> list[tuple[int, int, int]]:
-    """The shape of what each stage makes of one picture, found by running them; of the last one
-    channels, rows and columns."""
+    """The shape of what each stage makes of a picture, found by running them on none, which takes
+    no time; of the last one channels, rows and columns."""
     stages.eval()
     shapes = []
     try:
         with torch.no_grad():
-            maps = torch.zeros(1, 3, image_size, image_size)
+            maps = torch.zeros(0, 3, image_size, image_size)
             for stage in stages:
                 maps = stage(maps)
                 _, first, second, third = maps.shape
