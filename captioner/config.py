@@ -170,7 +170,8 @@ class TrainingConfig:
     validation_pictures: at most so many, spread evenly over each validation set; 0: all.
     patience: stop after so many epochs without a better score, which is BLEU-4, the answers'
     accuracy, or the sum of the two; 0: never.
-    half_precision: store best and last in float16, half the size; the state stays float32.
+    half_precision: store best and last in float16, half the size; frozen weights are rounded so
+    from the start, and those that are trained stay float32 in the state.
     max_cache_gib: the largest feature cache that is built.
     """
 
