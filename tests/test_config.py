@@ -163,4 +163,4 @@ def test_the_recipe_of_what_ships_can_be_read() -> None:
     stages = read_stages(Path(__file__).parents[1] / "checkpoints" / "recipe.toml")
     assert list(stages) == ["words", "encoder", "balance", "critic", "answers"]
     named = {name.split("/")[0] for name in stages["answers"].training.average_of}
-    assert named == {"balance", "critic"}
+    assert named == {"encoder", "balance", "critic"}
