@@ -72,7 +72,7 @@ def _encoder_of(file: Path) -> str:
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {}).get("captioner", "{}"))
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, ValueError):
         return ""
     return str(about.get("model", {}).get("encoder", ""))
 
