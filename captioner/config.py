@@ -162,7 +162,8 @@ class TrainingConfig:
     average_decay: decay of the running average of the weights that is validated and saved; 0: none.
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
-    bleu_reward times sentence BLEU-4; cross_entropy_share mixes the two losses.
+    bleu_reward times sentence BLEU-4, less repeat_cost for every word said again out of place;
+    cross_entropy_share mixes the two losses.
     answer_count: the answers that can be given: so many of the commonest. question_min_count: words
     of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
     the captions. pair_weight: of the loss on pairs of pictures for which the same question has
@@ -203,6 +204,7 @@ class TrainingConfig:
     self_critical: bool = False
     sample_temperature: float = 0.6
     bleu_reward: float = 0.5
+    repeat_cost: float = 0.0
     cross_entropy_share: float = 0.0
     answer_count: int = 3000
     question_min_count: int = 1
@@ -236,7 +238,7 @@ class TrainingConfig:
             "seed",
         )
         at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
-        at_least(self, 0, "attention_penalty", "bleu_reward", "max_cache_gib")
+        at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost", "max_cache_gib")
         at_least(self, 0, "answer_weight", "pair_weight")
         within(self, 0, 1, "cross_entropy_share")
         within(self, 0, 0.99, "label_smoothing")

@@ -118,7 +118,9 @@ def prepare(
     if config.self_critical and captions is not None:
         _, vocabulary = model.writer()
         texts = [item.captions for item in train.captions]
-        reward = CaptionReward(texts, vocabulary, bleu_reward=config.bleu_reward)
+        reward = CaptionReward(
+            texts, vocabulary, bleu_reward=config.bleu_reward, repeat_cost=config.repeat_cost
+        )
     return Task(
         run=run,
         output=output,
