@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -21,6 +22,7 @@ from captioner.question_batches import encode_question, pad_questions
 from captioner.reading import read_ahead
 from captioner.replies import Answer, AnswerChoice, Caption, to_caption
 from captioner.search import find_captions
+from captioner.side_by_side import side_by_side
 from captioner.vocabulary import UNKNOWN
 from captioner.writing import Hypothesis, Member
 
@@ -117,24 +119,16 @@ class Captioner:
     ) -> Iterator[tuple[Source, list[Caption] | CaptionerError]]:
         """Describe pictures one after the other, in order, in memory bounded by batch_size.
 
-        A picture that cannot be read comes with the error in place of its captions. While one
-        batch is described the next one is being read. Raises CaptionerError for a batch_size
-        below 1.
+        A picture that cannot be read comes with the error in place of its captions. A processor
+        describes as many batches at once as it has cores, while the next one is being read. Raises
+        CaptionerError for a batch_size below 1.
         """
         _, vocabulary = self.model.writer()
-        limits = vocabulary.search_limits(decoding)
         _check_batch_size(batch_size)
-        for batch in read_ahead(pictures, self._read, batch_size):
-            readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
-            found: Iterator[list[Hypothesis]] = iter(())
-            if readable:
-                members = members_of(self.models, readable, mirror=decoding.mirror)
-                found = iter(find_captions(members, limits))
-            for picture, pixels in batch:
-                if isinstance(pixels, CaptionerError):
-                    yield picture, pixels
-                else:
-                    yield picture, [self._caption(hypothesis) for hypothesis in next(found)]
+        batches = read_ahead(pictures, self._read, batch_size)
+        describe = partial(self._describe, limits=vocabulary.search_limits(decoding))
+        for described in side_by_side(batches, describe, self.device):
+            yield from described
 
     def answer(
         self,
@@ -178,8 +172,9 @@ class Captioner:
         if top < 1:
             raise CaptionerError(f"top is {top}; expected 1 or more answers")
         _check_batch_size(batch_size)
-        for batch in read_ahead(asked, lambda pair: self._read(pair[0]), batch_size):
-            yield from self._reply(batch, top)
+        batches = read_ahead(asked, lambda pair: self._read(pair[0]), batch_size)
+        for replies in side_by_side(batches, partial(self._reply, top=top), self.device):
+            yield from replies
 
     def encode(self, pictures: Sequence[Picture]) -> Tensor:
         """Grid features (B, N, D) of pictures; CaptionerError for one that cannot be read."""
@@ -198,6 +193,25 @@ class Captioner:
         except CaptionerError as error:
             return error
 
+    def _describe(
+        self, batch: list[tuple[Source, Pixels | CaptionerError]], limits: DecodingConfig
+    ) -> list[tuple[Source, list[Caption] | CaptionerError]]:
+        """Captions of pictures that were read; limits: how to search, counted in tokens."""
+        readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
+        found: Iterator[list[Hypothesis]] = iter(())
+        if readable:
+            members = members_of(self.models, readable, mirror=limits.mirror)
+            found = iter(find_captions(members, limits))
+        return [
+            (
+                picture,
+                pixels
+                if isinstance(pixels, CaptionerError)
+                else [self._caption(hypothesis) for hypothesis in next(found)],
+            )
+            for picture, pixels in batch
+        ]
+
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         _, vocabulary = self.model.writer()
         rescaled = any(model.config.sentinel for model in self.models)
@@ -208,7 +222,7 @@ class Captioner:
         self,
         batch: list[tuple[tuple[Source, Sequence[str]], Pixels | CaptionerError]],
         top: int,
-    ) -> Iterator[tuple[Source, list[Answer | CaptionerError]]]:
+    ) -> list[tuple[Source, list[Answer | CaptionerError]]]:
         readable = [pixels for _, pixels in batch if not isinstance(pixels, CaptionerError)]
         features = encode(self.model, readable) if readable else torch.empty(0)
         understood: list[tuple[int, list[int]]] = []
@@ -222,11 +236,10 @@ class Captioner:
             understood += [(row, words) for words in parsed[-1] if isinstance(words, list)]
             row += 1
         answered = iter(self._answer(understood, features, top))
-        for ((picture, _), _), outcomes in zip(batch, parsed, strict=True):
-            yield (
-                picture,
-                [one if isinstance(one, CaptionerError) else next(answered) for one in outcomes],
-            )
+        return [
+            (picture, [one if isinstance(one, CaptionerError) else next(answered) for one in those])
+            for ((picture, _), _), those in zip(batch, parsed, strict=True)
+        ]
 
     def parse(self, question: str) -> list[int]:
         """The ids of a question's words; UnknownWords where the model knows none of them."""

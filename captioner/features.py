@@ -16,6 +16,7 @@ from captioner.encoder import Encoder
 from captioner.errors import CaptionerError
 from captioner.images import open_picture, to_tensor
 from captioner.reading import read_ahead
+from captioner.side_by_side import side_by_side
 
 BATCH = 32
 SAVE_BATCHES = 20
@@ -77,10 +78,14 @@ def build_cache(
         def read(picture: Path) -> Tensor:
             return to_tensor(open_picture(picture), encoder.image_size)
 
-        for batch, those in enumerate(read_ahead(pictures[done:], read, BATCH), start=1):
+        def encode(batch: list[tuple[Path, Tensor]]) -> np.ndarray:
+            return _encode(folded, [pixels for _, pixels in batch], mirrored, autocast)
+
+        batches = read_ahead(pictures[done:], read, BATCH)
+        encoded = side_by_side(batches, encode, encoder.positions.device)
+        for batch, those in enumerate(encoded, start=1):
             start, end = end, end + len(those)
-            pixels = torch.stack([one for _, one in those])
-            maps[start:end] = _encode(folded, pixels, mirrored, autocast)
+            maps[start:end] = those
             if batch % SAVE_BATCHES == 0 or end == len(pictures):
                 maps.flush()
                 partial = counter.with_suffix(".partial")
@@ -90,9 +95,11 @@ def build_cache(
     return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
 
 
-def _encode(encoder: Encoder, pixels: Tensor, mirrored: bool, autocast: bool) -> np.ndarray:
-    """Maps (pictures, views, ...) of pixels (pictures, 3, S, S)."""
-    pixels = pixels.to(encoder.positions.device)
+def _encode(
+    encoder: Encoder, pictures: Sequence[Tensor], mirrored: bool, autocast: bool
+) -> np.ndarray:
+    """Maps (pictures, views, ...) of pictures, each of pixels (3, S, S)."""
+    pixels = torch.stack(list(pictures)).to(encoder.positions.device)
     views = [pixels, pixels.flip(3)] if mirrored else [pixels]
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=autocast):
         maps = torch.stack([encoder.trunk(view) for view in views], dim=1)

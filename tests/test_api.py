@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ANSWERS
 from PIL import Image, ImageOps
 
@@ -120,7 +121,7 @@ def test_unreadable_pictures_come_back_in_their_place(
         model.caption(asked)
 
 
-def test_it_reads_only_two_batches_ahead(model: Captioner, files: list[Path]) -> None:
+def test_it_reads_a_batch_ahead_of_those_described(model: Captioner, files: list[Path]) -> None:
     taken = []
 
     def endless() -> object:
@@ -131,7 +132,8 @@ def test_it_reads_only_two_batches_ahead(model: Captioner, files: list[Path]) ->
     results = model.caption_each(endless(), decoding=model.decoding, batch_size=2)  # type: ignore[arg-type]
     for _ in range(5):
         next(results)
-    assert len(taken) <= 6 + 2 * 2
+    at_once = min(8, torch.get_num_threads())
+    assert len(taken) <= 2 * (3 + at_once + 1)
 
 
 @pytest.mark.parametrize(
