@@ -214,9 +214,10 @@ class Captioner:
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         _, vocabulary = self.model.writer()
-        rescaled = any(model.config.sentinel for model in self.models)
         grid = self.model.encoder.grid
-        return to_caption(hypothesis, vocabulary, grid, sentinel=rescaled)
+        looked = [model for model in self.models if model.encoder.grid == grid]
+        sentinel = any(model.config.sentinel for model in looked)
+        return to_caption(hypothesis, vocabulary, grid, sentinel=sentinel)
 
     def _reply(
         self,

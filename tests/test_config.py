@@ -161,6 +161,8 @@ def test_stages_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
 
 def test_the_recipe_of_what_ships_can_be_read() -> None:
     stages = read_stages(Path(__file__).parents[1] / "checkpoints" / "recipe.toml")
-    assert list(stages) == ["words", "encoder", "balance", "critic", "answers"]
+    assert list(stages) == [
+        "words", "encoder", "balance", "critic", "critic_again", "answers",
+    ]  # fmt: skip
     named = {name.split("/")[0] for name in stages["answers"].training.average_of}
-    assert named == {"encoder", "balance", "critic"}
+    assert named == {"encoder", "balance", "critic", "critic_again"}

@@ -18,14 +18,20 @@ from captioner.vocabulary import CharacterVocabulary, Vocabulary
 @pytest.fixture(scope="module")
 def finer_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another captioner with the same words, for larger pictures and with a finer grid."""
+    return save_finer(tiny_checkpoint, tmp_path_factory.mktemp("finer"), sentinel=False)
+
+
+def save_finer(tiny_checkpoint: Path, folder: Path, *, sentinel: bool) -> Path:
     loaded = load(tiny_checkpoint)
-    config = dataclasses.replace(loaded.model.config, image_size=71, encoder_stage="features.2")
+    config = dataclasses.replace(
+        loaded.model.config, image_size=71, encoder_stage="features.2", sentinel=sentinel
+    )
     torch.manual_seed(5)
     model = CaptioningModel(config, Vocabulary(WORDS))
     with torch.no_grad():
         for weights in model.writer()[0].parameters():
             weights.mul_(4)
-    file = tmp_path_factory.mktemp("finer") / "finer.safetensors"
+    file = folder / "finer.safetensors"
     save(Checkpoint(model, loaded.training, loaded.decoding), file)
     return file
 
@@ -53,6 +59,17 @@ def test_different_encoders_write_together_and_the_first_ones_maps_are_told(
         assert one.attention.shape[1:] == ensemble.model.encoder.grid
         assert other.attention.shape[1:] == reverse.model.encoder.grid
         assert ensemble.caption(pictures[picture], beam_size=1).text == one.text
+
+
+def test_a_sentinel_is_told_of_where_the_maps_are_its_models(
+    tiny_checkpoint: Path, pictures: list[Image.Image], tmp_path: Path
+) -> None:
+    """Beside a first one with another grid, its maps are not told, so neither is how it looked."""
+    files = [tiny_checkpoint, save_finer(tiny_checkpoint, tmp_path, sentinel=True)]
+    ensemble, reverse = (Captioner.load(some, "cpu") for some in (files, files[::-1]))
+    assert ensemble.caption(pictures[0]).looking is None
+    looking = reverse.caption(pictures[0]).looking
+    assert looking is not None and (looking < 1).all()
 
 
 def test_a_checkpoint_beside_itself_describes_as_alone(
