@@ -28,7 +28,7 @@ from captioner.search import find_captions
 from captioner.writing import Member
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
-PICTURES, BATCH = 96, 32
+PICTURES, BATCH = 192, 32
 COCO = 118_287
 
 Taken = dict[str, list[tuple[float, float]]]
