@@ -27,6 +27,7 @@ PROCESSES = {
 def seconds(command: list[str]) -> tuple[float, float]:
     """Seconds by the clock and of the processor that one process takes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package comes compiled
     begun = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment

@@ -119,9 +119,9 @@ class Captioner:
     ) -> Iterator[tuple[Source, list[Caption] | CaptionerError]]:
         """Describe pictures one after the other, in order, in memory bounded by batch_size.
 
-        A picture that cannot be read comes with the error in place of its captions. A processor
-        describes as many batches at once as it has cores, while the next one is being read. Raises
-        CaptionerError for a batch_size below 1.
+        A picture that cannot be read comes with the error in place of its captions. While batches
+        are described, on a processor several at once, the next one is being read; no more than
+        eight are in memory. Raises CaptionerError for a batch_size below 1.
         """
         _, vocabulary = self.model.writer()
         _check_batch_size(batch_size)

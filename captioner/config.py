@@ -162,8 +162,8 @@ class TrainingConfig:
     average_decay: decay of the running average of the weights that is validated and saved; 0: none.
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
-    bleu_reward times sentence BLEU-4, less repeat_cost for every word said again out of place;
-    cross_entropy_share mixes the two losses.
+    bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of place, as
+    rewards.py tells it; cross_entropy_share mixes the two losses.
     answer_count: the answers that can be given: so many of the commonest. question_min_count: words
     of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
     the captions. pair_weight: of the loss on pairs of pictures for which the same question has

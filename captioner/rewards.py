@@ -15,8 +15,8 @@ from captioner.vocabulary import Vocabulary
 # (without it, self-critical captions learn to end in "on a").
 _END_WORD = "<end>"
 
-# A word that so large a share of the captions that say it say twice ("a", "the", "train" for its
-# tracks) may be said twice of any picture.
+# A word that so large a share of the captions that say it say again ("a", "and", "train" for its
+# tracks, "dog") may be said again of any picture, as often as it may.
 _OFTEN_REPEATED = 0.05
 
 
@@ -40,7 +40,7 @@ class CaptionReward:
         self.cider = CiderD(self.references)
         self.bleu_reward = bleu_reward
         self.repeat_cost = repeat_cost
-        self.often_repeated = _often_repeated(self.references)
+        self.often_repeated = _often_repeated(self.references) if repeat_cost else set()
         self.vocabulary = vocabulary
 
     def __call__(self, samples: Sequence[Sequence[int]], pictures: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""Batches worked on side by side, each by a core of its own."""
+"""Batches worked on side by side, each by a part of torch's threads."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,38 +12,72 @@ import torch
 Batch = TypeVar("Batch")
 Done = TypeVar("Done")
 
-# Each holds a batch in memory; further cores help these with theirs.
-_AT_ONCE = 8
+# Each holds a batch in memory.
+_AT_ONCE = 4
+
+_STARTING = threading.Lock()
 
 
 def side_by_side(
     batches: Iterable[Batch], work: Callable[[Batch], Done], device: torch.device
 ) -> Iterator[Done]:
-    """What `work` makes of each batch, in order; on a processor as many batches at once as cores.
+    """What `work` makes of each batch, in order; on a processor of several at once, at most 4.
 
     Two cores that share the layers of one batch are half as fast again as one, with a batch each
-    three quarters. A single batch still gets all threads, and on a GPU one follows the other.
-    Batches are asked for in the caller's thread, so many ahead as are worked on. What `work` raises
-    is raised here, when its batch is due; whoever leaves early waits for those begun.
+    three quarters. So torch's threads are dealt out to as many batches, where there are more
+    batches than that; fewer, and those of a GPU, follow one another in the caller's thread.
+
+    Batches are asked for in the caller's thread, at most one more than are worked on. What asking
+    raises is raised here after what came before it, and what `work` raises when its batch is due.
+    Contexts of the caller's thread, such as autocast, `work` has to set itself. Whoever leaves
+    early waits for nothing; what has begun comes to its end unheard.
     """
+    with _STARTING:
+        threads = torch.get_num_threads()
+    each = -(-threads // _AT_ONCE)
+    workers = threads // each if device.type == "cpu" else 1
     waiting = iter(batches)
-    first = list(islice(waiting, 2))
-    threads = torch.get_num_threads()
-    workers = min(threads, _AT_ONCE) if device.type == "cpu" and len(first) > 1 else 1
-    if workers == 1:
-        yield from map(work, chain(first, waiting))
+    ahead = list(islice(waiting, workers + 1)) if workers > 1 else []
+    together, pending = len(ahead) > workers, chain(ahead, waiting)
+    del ahead  # the chain lets go of each as it is asked for
+    if not together:
+        for batch in pending:
+            yield work(batch)
         return
+    pool = _start(workers, each, threads)
     running: deque[Future[Done]] = deque()
-    pool = ThreadPoolExecutor(
-        workers, initializer=torch.set_num_threads, initargs=(threads // workers,)
-    )
+    failure: Exception | None = None
     try:
-        for batch in chain(first, waiting):
-            running.append(pool.submit(work, batch))
+        while failure is None:
+            try:
+                running.append(pool.submit(work, next(pending)))
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
             while len(running) > workers or (running and running[0].done()):
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the initializer's is also that of threads yet to come
+        pool.shutdown(wait=False, cancel_futures=True)
+    if failure is not None:
+        raise failure
+
+
+def _start(workers: int, each: int, threads: int) -> ThreadPoolExecutor:
+    """A pool of threads with so many of torch's each; the caller's, and others', stay `threads`."""
+    ready = threading.Barrier(workers + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # from then on what is set for all is no longer taken over
+        torch.set_num_threads(each)
+        ready.wait()
+
+    with _STARTING:
+        pool = ThreadPoolExecutor(workers, initializer=begin)
+        for _ in range(workers):  # none is idle before all have begun, so each starts a thread
+            pool.submit(int)
+        ready.wait()
+        torch.set_num_threads(threads)
+    return pool

@@ -113,7 +113,8 @@ def test_a_mistake_of_ours_keeps_its_traceback(main_that):
         main_that(ZeroDivisionError())
 
 
-def test_an_interrupt_is_status_130(main_that, capsys):
+def test_an_interrupt_is_status_130(main_that, capsys, monkeypatch):
+    monkeypatch.setattr(os, "_exit", sys.exit)  # which would end the tests as well
     assert main_that(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == ""
 

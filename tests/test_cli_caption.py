@@ -4,8 +4,11 @@ import io
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -356,3 +359,28 @@ def test_the_installed_command_captions_the_samples_from_any_folder(tmp_path):
     assert len(captions) == 5
     assert "cat" in captions["chelsea"].split()
     assert "camera" in captions["camera"].split()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_ends_it_at_once_without_a_word(tmp_path: Path, times: int) -> None:
+    sample = Path(__file__).parents[1] / "data" / "samples" / "chelsea.jpg"
+    for number in range(400):
+        shutil.copy(sample, tmp_path / f"{number}.jpg")
+    command = [sys.executable, "-c", "from captioner.cli import main; main()", "caption"]
+    started = subprocess.Popen(
+        [*command, str(tmp_path), "--batch-size", "4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+    )
+    with started:
+        assert started.stdout is not None and started.stderr is not None
+        assert started.stdout.readline()
+        for _ in range(times):
+            started.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        errors = started.stderr.read()
+        assert started.wait(timeout=60) == 130
+    assert "Traceback" not in errors and "terminate" not in errors

@@ -11,8 +11,8 @@ CAPTIONS = [
     ["a woman and a woman sit", "a woman sits"],
     ["a woman stands", "a man stands"],
     ["a train on train tracks", "a train stands"],
-    20
-    * ["a woman waits for a bus"],  # so that fewer than one in twenty that say woman say it twice
+    20 * ["a woman waits for a bus"],  # so that less than one in twenty repeats "woman"
+    [*9 * ["a dog runs"], "a dog and a dog"],
 ]
 VOCABULARY = Vocabulary.build([text for texts in CAPTIONS for text in texts], min_count=1)
 
@@ -25,7 +25,7 @@ def worth(text: str, picture: int, *, bleu_reward: float = 0.0, repeat_cost: flo
 
 def test_without_shares_it_is_cider_d_with_the_end_counted_as_a_word() -> None:
     references = [[[*text.split(), "<end>"] for text in texts] for texts in CAPTIONS]
-    candidates = [["a", "man", "stands", "<end>"]] * 4
+    candidates = [["a", "man", "stands", "<end>"]] * 5
     for picture, expected in enumerate(cider_d(candidates, references)):
         assert worth("a man stands", picture) == pytest.approx(expected)
 
@@ -42,7 +42,8 @@ def test_a_captions_own_reference_has_the_whole_bleu_reward() -> None:
         ("a woman and a woman sit", 1, 1),
         ("a woman and a woman and a woman", 0, 1 + 1),  # a third woman, a second "and"
         ("a woman and a man sit", 1, 0),
-        ("a train on a train", 1, 0),  # half of the captions with a train say it twice
+        ("a dog on a dog", 1, 0),  # one in ten that say dog say it twice
+        ("a train on a train on a train", 1, 0 + 1),  # on; of train, half say it twice
         ("a man on man sits on man", 1, 2 + 1),
     ],
 )

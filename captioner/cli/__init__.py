@@ -6,7 +6,9 @@ long: those load inside the command functions, so that --help and wrong argument
 
 import io
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn, cast
 
 import typer
@@ -62,6 +64,9 @@ def captioner(
     pass
 
 
+_INTERRUPTED = 130
+
+
 def fail(message: str) -> NoReturn:
     """Print one line on stderr and exit with status 2."""
     print(f"captioner: error: {' '.join(message.split())}", file=sys.stderr)
@@ -87,5 +92,10 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
-        status = 130
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:  # which is also what typer makes of Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one while this one is obeyed
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(_INTERRUPTED)  # at once, while threads are still at their batches
     sys.exit(status)
