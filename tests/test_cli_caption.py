@@ -367,9 +367,11 @@ def test_an_interrupt_ends_it_at_once_without_a_word(tmp_path: Path, times: int)
     sample = Path(__file__).parents[1] / "data" / "samples" / "chelsea.jpg"
     for number in range(400):
         shutil.copy(sample, tmp_path / f"{number}.jpg")
-    command = [sys.executable, "-c", "from captioner.cli import main; main()", "caption"]
+    # Where a shell started the tests in the background, Ctrl-C would be ignored.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from captioner.cli import main; main()"
     started = subprocess.Popen(
-        [*command, str(tmp_path), "--batch-size", "4"],
+        [sys.executable, "-c", code, "caption", str(tmp_path), "--batch-size", "4"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
