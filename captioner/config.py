@@ -162,8 +162,9 @@ class TrainingConfig:
     average_decay: decay of the running average of the weights that is validated and saved; 0: none.
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
-    bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of place, as
-    rewards.py tells it; cross_entropy_share mixes the two losses.
+    bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of place and
+    fault_cost for each thing that no caption of the picture names and each action or number of
+    people that they rule out, as rewards.py tells it; cross_entropy_share mixes the two losses.
     answer_count: the answers that can be given: so many of the commonest. question_min_count: words
     of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
     the captions. pair_weight: of the loss on pairs of pictures for which the same question has
@@ -205,6 +206,7 @@ class TrainingConfig:
     sample_temperature: float = 0.6
     bleu_reward: float = 0.5
     repeat_cost: float = 0.0
+    fault_cost: float = 0.0
     cross_entropy_share: float = 0.0
     answer_count: int = 3000
     question_min_count: int = 1
@@ -238,7 +240,8 @@ class TrainingConfig:
             "seed",
         )
         at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
-        at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost", "max_cache_gib")
+        at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost")
+        at_least(self, 0, "fault_cost", "max_cache_gib")
         at_least(self, 0, "answer_weight", "pair_weight")
         within(self, 0, 1, "cross_entropy_share")
         within(self, 0, 0.99, "label_smoothing")

@@ -119,7 +119,11 @@ def prepare(
         _, vocabulary = model.writer()
         texts = [item.captions for item in train.captions]
         reward = CaptionReward(
-            texts, vocabulary, bleu_reward=config.bleu_reward, repeat_cost=config.repeat_cost
+            texts,
+            vocabulary,
+            bleu_reward=config.bleu_reward,
+            repeat_cost=config.repeat_cost,
+            fault_cost=config.fault_cost,
         )
     return Task(
         run=run,
