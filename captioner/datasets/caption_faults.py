@@ -22,7 +22,7 @@ _TAKEN_FOR = {
     "baby": {"child", "boy", "girl"},
 }
 
-# What is there, and worn, whether anyone says so or not.
+# What may be there whether anyone says so or not, as clothes are.
 _BACKGROUND = frozenset(("tree", "wall", "fence", "sign", "hair", "camera"))
 
 # Words that make a thing likely that they do not name.
