@@ -11,18 +11,17 @@ import argparse
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from captioner.datasets import read_caption_file
 from captioner.datasets.caption_facts import PictureFacts
 from captioner.datasets.caption_faults import find_faults
 from captioner.datasets.caption_phrases import Caption
-from captioner.metrics.results import read_results
+from captioner.errors import CaptionerError
+from captioner.metrics.results import matched_pictures, read_results
 
 OTHERS = 4
-
-
 KINDS = ("thing", "person", "place", "action", "number")
 
 
@@ -36,25 +35,39 @@ def count(pairs: Iterable[tuple[str, list[str]]]) -> str:
     return f"{captions} | {faulty / captions:.3f} | {' | '.join(str(kinds[k]) for k in KINDS)} |"
 
 
+def table(annotations: Path, results: Sequence[Path]) -> list[str]:
+    """Markdown: people's captions in a row, and those of each file of results."""
+    references = {r.image_id: r.captions for r in read_caption_file(annotations).records}
+    drawn = random.Random(1)
+    five = {
+        picture: drawn.sample(captions, OTHERS + 1)
+        for picture, captions in references.items()
+        if len(captions) > OTHERS
+    }
+    if not five:
+        raise CaptionerError(f"{annotations}: no picture has {OTHERS + 1} captions")
+    lines = [
+        f"| captions of | captions | with a fault | {' | '.join(KINDS)} |",
+        "| --- " * (3 + len(KINDS)) + "|",
+        f"| people | {count((texts[0], texts[1:]) for texts in five.values())}",
+    ]
+    for file in results:
+        said = read_results(file)
+        matched_pictures(said, references)
+        row = count((said[picture], texts[1:]) for picture, texts in five.items())
+        lines.append(f"| {file} | {row}")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("results", type=Path, nargs="*")
     arguments = parser.parse_args()
-    drawn = random.Random(1)
-    five = {
-        record.image_id: drawn.sample(record.captions, OTHERS + 1)
-        for record in read_caption_file(arguments.annotations).records
-        if len(record.captions) > OTHERS
-    }
-    if not five:
-        sys.exit(f"{arguments.annotations}: no picture has {OTHERS + 1} captions")
-    print(f"| captions of | number | with a fault | {' | '.join(KINDS)} |")
-    print("| --- " * (3 + len(KINDS)) + "|")
-    print("| people |", count((texts[0], texts[1:]) for texts in five.values()))
-    for file in arguments.results:
-        said = read_results(file)
-        print(f"| {file} |", count((said[key], five[key][1:]) for key in five if key in said))
+    try:
+        print("\n".join(table(arguments.annotations, arguments.results)))
+    except CaptionerError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
