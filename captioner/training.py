@@ -90,9 +90,10 @@ def fit_stages(
 
     All keep their feature caches in one folder, so that those that freeze the same weights and
     learn from the same pictures encode them once. A stage goes on from the best checkpoint of the
-    one before, unless it says start_from or average_of itself. All texts are read before anything
-    is trained. A resumed run goes on in the stage that it was in. The only stage of a run without
-    stages is named "" and fits in `output` itself. Raises what `fit` does.
+    one before, unless it says start_from or average_of itself. All texts, and the checkpoints in
+    start_from that no stage makes, are read before anything is trained. A resumed run goes on in
+    the stage that it was in. The only stage of a run without stages is named "" and fits in
+    `output` itself. Raises what `fit` does.
     """
     runs: dict[str, RunConfig] = {}
     before: Path | None = None
@@ -105,8 +106,12 @@ def fit_stages(
         runs[name], before = run, output / name
     names = list(runs)
     if not resume and names != [""]:
-        for run in runs.values():
+        made = {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of(names)}
+        for name, run in runs.items():
             read_data(run)
+            start = stages[name].training.start_from
+            if start and Path(start).resolve() not in made:
+                checkpoint.load(Path(start))
         settings = [to_toml(run, name) for name, run in stages.items()]
         _write_settings("\n".join(settings), output)
     begun = [name for name in names if (output / name / "state.safetensors").exists()]
@@ -137,9 +142,14 @@ def _going_on(run: RunConfig, start: Path) -> RunConfig:
     return dataclasses.replace(run, training=training)
 
 
+def _checkpoints_of(stages: Sequence[str]) -> list[str]:
+    """The checkpoints that these stages make, as average_of names them."""
+    return [f"{name}/{which}" for name in stages for which in ("best", "last")]
+
+
 def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str]) -> None:
     """Refuse to average what no earlier stage will have made."""
-    made = [f"{name}/{which}" for name in earlier for which in ("best", "last")]
+    made = _checkpoints_of(earlier)
     wrong = [name for name in names if name not in made]
     if wrong or len(set(names)) < 2:
         raise CaptionerError(

@@ -407,6 +407,24 @@ def test_a_later_stages_data_are_looked_at_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_later_stages_start_is_looked_at_before_anything_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    gone = settings(pictures, start_from=str(tmp_path / "gone.safetensors"))
+    stages = {"words": settings(pictures), "more": gone}
+    with pytest.raises(CaptionerError, match=r"gone\.safetensors: no such checkpoint file"):
+        fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_may_start_from_any_earlier_one(pictures: Path, tmp_path: Path) -> None:
+    first = tmp_path / "run" / "words" / "last.safetensors"
+    stages = {name: settings(pictures, epochs=1) for name in ("words", "more")}
+    stages["again"] = settings(pictures, epochs=1, learning_rate=0.0, start_from=str(first))
+    fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert_equal(weights(tmp_path / "run" / "again"), weights(first.parent))
+
+
 def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path) -> None:
     words = settings(pictures, epochs=60, pictures_per_batch=8, mirror=False, learning_rate=1e-2)
     reward = settings(
