@@ -91,8 +91,8 @@ def fit_stages(
     All keep their feature caches in one folder, so that those that freeze the same weights and
     learn from the same pictures encode them once. A stage goes on from the best checkpoint of the
     one before, unless it says start_from or average_of itself. All texts, and the checkpoints in
-    start_from that no stage makes, are read before anything is trained. A resumed run goes on in
-    the stage that it was in. The only stage of a run without stages is named "" and fits in
+    start_from that no earlier stage makes, are read before anything is trained. A resumed run goes
+    on in the stage that it was in. The only stage of a run without stages is named "" and fits in
     `output` itself. Raises what `fit` does.
     """
     runs: dict[str, RunConfig] = {}
@@ -106,12 +106,13 @@ def fit_stages(
         runs[name], before = run, output / name
     names = list(runs)
     if not resume and names != [""]:
-        made = {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of(names)}
+        made: set[Path] = set()
         for name, run in runs.items():
             read_data(run)
             start = stages[name].training.start_from
             if start and Path(start).resolve() not in made:
                 checkpoint.load(Path(start))
+            made |= {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of([name])}
         settings = [to_toml(run, name) for name, run in stages.items()]
         _write_settings("\n".join(settings), output)
     begun = [name for name in names if (output / name / "state.safetensors").exists()]

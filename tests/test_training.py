@@ -407,12 +407,14 @@ def test_a_later_stages_data_are_looked_at_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("start", ["gone", "run/more/last", "run/again/best"])
 def test_a_later_stages_start_is_looked_at_before_anything_is_trained(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, start: str
 ) -> None:
-    gone = settings(pictures, start_from=str(tmp_path / "gone.safetensors"))
-    stages = {"words": settings(pictures), "more": gone}
-    with pytest.raises(CaptionerError, match=r"gone\.safetensors: no such checkpoint file"):
+    """Its own checkpoints and those of the stages after it are not there either."""
+    gone = settings(pictures, start_from=str(tmp_path / f"{start}.safetensors"))
+    stages = {"words": settings(pictures), "more": gone, "again": settings(pictures)}
+    with pytest.raises(CaptionerError, match=rf"{start}\.safetensors: no such checkpoint file"):
         fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
     assert not (tmp_path / "run").exists()
 
