@@ -4,10 +4,12 @@ import copy
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from captioner import averaging, checkpoint
 from captioner.batches import CaptionBatches
@@ -93,7 +95,8 @@ def fit_stages(
     one before, unless it says start_from or average_of itself. All texts, and the checkpoints in
     start_from that no earlier stage makes, are read before anything is trained. A resumed run goes
     on in the stage that it was in. The only stage of a run without stages is named "" and fits in
-    `output` itself. Raises what `fit` does.
+    `output` itself. Raises what `fit` does, and CaptionerError where another run is at work in
+    `output`.
     """
     runs: dict[str, RunConfig] = {}
     before: Path | None = None
@@ -113,28 +116,44 @@ def fit_stages(
             if start and Path(start).resolve() not in made:
                 checkpoint.load(Path(start))
             made |= {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of([name])}
-        settings = [to_toml(run, name) for name, run in stages.items()]
-        _write_settings("\n".join(settings), output)
-    begun = [name for name in names if (output / name / "state.safetensors").exists()]
-    # Whatever lies before a stage that has begun is over.
-    for name in names[names.index(begun[-1]) if begun else 0 :]:
-        if name:
-            reporter.note(f"stage {name}")
-        averaged = stages[name].training.average_of
-        if averaged and name not in begun:
-            mean = averaging.average([output / f"{one}.safetensors" for one in averaged])
-            mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
-            _make_folder(output / name)
-            checkpoint.save(mean, output / name / "start.safetensors", half=False)
-        fit(
-            runs[name],
-            output / name,
-            device=device,
-            resume=resume,
-            reporter=reporter,
-            caches=output / CACHE_FOLDER,
-        )
+    with _alone(output):
+        begun = [name for name in names if (output / name / "state.safetensors").exists()]
+        if not resume and names != [""]:
+            settings = [to_toml(run, name) for name, run in stages.items()]
+            _write_settings("\n".join(settings), output)
+        # Whatever lies before a stage that has begun is over.
+        for name in names[names.index(begun[-1]) if begun else 0 :]:
+            if name:
+                reporter.note(f"stage {name}")
+            averaged = stages[name].training.average_of
+            if averaged and name not in begun:
+                mean = averaging.average([output / f"{one}.safetensors" for one in averaged])
+                mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
+                _make_folder(output / name)
+                checkpoint.save(mean, output / name / "start.safetensors", half=False)
+            fit(
+                runs[name],
+                output / name,
+                device=device,
+                resume=resume,
+                reporter=reporter,
+                caches=output / CACHE_FOLDER,
+            )
     return output / names[-1]
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Keep other runs out of this folder until this one ends, however it ends."""
+    _make_folder(output)
+    try:
+        held = FileLock(output / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise CaptionerError(
+            f"{output}: another run is at work here; wait for it or choose another --output"
+        ) from error
+    with held:
+        yield
 
 
 def _going_on(run: RunConfig, start: Path) -> RunConfig:

@@ -173,10 +173,11 @@ def test_no_data_at_all(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no train data: give at least one folder of pictures (--images)" in err
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(own: Path) -> None:
+def test_a_run_keeps_others_out_and_when_interrupted_says_how_to_go_on(own: Path) -> None:
     code = "import sys; from captioner.cli import main; main()"
     command = [sys.executable, "-c", code, *arguments(own, "--epochs", "400")]
     started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    resume = [sys.executable, "-c", code, "train", "--output", str(own / "run"), "--resume"]
     state = own / "run" / "state.safetensors"
     try:
         for _ in range(600):
@@ -184,6 +185,9 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(own: Path) -> None:
                 break
             assert started.poll() is None, started.communicate()[1]
             time.sleep(0.1)
+        second = subprocess.run(resume, capture_output=True, text=True, check=False, timeout=120)
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1), second.stderr
+        assert "another run is at work here; wait for it" in second.stderr
         started.send_signal(signal.SIGINT)
         _, err = started.communicate(timeout=60)
     finally:
@@ -194,7 +198,6 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(own: Path) -> None:
     # The settings of the run are a file that people may edit between: here, to make it short.
     settings = own / "run" / "settings.toml"
     settings.write_text(settings.read_text().replace("epochs = 400", "epochs = 1"))
-    resume = [sys.executable, "-c", code, "train", "--output", str(own / "run"), "--resume"]
     done = subprocess.run(resume, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "resuming at step" in done.stderr
