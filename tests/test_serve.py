@@ -176,6 +176,8 @@ def test_what_is_no_picture_is_refused_in_a_line(
         ("/api/caption", {"num_captions": 4, "beam_size": 2}, "num_captions is 4 but beam_size"),
         ("/api/answer", {}, "question: "),
         ("/api/answer", {"question": "x" * 501}, "question: "),
+        ("/api/explorer", {"question": ["is it", "x" * 501]}, "String should have at most 500"),
+        ("/api/explorer", {"question": ["is it"] * 21}, "question: "),
         ("/api/answer", {"question": "quis est?"}, "no word of the question 'quis est?' is known"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
@@ -29,7 +30,8 @@ ASSETS = {
     "/page.js": ("serve/page.js", "text/javascript"),
 }
 Image = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP, TIFF or PPM")]
-QUESTION = {"min_length": 1, "max_length": 500}
+Question = Annotated[str, Field(min_length=1, max_length=500)]
+MOST_QUESTIONS = 20  # in one explorer
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schema.Error, "description": text}
     for status, text in {
@@ -162,7 +164,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         return schema.Captions.model_validate({"captions": captions, "picture": prepared.preview})
 
     @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
-    async def answer(image: Image, question: Annotated[str, Form(**QUESTION)]) -> schema.Answer:
+    async def answer(image: Image, question: Annotated[Question, Form()]) -> schema.Answer:
         require_answers()
         prepared = await prepare(image, preview=False)
         return schema.Answer.model_validate(await desk.answer(prepared, question))
@@ -174,7 +176,9 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         response_class=HTMLResponse,
     )
     async def explorer(
-        image: Image, decoding: Decoding, question: Annotated[list[str] | None, Form()] = None
+        image: Image,
+        decoding: Decoding,
+        question: Annotated[list[Question] | None, Form(max_length=MOST_QUESTIONS)] = None,
     ) -> HTMLResponse:
         questions = question or []
         if questions:
@@ -184,7 +188,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
             "name": image.filename or "picture",
             "picture": prepared.preview,
             "captions": await desk.caption(prepared, decoding) if model.can_caption else [],
-            "answers": [await desk.answer(prepared, text) for text in questions[:20]],
+            "answers": [await desk.answer(prepared, text) for text in questions],
         }
         attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}
         return HTMLResponse(write_explorer([record]), headers=attachment)
