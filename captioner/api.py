@@ -1,10 +1,12 @@
 """The Python interface: Captioner.load().caption("photo.jpg"), .answer("photo.jpg", "a dog?")."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, TypeVar, cast
 
 import torch
@@ -30,6 +32,8 @@ Picture = str | Path | bytes | BinaryIO | Image.Image
 Source = TypeVar("Source", bound=Picture)
 
 QUESTIONS_AT_ONCE = 256
+
+_OPEN = Lock()
 
 
 class Captioner:
@@ -189,7 +193,10 @@ class Captioner:
 
     def _read(self, picture: Picture) -> Pixels | CaptionerError:
         try:
-            return prepare(open_picture(picture), self.models)
+            # Several are read at once, but one that is open already may be given twice.
+            with _OPEN if isinstance(picture, Image.Image) else nullcontext():
+                opened = open_picture(picture)
+            return prepare(opened, self.models)
         except CaptionerError as error:
             return error
 
@@ -244,6 +251,8 @@ class Captioner:
 
     def parse(self, question: str) -> list[int]:
         """The ids of a question's words; UnknownWords where the model knows none of them."""
+        if not isinstance(question, str):
+            raise CaptionerError(f"a question is {question!r}; expected a text")
         _, vocabulary = self.model.answerer()
         words = encode_question(question, vocabulary)
         if all(word == UNKNOWN for word in words):

@@ -13,15 +13,20 @@ def check_types(config: Any) -> None:
     for f in dataclasses.fields(config):
         value, default = getattr(config, f.name), f.default
         if isinstance(default, float) and type(value) is int:
-            object.__setattr__(config, f.name, float(value))
+            try:
+                object.__setattr__(config, f.name, float(value))
+            except OverflowError as error:
+                raise CaptionerError(
+                    f"{f.name} is a number of {len(str(value))} digits; expected a smaller one"
+                ) from error
         elif isinstance(default, tuple) and isinstance(value, list):
             object.__setattr__(config, f.name, tuple(value))
         elif isinstance(default, tuple) and not isinstance(value, tuple):
             raise CaptionerError(f"{f.name} is {value!r}; expected a list of texts, as ['a', 'b']")
         elif type(value) is not type(default):
             raise CaptionerError(
-                f"{f.name} is {value!r}, a {type(value).__name__}; "
-                f"expected a {type(default).__name__}, for example {default!r}"
+                f"{f.name} is {value!r}, of type {type(value).__name__}; "
+                f"expected {type(default).__name__}, for example {default!r}"
             )
         elif isinstance(value, float) and not math.isfinite(value):
             raise CaptionerError(f"{f.name} is {value}; expected a finite number")

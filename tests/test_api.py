@@ -106,6 +106,12 @@ def test_a_list_in_a_list_out_in_order(model: Captioner, files: list[Path]) -> N
     assert model.caption([]) == []
 
 
+def test_one_open_picture_may_be_given_many_times(model: Captioner, files: list[Path]) -> None:
+    with Image.open(files[0]) as picture:
+        captions = model.caption([picture] * 16)
+    assert {caption.text for caption in captions} == {model.caption(files[0]).text}
+
+
 def test_unreadable_pictures_come_back_in_their_place(
     model: Captioner, files: list[Path], tmp_path: Path
 ) -> None:
@@ -229,6 +235,8 @@ def test_what_cannot_be_answered_is_said(
     for question in ("pourquoi?", "", "?!"):
         with pytest.raises(CaptionerError, match="no word of the question .* is known"):
             model.answer(files[0], question)
+    with pytest.raises(CaptionerError, match="a question is .'is it'.; expected a text"):
+        model.answer(files[0], ["is it"])  # type: ignore[arg-type]
     with pytest.raises(CaptionerError, match="top is 0"):
         model.answer(files[0], "is it", top=0)
     with pytest.raises(CaptionerError, match="no such file"):

@@ -98,6 +98,7 @@ def test_pairs_from_a_file_lie_beside_it(run, photos, model):
         ((), "expected a picture and then a question"),
         (("photos/a.png",), "expected a picture and then a question"),
         (("photos/a.png", " "), "the question is empty"),
+        (("photos/a.png", "what is it?", "is it?"), "are two questions; ask one at a time"),
         (("photos/a.png", "pourquoi?"), "no word of the question 'pourquoi?' is known"),
         (("absent.png", QUESTION), "no such file: absent.png"),
         (("photos/a.png", "pourquoi " * 99), "no word of the question"),

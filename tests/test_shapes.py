@@ -220,6 +220,15 @@ def test_nothing_is_left_when_it_is_interrupted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_one_is_in_serves_as_long_as_it_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    make(Path())
+    assert digest(tmp_path / "here") == digest(make(tmp_path / "there"))
+
+
 def test_bad_input(tmp_path: Path) -> None:
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine.txt").write_text("keep")

@@ -114,6 +114,12 @@ def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], in
         )
     if not question.strip():
         raise CaptionerError("the question is empty; ask something, as in 'what animal is this?'")
+    another = [path for path in paths if path.endswith("?") and " " in path]
+    if another and not os.path.exists(another[0]):
+        raise CaptionerError(
+            f"{another[0]!r} and {question!r} are two questions; ask one at a time, or write the "
+            f"pictures and questions into a file for --pairs ({PAIRS_FORM} a line)"
+        )
     alone = is_one_picture(paths)
     return [(picture, question) for picture in find_pictures(paths)], 0 if alone else 1
 

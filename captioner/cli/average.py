@@ -25,6 +25,8 @@ def average(
     """
     if output.exists():
         raise CaptionerError(f"{output} exists already; choose another --output")
+    if not output.parent.is_dir():
+        raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
 
     from captioner.averaging import average as mean_of
     from captioner.checkpoint import save

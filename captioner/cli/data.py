@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli.progress import show_progress
+from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
     from captioner.datasets.checking import Report
@@ -39,6 +40,8 @@ def check(
     from captioner.datasets.records import find_pictures
 
     content = read_caption_file(captions, split)
+    if not any(record.captions for record in content.records):
+        raise CaptionerError(f"{captions}: no captions found; expected at least one")
     paths = find_pictures([record.file_name for record in content.records], images)
     examined = list(show_progress(examine(paths.values()), total=len(paths)))
     found = report(content, paths, examined)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from captioner.config import MAX_SEED
 from captioner.errors import CaptionerError
 
 CELLS = ("rnn", "gru", "lstm", "highway")
@@ -26,7 +27,7 @@ def gradients(
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="How far back to look.")] = 40,
     hidden_size: Annotated[int, typer.Option(min=1, help="Of new cells.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, help="Decides weights and inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Decides weights and inputs.")] = 0,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the curves here.")
     ] = None,

@@ -16,6 +16,7 @@ PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".t
 
 MAX_BYTES = 64 * 2**20
 TIMEOUT_SECONDS = 30
+_IN_URLS = "%/:=&?~#+!$,;'@()*[]"  # what stands for itself in a web address
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,13 @@ def _read_standard_input() -> bytes:
 def _download(url: str) -> bytes:
     """Fetch a web address whole, within MAX_BYTES and TIMEOUT_SECONDS."""
     from http.client import HTTPException  # with ssl, a fifth of the time that --help takes
+    from urllib.parse import quote
     from urllib.request import Request, urlopen
 
     deadline = time.monotonic() + TIMEOUT_SECONDS
     content = bytearray()
-    request = Request(url, headers={"User-Agent": "captioner"})
     try:
+        request = Request(quote(url, _IN_URLS), headers={"User-Agent": "captioner"})
         with urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             # read1 returns what has arrived, so that a server that trickles meets the deadline.
             while chunk := response.read1(2**16):
@@ -117,6 +119,6 @@ def _download(url: str) -> bytes:
             if response.length:
                 raise CaptionerError(f"{url}: the connection broke off; try again")
     # URLError and a timeout are OSErrors; a port that is no number is an HTTPException.
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise CaptionerError(f"{url}: cannot be fetched ({error})") from error
     return bytes(content)

@@ -63,7 +63,7 @@ def read_caption_file(file: Path, split: str = "train") -> CaptionFile:
         return read_csv(file)
     if file.suffix.lower() == ".jsonl":
         return read_jsonl(file)
-    content = read_json(file)
+    content = None if file.suffix.lower() == ".tsv" else read_json(file)
     if isinstance(content, dict) and "annotations" in content:
         return read_coco(content, file)
     if isinstance(content, dict) and isinstance(content.get("images"), list):

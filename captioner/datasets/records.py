@@ -1,6 +1,7 @@
 """What every caption file comes down to: pictures by name, with their captions."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,7 @@ def require_pictures(
 def _find_picture(file_name: str, images: Sequence[Path]) -> Path | None:
     for folder in images:
         for name in dict.fromkeys((file_name, Path(file_name).name)):
-            if (folder / name).is_file():
+            if os.path.isfile(folder / name):  # Path.is_file raises where a name is too long
                 return folder / name
     return None
 

@@ -40,9 +40,9 @@ def make_shapes(folder: Path, *, images: int, seed: int, size: int = 224) -> Ite
         with tempfile.TemporaryDirectory(prefix=".shapes-", dir=folder.parent) as scratch:
             unfinished = Path(scratch) / "shapes"
             yield from _write_set(unfinished, _different_scenes(Random(seed), images), seed, size)
-            if folder.exists():
-                folder.rmdir()
-            unfinished.rename(folder)
+            folder.mkdir(exist_ok=True)
+            for part in unfinished.iterdir():
+                part.rename(folder / part.name)
     except OSError as error:
         raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
 
