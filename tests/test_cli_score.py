@@ -60,6 +60,17 @@ def test_against_tells_which_is_better(files: dict[str, str]) -> None:
     assert re.search(r"CIDEr .* \+\d+\.\d{4} \[.*\] p 0\.0", run(*arguments))
 
 
+def test_references_in_ones_own_csv_serve_as_they_do_for_evaluating(tmp_path: Path) -> None:
+    results, references = tmp_path / "results.json", tmp_path / "captions.csv"
+    texts = {f"{number}.jpg": text.replace(",", "") for number, text in TEXTS.items()}
+    lines = [f"{name},{text}" for name, text in texts.items()]
+    references.write_text("\n".join(["image,caption", *lines, "0.jpg,..."]))
+    said = [{"image_id": name, "caption": text} for name, text in texts.items()]
+    results.write_text(json.dumps(said))
+    scores = json.loads(run(str(results), str(references), "--json"))["scores"]
+    assert scores["BLEU-4"] == pytest.approx(1)
+
+
 def test_partial_results_are_refused_unless_allowed(files: dict[str, str]) -> None:
     with pytest.raises(CaptionerError, match=r"no caption for 10 pictures \(20, 21, 22, ...\)"):
         run(files["partial"], files["references"])
@@ -208,6 +219,15 @@ def test_a_baseline_is_a_column_of_the_table_and_stands_in_every_group(
     record: dict = answers_record(right, {"picture removed": blind})
     assert record["baselines"] == {"commonest answer": 1.0, "picture removed": 0.3}
     assert record["answer_types"]["number"]["baselines"]["picture removed"] == 0.0
+
+
+def test_a_question_that_could_not_be_answered_is_a_wrong_answer(asked: dict[str, str]) -> None:
+    file = Path(asked["results"])
+    said = json.loads(file.read_text())
+    before = json.loads(run_answers(asked, "--json"))["accuracy"]
+    said[1]["answer"] = ""  # it was right
+    file.write_text(json.dumps(said))
+    assert json.loads(run_answers(asked, "--json"))["accuracy"] == pytest.approx(before - 1 / 20)
 
 
 def test_answers_to_some_questions_are_refused_unless_allowed(asked: dict[str, str]) -> None:

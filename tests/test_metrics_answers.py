@@ -261,7 +261,7 @@ def test_allow_partial_scores_what_both_have() -> None:
         (["yes"], "record 1 has no valid question_id"),
         ([{"image_id": 1, "caption": "a dog"}], "record 1 has no valid question_id"),
         ([{"question_id": 1}], "None as the answer to question 1; expected text"),
-        ([{"question_id": 1, "answer": " "}], "' ' as the answer to question 1"),
+        ([{"question_id": 1, "answer": None}], "None as the answer to question 1"),
         ([{"question_id": 1, "answer": "a"}] * 2, "more than one answer to question 1;"),
     ],
 )

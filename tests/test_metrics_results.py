@@ -28,7 +28,7 @@ def test_good_files_are_read(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (ANNOTATIONS, "is an annotations file, not a results file"),
-        ("{nonsense", "is not JSON"),
+        ("{nonsense", "is not valid JSON"),
         ([], "is not a results file"),
         ({"a": 1}, "is not a results file"),
         ([{"image_id": 1}], "record 0 is not right"),

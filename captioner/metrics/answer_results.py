@@ -19,7 +19,7 @@ def read_answers(file: Path) -> dict[Id, str]:
     """Read a VQA result file: question id -> answer.
 
     Raises CaptionerError if the file is not `RESULTS_FORM`, answers a question twice or has an
-    answer that is empty or no text.
+    answer that is no text. One that is empty, where no answer could be given, is wrong.
     """
     content = read_json(file)
     if not isinstance(content, list) or not content:
@@ -35,7 +35,7 @@ def read_answers(file: Path) -> dict[Id, str]:
                 f"{file}: record {number} has no valid question_id; expected {RESULTS_FORM}"
             )
         question, answer = record["question_id"], record.get("answer")
-        if not isinstance(answer, str) or not answer.strip():
+        if not isinstance(answer, str):
             raise CaptionerError(
                 f"{file}: {answer!r} as the answer to question {question!r}; expected text"
             )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from captioner.datasets import read_caption_file
+from captioner.datasets.records import read_json
 from captioner.errors import CaptionerError
+from captioner.vocabulary import split_words
 
 PictureId = int | str
 RESULTS_FORM = 'a list of {"image_id": ..., "caption": "..."}'
@@ -20,7 +22,7 @@ def read_results(file: Path) -> dict[PictureId, str]:
     Raises CaptionerError if the file is not `RESULTS_FORM`, names a picture twice or has a caption
     that is empty or no text.
     """
-    content = _read_json(file, RESULTS_FORM)
+    content = read_json(file)
     if isinstance(content, dict) and "annotations" in content:
         raise CaptionerError(
             f"{file} is an annotations file, not a results file; give {RESULTS_FORM}."
@@ -44,9 +46,16 @@ def read_references(file: Path) -> dict[PictureId, list[str]]:
     """Read a COCO caption annotations file: picture id -> its reference captions.
 
     Pictures that the file lists without captions come with an empty list. Raises CaptionerError if
-    the file is not `ANNOTATIONS_FORM` or has a caption that is empty or no text.
+    the file is not `ANNOTATIONS_FORM` or has a caption that is empty or no text. A CSV or JSON
+    Lines file, as one trains on, serves too: the ids are its picture names.
     """
-    content = _read_json(file, ANNOTATIONS_FORM)
+    if file.suffix.lower() in (".csv", ".jsonl"):
+        records = read_caption_file(file).records
+        return {
+            record.image_id: [text for text in record.captions if split_words(text)]
+            for record in records
+        }
+    content = read_json(file)
     if isinstance(content, list):
         raise CaptionerError(
             f"{file} is a list, as results are; the references must be {ANNOTATIONS_FORM}."
@@ -54,7 +63,8 @@ def read_references(file: Path) -> dict[PictureId, list[str]]:
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise CaptionerError(f"{file} is not an annotations file; expected {ANNOTATIONS_FORM}.")
     references: dict[PictureId, list[str]] = {}
-    for record in content.get("images", []):
+    images = content.get("images", [])
+    for record in images if isinstance(images, list) else [None]:
         if not isinstance(record, dict) or not isinstance(record.get("id"), int | str):
             raise CaptionerError(f'{file}: every record of "images" needs an "id".')
         references[record["id"]] = []
@@ -120,16 +130,6 @@ def name_first(ids: Sequence[PictureId], noun: str = "picture") -> str:
     if len(ids) == 1:
         return f"{noun} {first}"
     return f"{len(ids):,} {noun}s ({first}{', ...' if len(ids) > 3 else ''})"
-
-
-def _read_json(file: Path, form: str) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise CaptionerError(f"cannot read {file}: {reason}.") from error
-    except json.JSONDecodeError as error:
-        raise CaptionerError(f"{file} is not JSON ({error}); expected {form}.") from error
 
 
 def _captions(records: Sequence[Any], file: Path, form: str) -> Iterable[tuple[PictureId, str]]:
