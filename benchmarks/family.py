@@ -140,7 +140,7 @@ def train(member: Member, folder: Path, work: Path, encoder_weights: str) -> dic
     task = prepare(
         run, output=work, caches=work / "cache", device=torch.device("cpu"), reporter=Quiet()
     )
-    task.log.cut(0)
+    task.log.cut(0, 0)
     optimizer, position = make_optimizer(task.model, run.training), Position()
     begun = time.process_time()
     while position.epoch < member.epochs:

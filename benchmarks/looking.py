@@ -61,7 +61,7 @@ def train(run: RunConfig, head: str, seed: int, work: Path) -> dict[str, Any]:
     )
     if head == "mean feature":
         task.model.answerer()[0].attention = FixedContext()
-    task.log.cut(0)
+    task.log.cut(0, 0)
     average = copy.deepcopy(task.model).requires_grad_(False)
     optimizer, position = make_optimizer(task.model, run.training), Position()
     while position.epoch < run.training.epochs:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from captioner.config import DecodingConfig, ModelConfig, TrainingConfig, from_dict
 from captioner.errors import CaptionerError
-from captioner.files import write_whole
+from captioner.files import alone, write_whole
 from captioner.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.model import CaptioningModel
 from captioner.vocabulary import SPECIAL_TOKENS, VOCABULARIES, Vocabulary
@@ -75,10 +75,12 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
 
 def add_score(file: Path, score: dict[str, Any]) -> None:
     """Write a score into a checkpoint's description of itself, in place of one of the same set."""
-    tensors, metadata = read_tensors(file)
-    about = json.loads(metadata[FORMAT])
-    about["scores"] = [kept for kept in about["scores"] if kept["set"] != score["set"]] + [score]
-    write_tensors(tensors, {FORMAT: json.dumps(about)}, file)
+    with alone(file.with_name(f".{file.name}.lock"), wait=True):
+        tensors, metadata = read_tensors(file)
+        about = json.loads(metadata[FORMAT])
+        others = [kept for kept in about["scores"] if kept["set"] != score["set"]]
+        about["scores"] = [*others, score]
+        write_tensors(tensors, {FORMAT: json.dumps(about)}, file)
 
 
 def load(file: Path) -> Checkpoint:
@@ -153,6 +155,11 @@ class _WithoutRandomWeights(TorchFunctionMode):
 
 def _own_words(vocabulary: Vocabulary | None) -> list[str] | None:
     return None if vocabulary is None else list(vocabulary.words[len(SPECIAL_TOKENS) :])
+
+
+def named(setting: str) -> Path:
+    """The checkpoint that a setting names: a file, or "shipped", the one that ships."""
+    return default_checkpoint() if setting == "shipped" else Path(setting)
 
 
 def default_checkpoint() -> Path:

@@ -139,9 +139,9 @@ class TrainingConfig:
     encoder_weights: "torchvision" (its download), "shipped" (the encoder of the checkpoint that
     ships), "none" (random), or a file: a state dict (.pth, .safetensors) of torchvision's network
     or of EfficientNet-Lite as published, or a captioner checkpoint, whose encoder is taken.
-    start_from: a checkpoint whose whole model and vocabularies training goes on from, or empty;
-    with it encoder_weights and min_count do not count, and of [model] only the dropouts do. A task
-    that it has not learned yet is added to it.
+    start_from: a checkpoint whose whole model and vocabularies training goes on from ("shipped":
+    the one that ships), or empty; with it encoder_weights and min_count do not count, and of
+    [model] only the dropouts do. A task that it has not learned yet is added to it.
     average_of: in a file of stages, checkpoints of earlier ones, such as "words/best" and
     "words/last", from whose mean weights this one goes on; empty: from the best of the one before.
     freeze_captioner: train the answer head alone, so that the captions stay as they are.
@@ -151,7 +151,8 @@ class TrainingConfig:
     augment: random crops and colours, every picture decoded anew each time; otherwise the frozen
     stages' output is cached.
     mirror: half the time the mirror image, but never where a caption says left or right.
-    learning_rate, encoder_learning_rate: peaks, reached after warm_up_steps, then a cosine to 0.
+    learning_rate, encoder_learning_rate: peaks, reached after warm_up_steps or a quarter of all
+    steps, whichever are fewer, then a cosine to 0.
     attention_penalty: weight of the doubly stochastic penalty (Xu et al. 2015, equation 14).
     truncate_steps: cut the gradient through time after every so many tokens, the state carried on
     (truncated backpropagation); 0: never.

@@ -9,6 +9,7 @@ from typing import Any
 
 from captioner.config import (
     CACHE_FOLDER,
+    DROPOUTS,
     NO_FILE,
     DataConfig,
     DecodingConfig,
@@ -18,6 +19,10 @@ from captioner.config import (
     from_dict,
 )
 from captioner.errors import CaptionerError
+
+# What a run that starts from a checkpoint does not choose itself.
+_DECIDED = {f.name for f in dataclasses.fields(ModelConfig)} - set(DROPOUTS)
+_DECIDED |= {"encoder_weights", "min_count"}
 
 
 def read_toml(file: Path) -> RunConfig:
@@ -115,6 +120,13 @@ def to_toml(run: RunConfig, stage: str = "") -> str:
     for table in dataclasses.fields(run):
         lines.append(f"[{'stages.' * bool(stage)}{table.name}]")
         settings = dataclasses.asdict(getattr(run, table.name))
+        if run.training.start_from:  # what that checkpoint decides would say what is not so
+            defaults = dataclasses.asdict(getattr(RunConfig(), table.name))
+            settings = {
+                name: value
+                for name, value in settings.items()
+                if name not in _DECIDED or value != defaults[name]
+            }
         lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
         lines.append("")
     return "\n".join(lines)

@@ -92,7 +92,8 @@ def _downloaded(backbone: str) -> dict[str, Tensor]:
     except (OSError, HTTPException, RuntimeError) as error:
         raise CaptionerError(
             f"the ImageNet weights of {backbone} cannot be downloaded ({error}); give a file with "
-            "--encoder-weights FILE, or --encoder-weights none to start from random ones"
+            "--encoder-weights FILE, --encoder efficientnet_lite2 --encoder-weights shipped for "
+            "the encoder that ships, or --encoder-weights none to start from random ones"
         ) from error
 
 

@@ -65,8 +65,9 @@ def build_cache(
     size = cache_size(encoder, len(pictures), mirrored=mirrored)
     file = folder / f"features-{_fingerprint(encoder, pictures, mirrored, autocast)}.f16"
     counter = file.with_suffix(".json")
-    done = json.loads(counter.read_text())["done"] if counter.exists() and file.exists() else 0
+    done = _done(file, counter, size)
     if not done:
+        file.unlink(missing_ok=True)  # what was begun would count as room that is taken
         _check_room(folder, size, max_gib)
         _reserve(file, size)
     if done < len(pictures):
@@ -93,6 +94,15 @@ def build_cache(
                 os.replace(partial, counter)
             progress(end)
     return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
+
+
+def _done(file: Path, counter: Path, size: int) -> int:
+    """How many pictures a cache holds; of one that is damaged, as by a power cut, none."""
+    try:
+        done = json.loads(counter.read_text())["done"]
+        return int(done) if file.stat().st_size == size else 0
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
 
 
 def _encode(

@@ -1,8 +1,8 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; and a lock that keeps processes apart."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from captioner.errors import CaptionerError
@@ -13,17 +13,44 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 
     Whatever goes wrong, an older file stays as it was and nothing half-written is left. Raises
     CaptionerError where it cannot be written: no such folder, no permission, a full disk,
-    too long a name.
+    too long a name, a text that UTF-8 has no bytes for.
     """
     partial = file.with_name(f".{file.name}.partial")
     try:
         write(partial)
         os.replace(partial, file)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise CaptionerError(
-            f"{file}: cannot be written ({error.strerror or error}); "
+            f"{file}: cannot be written ({_reason(error)}); "
             "choose another folder or name, or free some space"
         ) from error
     finally:
         with suppress(OSError):  # what went wrong before is what counts
             partial.unlink()
+
+
+@contextmanager
+def alone(lock: Path, *, wait: bool) -> Iterator[None]:
+    """Keep other processes out of what this lock file stands for, until this one is done.
+
+    Where another one holds it: wait, or raise CaptionerError. It too is raised where the file
+    cannot be written. A process that ends, however it ends, holds nothing any more.
+    """
+    from filelock import FileLock, Timeout  # a tenth of a second, and a caption has no use for it
+
+    try:
+        held = FileLock(lock).acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise CaptionerError(
+            f"{lock.parent}: another run is at work here; wait for it or choose another folder"
+        ) from error
+    except OSError as error:
+        raise CaptionerError(
+            f"{lock}: cannot be written ({_reason(error)}); choose another folder"
+        ) from error
+    with held:
+        yield
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

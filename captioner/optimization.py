@@ -35,9 +35,11 @@ def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.opti
 def set_learning_rates(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, total: int
 ) -> None:
-    """Linear warm-up, then a cosine that reaches 0 after the last step."""
-    warm = min(1.0, (step + 1) / max(1, config.warm_up_steps))
-    after = max(0, step - config.warm_up_steps) / max(1, total - config.warm_up_steps)
+    """Linear warm-up, of a quarter of the steps at most, then a cosine that reaches 0 after the
+    last one."""
+    rise = min(config.warm_up_steps, total // 4)
+    warm = min(1.0, (step + 1) / max(1, rise))
+    after = max(0, step - rise) / max(1, total - rise)
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * warm * 0.5 * (1 + math.cos(math.pi * after))
 

@@ -77,7 +77,7 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
         else:
             # The transforms draw from torch's global state; the training's own stays as it was.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(view.seed)
+                torch.default_generator.manual_seed(view.seed)
                 pixels = self.augmentation(picture)
         return pixels.flip(2) if view.mirrored else pixels, item
 
@@ -95,7 +95,7 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
             batch_sampler=groups,  # type: ignore[arg-type]
             collate_fn=_Collate(collate),
             num_workers=self.workers,
-            worker_init_fn=_leave_interrupts,
+            worker_init_fn=_leave_signals,
             # Its own: otherwise it draws from the global state, which a resumed run restores.
             generator=torch.Generator(),
         )
@@ -137,6 +137,8 @@ def _augmentation(image_size: int) -> Any:
     )
 
 
-def _leave_interrupts(worker: int) -> None:
-    """Ctrl-C reaches the workers as well; what to do about it is the training's affair alone."""
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C, and a scheduler that ends a job, reach the workers as well; what to do about it is
+    the training's affair alone, at whose end they end too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -4,12 +4,10 @@ import copy
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from captioner import averaging, checkpoint
 from captioner.batches import CaptionBatches
@@ -17,7 +15,7 @@ from captioner.checkpoint import Checkpoint
 from captioner.config import CACHE_FOLDER, RunConfig, TrainingConfig
 from captioner.config_file import to_toml
 from captioner.errors import CaptionerError
-from captioner.files import write_whole
+from captioner.files import alone, write_whole
 from captioner.model import CaptioningModel
 from captioner.optimization import make_optimizer, set_learning_rates, update_average
 from captioner.question_batches import QuestionBatches
@@ -69,7 +67,9 @@ def fit(
     if resume:
         position = load_state(state, task.model, average, optimizer)
         reporter.note(f"resuming at step {position.step}")
-    task.log.cut(position.step)
+        if position.epoch == run.training.epochs:
+            reporter.note("all epochs are done; to train on, start another run from its checkpoint")
+    task.log.cut(position.step, position.epoch)
     while position.epoch < run.training.epochs:
         if 0 < run.training.patience <= position.epochs_since_best:
             reporter.note(f"no better score for {position.epochs_since_best} epochs: stopping")
@@ -114,9 +114,10 @@ def fit_stages(
             read_data(run)
             start = stages[name].training.start_from
             if start and Path(start).resolve() not in made:
-                checkpoint.load(Path(start))
+                checkpoint.load(checkpoint.named(start))
             made |= {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of([name])}
-    with _alone(output):
+    _make_folder(output)
+    with alone(output / ".lock", wait=False):
         begun = [name for name in names if (output / name / "state.safetensors").exists()]
         if not resume and names != [""]:
             settings = [to_toml(run, name) for name, run in stages.items()]
@@ -140,20 +141,6 @@ def fit_stages(
                 caches=output / CACHE_FOLDER,
             )
     return output / names[-1]
-
-
-@contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Keep other runs out of this folder until this one ends, however it ends."""
-    _make_folder(output)
-    try:
-        held = FileLock(output / ".lock").acquire(timeout=0)
-    except Timeout as error:
-        raise CaptionerError(
-            f"{output}: another run is at work here; wait for it or choose another --output"
-        ) from error
-    with held:
-        yield
 
 
 def _going_on(run: RunConfig, start: Path) -> RunConfig:

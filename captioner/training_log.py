@@ -13,9 +13,14 @@ class TrainingLog:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def cut(self, step: int) -> None:
-        """Drop what was logged after this step: a resumed run does those steps again."""
-        kept = [record for record in self.records() if record["step"] <= step]
+    def cut(self, step: int, epoch: int) -> None:
+        """Drop what was logged after this step, and the scores of later epochs than this one: a
+        resumed run does those again."""
+        kept = [
+            record
+            for record in self.records()
+            if record["step"] <= step and record.get("epoch", 0) <= epoch
+        ]
         lines = "".join(json.dumps(record) + "\n" for record in kept)
         write_whole(self.file, lambda partial: partial.write_text(lines, encoding="utf-8"))
 

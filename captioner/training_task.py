@@ -93,7 +93,7 @@ def prepare(
     """
     config = run.training
     train, held_out = read_data(run)
-    started = checkpoint.load(Path(config.start_from)) if config.start_from else None
+    started = checkpoint.load(checkpoint.named(config.start_from)) if config.start_from else None
     model = _model(run, train, started)
     train = Texts(train.captions, _answerable(train, model, config, reporter))
     if not config.freeze_captioner:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,17 @@ def test_a_score_is_kept_once_a_set_and_the_weights_stay(tmp_path: Path) -> None
     after = checkpoint.read_tensors(file)[0]
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert all(after[name].dtype == value.dtype for name, value in before.items())
+
+
+def test_scores_recorded_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file, half=True)
+    names = [f"set {number}" for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        scores = [{"set": name, "values": {"BLEU-4": 0.5}} for name in names]
+        list(pool.map(partial(checkpoint.add_score, file), scores))
+    kept = [score["set"] for score in checkpoint.load(file).scores]
+    assert sorted(kept) == sorted(["made up", *names])
 
 
 def test_a_folded_model_is_not_saved_as_what_could_not_be_loaded(

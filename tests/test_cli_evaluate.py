@@ -137,6 +137,17 @@ def test_checkpoints_together_say_so_and_keep_no_score_of_one(run, tiny_checkpoi
     assert "--record keeps the scores of one checkpoint in it, and 2 are given" in err
 
 
+def test_the_model_that_ships_keeps_no_scores_by_accident(capsys, monkeypatch):
+    for asked in (COCO, ("answers", "--images", ".", "--questions", "q", "--annotations", "a")):
+        command = asked if asked[0] == "answers" else ("captions", *asked)
+        monkeypatch.setattr(sys, "argv", ["captioner", "evaluate", *command, "--record", "val"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert (end.value.code, out) == (2, "")
+        assert "with --checkpoint" in err
+
+
 def test_the_split_of_a_karpathy_file(run):
     both = ("--images", "one", "--images", "two", "--annotations", "karpathy.json", "--json")
     assert run(*both, "--split", "test", "--results", "test.json")[0] == 0

@@ -167,6 +167,46 @@ def test_a_member_of_the_family_trains_and_is_not_gone_on_with_as_another(
         assert f"has {name} {member[name]}, not {other}; leave --{name} out" in err
 
 
+def test_it_goes_on_from_the_checkpoint_that_ships(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "settings.toml").write_text("[training]\nepochs = 1\n[decoding]\nbeam_size = 1\n")
+    status, _, err = run(*arguments(own, "--start-from", "shipped"), capsys=capsys)
+    assert status == 0, err
+    shipped = checkpoint.load(checkpoint.default_checkpoint()).model
+    trained = checkpoint.load(own / "run" / "last.safetensors").model
+    assert trained.config.encoder == shipped.config.encoder
+    assert trained.vocabulary.words == shipped.vocabulary.words
+    settings = tomllib.loads((own / "run" / "settings.toml").read_text())
+    assert settings["training"]["start_from"] == "shipped"
+    assert "encoder" not in settings["model"] and "encoder_weights" not in settings["training"]
+    status, _, err = run("train", "--output", str(own / "run"), "--resume", capsys=capsys)
+    assert status == 0
+    assert "all epochs are done; to train on, start another run from its checkpoint" in err
+
+
+def test_a_job_that_is_ended_with_all_its_processes_can_be_resumed(own: Path) -> None:
+    settings = own / "settings.toml"
+    augmented = "[training]\naugment = true\nsave_steps = 1\nworkers = 2\n"
+    settings.write_text(settings.read_text().replace("[training]\n", augmented))
+    code = "import sys; from captioner.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments(own, "--epochs", "400")]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    state = own / "run" / "state.safetensors"
+    try:
+        for _ in range(600):
+            if state.exists():
+                break
+            assert started.poll() is None, started.communicate()[1]
+            time.sleep(0.1)
+        os.killpg(started.pid, signal.SIGTERM)
+        _, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert "Traceback" not in err
+    assert f"go on with: captioner train --output {own / 'run'} --resume" in err
+
+
 def test_no_data_at_all(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run("train", "--output", str(own / "run"), capsys=capsys)
     assert (status, err.count("\n")) == (2, 1)

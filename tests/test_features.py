@@ -1,6 +1,8 @@
 """The feature cache: what it holds, that it resumes, and what it refuses."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,6 +97,38 @@ def test_an_interrupted_build_goes_on_and_a_finished_one_is_reused(
     progress.clear()
     build(encoder, pictures, tmp_path, progress)
     assert progress == []
+
+
+@pytest.mark.parametrize("damage", ["empty counter", "short file"])
+def test_a_damaged_cache_is_made_anew(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path, damage: str
+) -> None:
+    whole = build(encoder, pictures, tmp_path, []).maps.copy()
+    [file], [counter] = tmp_path.glob("*.f16"), tmp_path.glob("*.json")
+    if damage == "empty counter":
+        counter.write_text("")
+    else:
+        os.truncate(file, 1000)
+    progress: list[int] = []
+    assert (build(encoder, pictures, tmp_path, progress).maps == whole).all()
+    assert progress == [BATCH, BATCH + 5]
+
+
+def test_what_was_begun_is_no_room_that_is_taken(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(encoder, pictures, tmp_path, [])
+    [file], [counter] = tmp_path.glob("*.f16"), tmp_path.glob("*.json")
+    counter.unlink()  # stopped before the first count
+    disk = cache_size(encoder, len(pictures), mirrored=True) + 1000
+
+    def usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=disk - (file.stat().st_size if file.exists() else 0))
+
+    monkeypatch.setattr("captioner.features.shutil.disk_usage", usage)
+    progress: list[int] = []
+    build(encoder, pictures, tmp_path, progress)
+    assert progress == [BATCH, BATCH + 5]
 
 
 def test_other_weights_or_pictures_get_a_cache_of_their_own(

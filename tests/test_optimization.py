@@ -51,17 +51,29 @@ def test_every_trained_weight_once_and_decay_only_for_matrices() -> None:
         (0, 1 / 4),  # the first of four warm-up steps
         (3, 1.0),
         (4, 1.0),
-        (7, 0.5 * (1 + math.cos(math.pi / 2))),  # half-way from step 4 to step 10
-        (10, 0.0),
+        (10, 0.5 * (1 + math.cos(math.pi / 2))),  # half-way from step 4 to step 16
+        (16, 0.0),
     ],
 )
 def test_warm_up_then_cosine(step: int, share: float) -> None:
     model = make_model()
     config = TrainingConfig(learning_rate=0.2, warm_up_steps=4)
     optimizer = make_optimizer(model, config)
-    set_learning_rates(optimizer, config, step, total=10)
+    set_learning_rates(optimizer, config, step, total=16)
     for group in optimizer.param_groups:
         assert group["lr"] == pytest.approx(0.2 * share)
+
+
+def test_a_run_shorter_than_its_warm_up_still_has_a_peak_and_an_end() -> None:
+    model = make_model()
+    config = TrainingConfig(learning_rate=0.2, warm_up_steps=200)
+    optimizer = make_optimizer(model, config)
+    rates = []
+    for step in range(61):
+        set_learning_rates(optimizer, config, step, total=60)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert max(rates) == rates[14] == pytest.approx(0.2)  # the fifteenth of sixty
+    assert rates[60] == pytest.approx(0)
 
 
 def test_the_average_follows_slowly_once_it_has_a_past() -> None:

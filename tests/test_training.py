@@ -35,6 +35,7 @@ from captioner.metrics.tokenizer import tokenize
 from captioner.optimization import make_optimizer
 from captioner.search import find_captions
 from captioner.training import fit, fit_stages, train_one_epoch
+from captioner.training_log import TrainingLog
 from captioner.training_state import Position
 from captioner.training_steps import train_step
 from captioner.training_task import Interrupted, prepare
@@ -667,3 +668,12 @@ def test_larger_pictures_and_a_finer_grid_from_training_to_maps(
     assert len(caption_record["attention"][0]) == grid[0]
     save_maps(trained, files[0], tmp_path / "maps.npz", None, trained.decoding)
     assert np.load(tmp_path / "maps.npz")["weights"].shape[1:] == grid
+
+
+def test_the_log_of_a_resumed_run_says_nothing_twice(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path / "log.jsonl")
+    kept = [{"step": 4, "loss": 2.0}, {"step": 4, "epoch": 1, "CIDEr": 0.1}, {"step": 8, "loss": 1}]
+    for record in [*kept, {"step": 8, "epoch": 2, "CIDEr": 0.2}, {"step": 9, "loss": 0.5}]:
+        log.write(record)
+    log.cut(8, epoch=1)  # stopped between the scores of epoch 2 and the state that counts it
+    assert log.records() == kept

@@ -52,7 +52,9 @@ def captions(
     ] = None,
     record: Annotated[
         str | None,
-        typer.Option(metavar="SET", help="Keep the scores in the checkpoint, under this name."),
+        typer.Option(
+            metavar="SET", help="Keep the scores in the --checkpoint given, under this name."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
     beam_size: options.BeamSize = None,
@@ -77,14 +79,14 @@ def captions(
     """
     _require_folder(results)
     files = checkpoint or []
-    if record is not None and len(files) > 1:
+    if record is not None and len(files) != 1:
         raise CaptionerError(
-            f"--record keeps the scores of one checkpoint in it, and {len(files)} are given; leave "
-            "it out or evaluate one alone"
+            f"--record keeps the scores of one checkpoint in it, and {len(files)} are given; "
+            "name that one with --checkpoint"
         )
 
     from captioner.api import Captioner
-    from captioner.checkpoint import add_score, default_checkpoint
+    from captioner.checkpoint import add_score
     from captioner.datasets import read_captions
     from captioner.metrics import bootstrap, score_captions
 
@@ -115,7 +117,7 @@ def captions(
     scores = score_captions(said, references, decoding=describe(decoding, len(model.models)))
     if record is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
-        add_score(files[0] if files else default_checkpoint(), kept)
+        add_score(files[0], kept)
     intervals = bootstrap.intervals(scores)
     if as_json:
         print(json.dumps(as_record(scores, intervals, differences=None)))
@@ -145,7 +147,9 @@ def answers(
     ] = None,
     record: Annotated[
         str | None,
-        typer.Option(metavar="SET", help="Keep the scores in the checkpoint, under this name."),
+        typer.Option(
+            metavar="SET", help="Keep the scores in the --checkpoint given, under this name."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
     batch_size: options.BatchSize = 16,
@@ -159,6 +163,10 @@ def answers(
     --glimpses 0 is a stronger one.
     """
     _require_folder(results)
+    if record is not None and checkpoint is None:
+        raise CaptionerError(
+            "--record keeps the scores in the checkpoint; name that one with --checkpoint"
+        )
 
     from captioner.api import Captioner
     from captioner.checkpoint import add_score, default_checkpoint
@@ -188,7 +196,7 @@ def answers(
         )
         for answered in (said, unseeing)
     )
-    if record is not None:
+    if record is not None and checkpoint is not None:
         kept = {
             "set": record,
             "values": {
@@ -198,7 +206,7 @@ def answers(
             },
             "signature": scores.signature,
         }
-        add_score(checkpoint or default_checkpoint(), kept)
+        add_score(checkpoint, kept)
     if as_json:
         print(json.dumps(answers_record(scores, {GREY_PICTURE: blind})))
     else:

@@ -84,7 +84,8 @@ def train(
         str | None, typer.Option(help="Train the encoder from this stage on; default: frozen.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose model training goes on from.")
+        Path | None,
+        typer.Option(help="Checkpoint that training goes on from; shipped: the one that ships."),
     ] = None,
     freeze_captioner: Annotated[
         bool | None,
@@ -188,9 +189,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_changes(start_from: str, asked: dict[str, Any]) -> None:
     """Training goes on with the checkpoint's own network; say so where another is asked for."""
-    from captioner.checkpoint import load
+    from captioner.checkpoint import load, named
 
-    started = load(Path(start_from)).model
+    file = named(start_from)
+    if not file.exists():  # an earlier stage will make it, or training refuses it
+        return
+    started = load(file).model
     own = started.config
     for name, value in asked.items():
         if name == "glimpses" and started.answers is None:
