@@ -25,9 +25,8 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.losses import caption_loss
 from captioner.recurrence import LSTMCell
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.vocabulary import END, PADDING, START
-from captioner.writing import Member
 
 BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
 
@@ -180,7 +179,7 @@ def beam_tasks(pictures: int, locations: int, beams: int) -> dict[str, Callable[
     config = DecodingConfig(beam_size=beams, max_words=STEPS, block_ngrams=0)
     return {
         "plain": lambda: plain.beam(features[:1], beams, STEPS),
-        "captioner": lambda: find_captions([Member(decoder.eval(), features)], config),
+        "captioner": lambda: decode(decoder.eval(), features, config),
     }
 
 

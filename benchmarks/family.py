@@ -173,7 +173,7 @@ def score(task: Task) -> dict[str, float]:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=task.run.training.autocast):
             features = model.encoder.head(batch.views.pictures)
             forced = decoder(batch.tokens, batch.lengths, batch.rows, features)
-            found = search.find_captions([search.Member(decoder, features)], task.run.decoding)
+            found = search.decode(decoder, features, task.run.decoding)
         words = torch.nn.functional.cross_entropy(
             forced.logits.float(), forced.targets, reduction="none"
         )

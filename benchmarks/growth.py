@@ -31,9 +31,8 @@ from captioner.decoder import CaptionDecoder
 from captioner.features import cache_size
 from captioner.losses import caption_loss
 from captioner.recurrence import LSTMCell
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.vocabulary import END, START
-from captioner.writing import Member
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "data" / "samples"
@@ -89,7 +88,7 @@ def searching(beams: int) -> Callable[[], object]:
     decoder = make_decoder(VOCABULARY).eval()
     features = torch.randn(16, LOCATIONS, SIZE).relu()
     config = DecodingConfig(beam_size=beams, max_words=WORDS)
-    return lambda: find_captions([Member(decoder, features)], config)
+    return lambda: decode(decoder, features, config)
 
 
 def captioning(pictures: int, folder: Path) -> Callable[[], object]:

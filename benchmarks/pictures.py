@@ -24,8 +24,7 @@ from captioner.checkpoint import default_checkpoint
 from captioner.checkpoint import load as load_checkpoint
 from captioner.features import GIB, build_cache, cache_size
 from captioner.images import open_picture, to_tensor
-from captioner.search import find_captions
-from captioner.writing import Member
+from captioner.search import decode
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 PICTURES, BATCH = 192, 32
@@ -103,7 +102,7 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
         "reading alone": lambda: [
             to_tensor(open_picture(path), unfolded.image_size) for path in paths
         ],
-        "words alone": lambda: [find_captions([Member(decoder, f)], limits) for f in features],
+        "words alone": lambda: [decode(decoder, f, limits) for f in features],
         "captions, all of it": lambda: list(each(paths, decoding=model.decoding, batch_size=BATCH)),
     }
     taken = rounds_of(tasks, rounds)

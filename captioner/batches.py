@@ -54,20 +54,20 @@ class CaptionBatches:
         """Batches an epoch."""
         return -(-len(self.pictures) // self.config.pictures_per_batch)
 
-    def epoch(self, number: int, first: int = 0, *, mirrored: bool = False) -> Iterator[Batch]:
-        """The batches of an epoch, from batch `first` on; mirrored: all as mirror images.
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from batch `first` on.
 
         Raises CaptionerError for a picture that cannot be read.
         """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
         order = torch.randperm(len(self.pictures), generator=generator).tolist()
-        items = [self._item(index, generator, mirrored) for index in order]
+        items = [self._item(index, generator) for index in order]
         size = self.config.pictures_per_batch
         groups = [items[start : start + size] for start in range(0, len(items), size)]
         return self.source.load(groups[first:], _collate)
 
     def _item(
-        self, index: int, generator: torch.Generator, mirrored: bool
+        self, index: int, generator: torch.Generator
     ) -> tuple[View, tuple[int, list[list[int]]]]:
         """A picture's view, and its index with the captions that go with it."""
         captions = self.tokens[index]
@@ -76,7 +76,7 @@ class CaptionBatches:
         view = View(
             place=self.source.places[self.pictures[index].path],
             seed=seed,
-            mirrored=mirrored or (self.may_mirror[index] and coin % 2 == 1),
+            mirrored=self.may_mirror[index] and coin % 2 == 1,
         )
         return view, (index, [captions[i] for i in chosen[: self.config.captions_per_picture]])
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from captioner.config import DecodingConfig, ModelConfig, TrainingConfig, from_dict
+from captioner.config import DecodingConfig, ModelConfig, from_dict, without_retired
 from captioner.errors import CaptionerError
 from captioner.files import alone, write_whole
 from captioner.images import IMAGENET_MEAN, IMAGENET_STD
@@ -27,12 +27,14 @@ FORMAT_VERSION = 1
 class Checkpoint:
     """A model and what is known of it: how it was trained, how to decode, how it scored.
 
-    scores: what was measured, each {"set", "values"} and, where there is one, "signature".
-    data: what it was trained on: names of caption files, numbers of pictures and sentences.
+    training: the settings it was trained with, as they were recorded, of whatever release: they
+    are read by people and decide nothing. scores: what was measured, each {"set", "values"} and,
+    where there is one, "signature". data: names of the files it was trained on, numbers of pictures
+    and captions.
     """
 
     model: CaptioningModel
-    training: TrainingConfig
+    training: dict[str, Any]
     decoding: DecodingConfig
     scores: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
@@ -64,7 +66,7 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
         "question_vocabulary": _own_words(checkpoint.model.question_vocabulary),
         "answers": list(checkpoint.model.answer_texts),
         "preprocessing": _preprocessing(checkpoint.model.config),
-        "training": dataclasses.asdict(checkpoint.training),
+        "training": checkpoint.training,
         "decoding": dataclasses.asdict(checkpoint.decoding),
         "scores": checkpoint.scores,
         "data": checkpoint.data,
@@ -110,7 +112,8 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
             f"{file}: checkpoint format {version}, this captioner reads format {FORMAT_VERSION}; "
             "install the captioner release that wrote it, or a newer one"
         )
-    config = from_dict(ModelConfig, about["model"], f"{file} model")
+    source = f"{file} model"
+    config = from_dict(ModelConfig, without_retired(about["model"], source), source)
     if about["preprocessing"] != _preprocessing(config):
         raise CaptionerError(
             f"{file}: pictures were prepared as {about['preprocessing']}, "
@@ -127,8 +130,10 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
     fill(model, tensors, file)
     return Checkpoint(
         model=model.eval(),
-        training=from_dict(TrainingConfig, about["training"], f"{file} training"),
-        decoding=from_dict(DecodingConfig, about["decoding"], f"{file} decoding"),
+        training=dict(about["training"]),
+        decoding=from_dict(
+            DecodingConfig, without_retired(about["decoding"], f"{file} decoding"), file.name
+        ),
         scores=about["scores"],
         data=about["data"],
     )

@@ -21,8 +21,6 @@ class ModelConfig:
 
     encoder: a torchvision classification backbone by name, or efficientnet_lite0 to 4.
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
-    fine_stage: an earlier one whose finer grid the features have, with both stages' content (as
-    "features.13" of mobilenet_v2: stride 16 beside 32, 15 x 15 instead of 8 x 8); empty: none.
     image_size: side in pixels of the square that each picture is squashed to; 32k + 1 suits weights
     that TensorFlow trained, as those of efficientnet_lite.
     feature_size: D, after the adapter that follows the backbone.
@@ -40,7 +38,6 @@ class ModelConfig:
 
     encoder: str = "mobilenet_v2"
     encoder_stage: str = ""
-    fine_stage: str = ""
     image_size: int = 225
     feature_size: int = 512
     attention: str = "dot"
@@ -100,8 +97,6 @@ class DecodingConfig:
     power. block_ngrams: no n-gram of so many words twice; 0: any.
     sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
     probable (0: all) and to the smallest set with probability top_p.
-    mirror: look at the picture's mirror image as well and average the next word's probabilities
-    over the two; takes twice as long, and what is said of left and right is worth less.
     """
 
     beam_size: int = 5
@@ -114,7 +109,6 @@ class DecodingConfig:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
-    mirror: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -156,16 +150,10 @@ class TrainingConfig:
     attention_penalty: weight of the doubly stochastic penalty (Xu et al. 2015, equation 14).
     truncate_steps: cut the gradient through time after every so many tokens, the state carried on
     (truncated backpropagation); 0: never.
-    word_dropout: how probably a word that the decoder reads in training becomes unknown (Bowman et
-    al. 2016). scheduled_sampling: how probably, at the end of the run, it is one that the model
-    draws instead of the reference's (Bengio et al. 2015), rising linearly from 0; a third more
-    computation. Both are for cross entropy alone.
     average_decay: decay of the running average of the weights that is validated and saved; 0: none.
     autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
     captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
-    bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of place and
-    fault_cost for each thing that no caption of the picture names and each action or number of
-    people that they rule out, as rewards.py tells it; cross_entropy_share mixes the two losses.
+    bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of place.
     answer_count: the answers that can be given: so many of the commonest. question_min_count: words
     of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
     the captions. pair_weight: of the loss on pairs of pictures for which the same question has
@@ -199,16 +187,12 @@ class TrainingConfig:
     label_smoothing: float = 0.1
     attention_penalty: float = 0.0
     truncate_steps: int = 0
-    word_dropout: float = 0.0
-    scheduled_sampling: float = 0.0
     average_decay: float = 0.0
     autocast: bool = False
     self_critical: bool = False
     sample_temperature: float = 0.6
     bleu_reward: float = 0.5
     repeat_cost: float = 0.0
-    fault_cost: float = 0.0
-    cross_entropy_share: float = 0.0
     answer_count: int = 3000
     question_min_count: int = 1
     questions_per_batch: int = 128
@@ -242,12 +226,8 @@ class TrainingConfig:
         )
         at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
         at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost")
-        at_least(self, 0, "fault_cost", "max_cache_gib")
-        at_least(self, 0, "answer_weight", "pair_weight")
-        within(self, 0, 1, "cross_entropy_share")
+        at_least(self, 0, "answer_weight", "pair_weight", "max_cache_gib")
         within(self, 0, 0.99, "label_smoothing")
-        within(self, 0, 0.99, "word_dropout")
-        within(self, 0, 1, "scheduled_sampling")
         within(self, 0, 0.99999, "average_decay")
         within(self, 0.01, 100, "sample_temperature")
         within(self, 0, MAX_SEED, "seed")
@@ -256,12 +236,6 @@ class TrainingConfig:
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
             )
-        for name in ("word_dropout", "scheduled_sampling"):
-            if getattr(self, name) and self.self_critical and not self.cross_entropy_share:
-                raise CaptionerError(
-                    f"{name} changes what cross entropy reads, of which self_critical leaves "
-                    f"nothing: set {name} to 0 or give a cross_entropy_share"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +281,21 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+
+
+# Settings that earlier releases had, and the value of each that was off: stored in checkpoints.
+RETIRED = {"fine_stage": "", "mirror": False}
+
+
+def without_retired(settings: dict[str, Any], source: str) -> dict[str, Any]:
+    """A checkpoint's settings without retired ones; raises CaptionerError for one that was on."""
+    for name, off in RETIRED.items():
+        if settings.get(name, off) != off:
+            raise CaptionerError(
+                f"{source}: made with {name} {settings[name]!r}, which this captioner no longer "
+                "has; use captioner 0.1.0 for it, or train it again"
+            )
+    return {name: value for name, value in settings.items() if name not in RETIRED}
 
 
 def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Config:

@@ -149,7 +149,6 @@ class CaptionDecoder(nn.Module):
         pictures: Tensor,
         features: Tensor,
         truncate_steps: int = 0,
-        inputs: Tensor | None = None,
     ) -> TeacherForced:
         """Teacher forcing over captions of many pictures; the recurrence shrinks as captions end.
 
@@ -157,12 +156,10 @@ class CaptionDecoder(nn.Module):
         caption. pictures (captions,): which row of features (B, N, D) each describes.
         truncate_steps: after so many words the state is carried on but no gradient flows back
         through it (truncated backpropagation through time, Williams and Peng 1990); 0: never.
-        inputs (captions, longest): what is read before each word; the reference's words by default.
         """
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         rows = torch.tensor(order, device=tokens.device)
         tokens, pictures = tokens[rows], pictures[rows]
-        inputs = tokens[:, :-1] if inputs is None else inputs[rows]
         state: State = tuple(part[pictures] for part in self.start(features))
         ranks, places = _layout(pictures.tolist())
         # The pictures of the longest captions first: those whose captions have ended are cut off.
@@ -170,7 +167,7 @@ class CaptionDecoder(nn.Module):
         keys = self.attention.project(features)
         # Under autocast the keys are bfloat16; features as well then, converted once, not a step.
         features = features.to(keys.dtype)
-        embedded = self.embedding_dropout(self.embedding(inputs))
+        embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))
         # Taken apart and cut shorter at once: the gradient of a part of a tensor is as large as all
         # of it, filled with zeros.
         word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from captioner.api import Captioner
 from captioner.attention_maps import where
 from captioner.config import DecodingConfig
 from captioner.files import write_whole
 from captioner.replies import Answer, Caption
-from captioner.runners_up import RunnersUp, runners_up
+from captioner.runners_up import Alternatives, find_alternatives
 
 PICTURE_PIXELS = 800
 JPEG_QUALITY = 82
@@ -28,22 +29,21 @@ JPEG_QUALITY = 82
 Record = dict[str, Any]  # what becomes a JSON object
 
 
-def caption_pictures(
-    model: Captioner, pictures: Sequence[Image.Image], decoding: DecodingConfig
+def caption_records(
+    model: Captioner, features: Tensor, decoding: DecodingConfig
 ) -> list[list[Record]]:
-    """Captions of each picture as records, best first, with the runners-up of every word."""
-    if not pictures:
-        return []
-    members = model.members(pictures, decoding)
-    described = model.caption_each(pictures, decoding=decoding, batch_size=len(pictures))
-    groups = [found for _, found in described if not isinstance(found, ValueError)]
+    """Captions of pictures by their features (B, N, D), as records with each word's alternatives.
+
+    For each picture, the best caption first.
+    """
+    groups = model.caption_features(features, decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    others = iter(runners_up(model, members, captions, rows, decoding))
+    others = iter(find_alternatives(model.model, features, captions, rows, decoding))
     return [[caption_record(caption, next(others)) for caption in group] for group in groups]
 
 
-def caption_record(caption: Caption, others: RunnersUp) -> Record:
+def caption_record(caption: Caption, others: Alternatives) -> Record:
     """A caption as it stands in the page and in the web API's answer.
 
     {"text", "log_probability", "words": [{"word", "probability", "looked", "runners_up": [{"word",

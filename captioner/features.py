@@ -147,17 +147,13 @@ def _reserve(file: Path, size: int) -> None:
 
 
 def _fingerprint(encoder: Encoder, pictures: Sequence[Path], mirrored: bool, autocast: bool) -> str:
-    stages = encoder.stage_names[: encoder.frozen_stages]
-    about = [encoder.backbone, encoder.image_size, stages, encoder.frozen, mirrored, autocast]
-    about += [encoder.fine_stage] if encoder.fine_stage else []
+    frozen = encoder.layers[: encoder.frozen_layers]
+    about = [encoder.backbone, encoder.image_size, len(frozen), mirrored, autocast]
     digest = hashlib.sha256(json.dumps(about).encode())
-    frozen = [*encoder.stages[: encoder.frozen_stages].state_dict().values()]
-    if encoder.frozen:
-        frozen += encoder.adapter.state_dict().values()
-        frozen += encoder.lateral.state_dict().values() if encoder.lateral else []
-    for tensor in frozen:
-        # A weight of -0.0, which becomes 0.0 in an average of itself, is the same.
-        digest.update((tensor.cpu() + 0).contiguous().numpy().tobytes())
+    for layer in frozen:
+        for tensor in layer.state_dict().values():
+            # A weight of -0.0, which becomes 0.0 in an average of itself, is the same.
+            digest.update((tensor.cpu() + 0).contiguous().numpy().tobytes())
     for path in pictures:
         stat = path.stat()
         digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())

@@ -40,7 +40,6 @@ class CaptioningModel(nn.Module):
         self.encoder = Encoder(
             backbone=config.encoder,
             last_stage=config.encoder_stage,
-            fine_stage=config.fine_stage,
             image_size=config.image_size,
             feature_size=config.feature_size,
             feature_dropout=config.feature_dropout,

@@ -1,4 +1,4 @@
-"""What the model says of a picture: captions and answers."""
+"""What the model says about a picture: captions and answers."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 from captioner.vocabulary import Vocabulary
 from captioner.writing import Hypothesis
 
-_NOWHERE = 1e-12  # added to each location's weight where a sentinel may have taken all of it
+_SMALLEST_WEIGHT = 1e-12  # added to each location where a sentinel may have taken all the weight
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word and its probability given the picture and what was written before it.
+    """A word and its probability, given the picture and the words before it.
 
     Of a model that writes characters: the product of its letters' probabilities.
     """
@@ -25,13 +25,14 @@ class Word:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption; attention (T, rows, columns) says where each of its T words looked.
+    """A caption of T words, with where the model looked for each.
 
-    Each map sums to 1 and covers the whole picture; where characters are written, a word's is the
-    mean of its letters'. log_probability: natural logarithm of the whole sentence's probability,
-    its end included. looking (T,): of a model with a sentinel, how much of each word's attention
-    went to the picture and not to the sentinel (visual grounding probability in Lu et al. 2017);
-    None of any other.
+    text: the words, joined by spaces. log_probability: natural logarithm of the probability of the
+    whole caption, END included. attention (T, rows, columns): a map for each word, which covers the
+    whole picture and sums to 1; where the model writes characters, the mean over the word's
+    letters. tokens: the ids that were written, without END. looking (T,): of a model with a
+    sentinel, the share of each word's attention that went to the picture (the visual grounding
+    probability of Lu et al. 2017); None without one.
     """
 
     text: str
@@ -39,36 +40,39 @@ class Caption:
     log_probability: float
     attention: np.ndarray
     looking: np.ndarray | None = None
+    tokens: tuple[int, ...] = ()
 
 
 def to_caption(
     found: Hypothesis, vocabulary: Vocabulary, grid: tuple[int, int], *, sentinel: bool
 ) -> Caption:
-    """What a search found as text, words and maps of a grid (rows, columns).
+    """The text, words and maps of a hypothesis whose weights lie on a grid (rows, columns).
 
-    sentinel: whether a part of the weights may have gone to one; the maps are then scaled up.
+    sentinel: whether the model has one; its maps are then scaled to sum to 1.
     """
     tokens = [vocabulary.words[token] for token in found.tokens]
     groups = vocabulary.group(tokens)
     words = tuple(
         Word(
-            "".join(tokens[place] for place in places),
-            math.prod(found.probabilities[place] for place in places),
+            "".join(tokens[index] for index in indices),
+            math.prod(found.probabilities[index] for index in indices),
         )
-        for places in groups
+        for indices in groups
     )
-    maps = [found.weights[places].mean(0) for places in groups]
-    looked = torch.stack(maps) if maps else found.weights[:0]
+    maps = [found.weights[indices].mean(0) for indices in groups]
+    weights = torch.stack(maps) if maps else found.weights[:0]  # (T, N)
     looking = None
     if sentinel:
-        # A map says where it looked as far as it did; where that was nowhere, the map is even.
-        looking = looked.sum(1).numpy()
-        looked = (looked + _NOWHERE) / (looked + _NOWHERE).sum(1, keepdim=True)
+        looking = weights.sum(1).numpy()  # (T,)
+        # Where all the weight went to the sentinel, the map is uniform.
+        weights = weights + _SMALLEST_WEIGHT
+        weights = weights / weights.sum(1, keepdim=True)
     return Caption(
         text=" ".join(word.word for word in words),
         words=words,
         log_probability=found.log_probability,
-        attention=looked.view(-1, *grid).numpy(),
+        attention=weights.view(-1, *grid).numpy(),
+        tokens=found.tokens,
         looking=looking,
     )
 
@@ -83,10 +87,11 @@ class AnswerChoice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The likeliest answer to a question, and others; top: likeliest first, this one included.
+    """The most probable answer to a question, and others.
 
-    attention (glimpses, rows, columns) says where the model looked for it; each map sums to 1 and
-    covers the whole picture.
+    top: the most probable answers, best first, including this one. attention (looks, rows,
+    columns): where the model looked, a map for each of its looks, which covers the whole picture
+    and sums to 1.
     """
 
     text: str

@@ -6,9 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from captioner.datasets.caption_facts import PictureFacts
-from captioner.datasets.caption_faults import find_faults
-from captioner.datasets.caption_phrases import Caption
 from captioner.metrics import bleu
 from captioner.metrics.cider import CiderD
 from captioner.metrics.tokenizer import tokenize
@@ -29,8 +26,6 @@ class CaptionReward:
     captions: all captions of each training picture; their document frequencies weigh the words.
     repeat_cost: taken off each time that a caption says a word again which neither a caption of
     its picture says so often nor people often repeat ("a woman and a woman").
-    fault_cost: taken off for each thing that no caption of its picture names and each action or
-    number of people that they rule out, as `find_faults` tells it.
     """
 
     def __init__(
@@ -40,14 +35,11 @@ class CaptionReward:
         *,
         bleu_reward: float,
         repeat_cost: float,
-        fault_cost: float,
     ) -> None:
         self.references = [[[*tokenize(text), _END_WORD] for text in texts] for texts in captions]
         self.cider = CiderD(self.references)
         self.bleu_reward = bleu_reward
         self.repeat_cost = repeat_cost
-        self.fault_cost = fault_cost
-        self.captions = captions
         self.often_repeated = _often_repeated(self.references) if repeat_cost else set()
         self.vocabulary = vocabulary
 
@@ -67,13 +59,6 @@ class CaptionReward:
                 for candidate, picture in zip(candidates, pictures, strict=True)
             ]
             rewards = rewards - self.repeat_cost * np.array(repeats)
-        if self.fault_cost:
-            facts = {picture: PictureFacts(self.captions[picture]) for picture in set(pictures)}
-            faults = [
-                len(find_faults(Caption(self.vocabulary.decode(sample)), facts[picture]))
-                for sample, picture in zip(samples, pictures, strict=True)
-            ]
-            rewards = rewards - self.fault_cost * np.array(faults)
         return rewards
 
     def _repeats(self, candidate: Sequence[str], picture: int) -> int:

@@ -1,137 +1,144 @@
-"""From features to captions: beam search, of which greedy is a beam of 1, or sampling."""
+"""Beam search over the decoder's step, for all pictures of a batch at once."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from captioner.config import DecodingConfig
+from captioner.decoder import CaptionDecoder
 from captioner.sampling import sample
 from captioner.vocabulary import END, START
-from captioner.writing import History, Hypothesis, Member, Writing, next_log_probabilities
+from captioner.writing import ActiveRows, History, Hypothesis, next_log_probs
+
+
+def decode(
+    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
+) -> list[list[Hypothesis]]:
+    """Captions of each picture of features (B, N, D): sampled, or found by beam search."""
+    search = sample if config.sample else beam_search
+    return search(decoder, features, config)
 
 
 @torch.no_grad()
-def find_captions(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
-    """Captions of each picture of the members' features, best first: config.num_captions each.
+def beam_search(
+    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
+) -> list[list[Hypothesis]]:
+    """The config.num_captions best captions of each picture of features (B, N, D), best first.
 
-    At every word the next one's probabilities are the mean of the members'. Always returns
-    captions of 1 to config.max_words words, never with padding, start or unknown; a beam returns
-    fewer than asked for only where fewer different captions exist.
+    A caption is scored by its log probability divided by length^length_penalty (END counted). A
+    finished caption gives up its slot in the beam. A picture is done when its whole beam has
+    finished, or when no unfinished caption can still reach the best finished ones. A beam of 1 is
+    greedy; one with at least as many slots as there are possible captions is exhaustive.
+
+    Captions have 1 to config.max_words tokens, never padding, start or unknown. Fewer than
+    num_captions come back only where fewer different captions exist.
     """
-    if config.sample:
-        return sample(members, config)
-    return _beam(members, config)
-
-
-def _beam(members: Sequence[Member], config: DecodingConfig) -> list[list[Hypothesis]]:
-    """Beam search over all pictures at once; a finished caption gives up its place in the beam.
-
-    Scores are log probabilities divided by length^length_penalty (END counted). A picture is done
-    when its whole beam has finished, or when no open caption can still reach the best finished
-    ones. With K at least the number of possible captions the search is exhaustive.
-    """
-    features = members[0].features
     device, pictures = features.device, len(features)
-    writing, trail = Writing(members), _Trail(pictures, config)
-    # Rows are the open captions, G a picture, at first the empty one: words and totals of each.
-    words = torch.full((pictures,), START, device=device)
-    written = words.new_zeros(pictures, 0)
-    totals = torch.zeros(pictures, 1, device=device)
+    rows, beams = ActiveRows(decoder, features), _Beams(pictures, config)
+    # A row is an unfinished caption, G per picture: at first the empty one.
+    words = torch.full((pictures,), START, device=device)  # (B·G,)
+    written = words.new_zeros(pictures, 0)  # (B·G, t)
+    totals = torch.zeros(pictures, 1, device=device)  # (B, G)
     for length in range(1, config.max_words + 2):
         if length <= config.max_words:
-            logits, weights = writing.step(words)
-        else:  # only END is allowed, and it is certain, whatever the logits are
-            logits, weights = (one[:1].repeat(len(words), 1) for one in (logits, weights))
-        step = next_log_probabilities(logits, written, config.max_words, config.block_ngrams)
-        candidates = (totals.view(-1, 1) + step).view(pictures, -1)
-        best, choice = candidates.topk(min(trail.room(), candidates.shape[1]), dim=1)
+            logits, weights = rows.step(words)  # (B·G, V), (B·G, N)
+        else:  # only END is allowed, whatever the logits are
+            logits, weights = (x[:1].repeat(len(words), 1) for x in (logits, weights))
+        log_probs = next_log_probs(logits, written, config.max_words, config.block_ngrams)
+        candidates = (totals.view(-1, 1) + log_probs).view(pictures, -1)  # (B, G·V)
+        slots = min(beams.open_slots(), candidates.shape[1])
+        scores, choice = candidates.topk(slots, dim=1)  # (B, K)
         first_row = torch.arange(0, len(words), totals.shape[1], device=device).unsqueeze(1)
-        rows = (first_row + choice // step.shape[1]).view(-1)
-        words = (choice % step.shape[1]).view(-1)
-        closed, kept, going = trail.extend(rows, words, best, step[rows, words], weights)
-        if not going:
+        parents = (first_row + choice // log_probs.shape[1]).view(-1)  # (B·K,)
+        words = (choice % log_probs.shape[1]).view(-1)  # (B·K,)
+        finished, kept, active = beams.extend(
+            parents, words, scores, log_probs[parents, words], weights
+        )
+        if not active:
             break
-        best = best.masked_fill(torch.tensor(closed, device=device), -math.inf)
-        pictures, chosen = len(going), torch.tensor(kept, device=device)
-        totals, rows, words = best.view(-1)[chosen].view(pictures, -1), rows[chosen], words[chosen]
-        writing.keep(rows, going)
-        written = torch.cat([written[rows], words.unsqueeze(1)], dim=1)
-    return trail.captions(config.num_captions)
+        scores = scores.masked_fill(torch.tensor(finished, device=device), -math.inf)
+        pictures, chosen = len(active), torch.tensor(kept, device=device)
+        totals = scores.view(-1)[chosen].view(pictures, -1)
+        parents, words = parents[chosen], words[chosen]
+        rows.select(parents, active)
+        written = torch.cat([written[parents], words.unsqueeze(1)], dim=1)
+    return beams.best(config.num_captions)
 
 
-class _Trail:
-    """What a beam search has chosen: parents and words step by step, and which captions ended."""
+class _Beams:
+    """The beams of a batch: every word chosen so far, and which captions have finished."""
 
     def __init__(self, pictures: int, config: DecodingConfig) -> None:
         self.config = config
-        self.pictures = list(range(pictures))  # those whose captions are still being written
-        self.kept = list(range(pictures))  # which choices of the last step were gone on from
+        self.active = list(range(pictures))  # the pictures with unfinished captions
+        self.kept = list(range(pictures))  # the choices of the last step that are continued
         self.history = History()
-        self.ended: list[list[tuple[float, int, int]]] = [[] for _ in range(pictures)]
+        # Of each picture (score, length, index in that step).
+        self.finished: list[list[tuple[float, int, int]]] = [[] for _ in range(pictures)]
 
-    def room(self) -> int:
-        """The most captions that a picture has still open."""
-        return self.config.beam_size - min(len(self.ended[picture]) for picture in self.pictures)
+    def open_slots(self) -> int:
+        """The largest number of unfinished captions that an active picture may have."""
+        return self.config.beam_size - min(len(self.finished[picture]) for picture in self.active)
 
     def extend(
-        self, rows: Tensor, words: Tensor, totals: Tensor, chances: Tensor, weights: Tensor
+        self, parents: Tensor, words: Tensor, scores: Tensor, log_probs: Tensor, weights: Tensor
     ) -> tuple[list[list[bool]], list[int], list[int]]:
-        """Record what one step chose, K continuations a picture, totals (B, K), the best first.
+        """Record one step's choices: K per active picture, with scores (B, K), best first.
 
-        Returns which of them are closed, then from which to go on (of every picture as many, the
-        open ones first) and which pictures that are; none when all captions have been found.
+        Returns which of them are finished, the choices to continue (equally many per picture, the
+        unfinished ones first), and the rows of the pictures that are continued; the last two are
+        empty when all captions have been found.
         """
-        parents = [self.kept[row] for row in rows.tolist()]
-        self.history.add(parents, words, chances, weights[rows])
-        places = range(totals.shape[1])
-        closed = [
-            self._close(picture, scores, row * len(places))
-            for row, (picture, scores) in enumerate(
-                zip(self.pictures, totals.tolist(), strict=True)
+        parent_indices = [self.kept[row] for row in parents.tolist()]
+        self.history.add(parent_indices, words, log_probs, weights[parents])
+        slots = range(scores.shape[1])
+        finished = [
+            self._finish(picture, picture_scores, row * len(slots))
+            for row, (picture, picture_scores) in enumerate(
+                zip(self.active, scores.tolist(), strict=True)
             )
         ]
-        going = [row for row, these in enumerate(closed) if not all(these)]
-        if 4 * len(going) > 3 * len(closed):  # to copy the features of the rest would take longer
-            going = list(range(len(closed)))
-        most = max(these.count(False) for these in closed)
+        active = [row for row, flags in enumerate(finished) if not all(flags)]
+        if 4 * len(active) > 3 * len(finished):  # copying the features of the rest costs more
+            active = list(range(len(finished)))
+        most = max(flags.count(False) for flags in finished)
         self.kept = [
-            row * len(places) + place
-            for row in going
-            for place in sorted(places, key=closed[row].__getitem__)[:most]
+            row * len(slots) + slot
+            for row in active
+            for slot in sorted(slots, key=finished[row].__getitem__)[:most]
         ]
-        self.pictures = [self.pictures[row] for row in going]
-        return closed, self.kept, going
+        self.active = [self.active[row] for row in active]
+        return finished, self.kept, active
 
-    def _close(self, picture: int, scores: list[float], first: int) -> list[bool]:
-        """Which of a picture's choices are closed: ended, beyond its beam, or no longer needed."""
-        ended, length = self.ended[picture], len(self.history.steps)
-        closed = [True] * len(scores)
-        for place, score in enumerate(scores[: self.config.beam_size - len(ended)]):
-            if score > -math.inf and self.history.steps[-1][1][first + place] == END:
+    def _finish(self, picture: int, scores: list[float], first: int) -> list[bool]:
+        """Which choices of a picture are finished: ended, beyond its beam, or no longer needed."""
+        ended, length = self.finished[picture], len(self.history.steps)
+        words = self.history.steps[-1][1]
+        flags = [True] * len(scores)
+        for slot, score in enumerate(scores[: self.config.beam_size - len(ended)]):
+            if score > -math.inf and words[first + slot] == END:
                 penalty = length**self.config.length_penalty
-                ended.append((score / penalty, length, first + place))
+                ended.append((score / penalty, length, first + slot))
             else:
-                closed[place] = score == -math.inf
-        return closed if self._may_improve(ended, scores, closed) else [True] * len(scores)
+                flags[slot] = score == -math.inf
+        return flags if self._may_improve(ended, scores, flags) else [True] * len(scores)
 
     def _may_improve(
-        self, ended: list[tuple[float, int, int]], scores: list[float], closed: list[bool]
+        self, ended: list[tuple[float, int, int]], scores: list[float], flags: list[bool]
     ) -> bool:
-        """Whether an open caption of a picture can still become one of its best."""
+        """Whether an unfinished caption of a picture can still become one of its best."""
         wanted = self.config.num_captions
-        best = max(
-            (s for s, over in zip(scores, closed, strict=True) if not over), default=-math.inf
-        )
-        finished = sorted((score for score, *_ in ended), reverse=True)
+        open_scores = [score for score, flag in zip(scores, flags, strict=True) if not flag]
+        ranked = sorted((score for score, *_ in ended), reverse=True)
         longest = (self.config.max_words + 1) ** self.config.length_penalty
-        return len(finished) < wanted or finished[wanted - 1] < best / longest
+        best = max(open_scores, default=-math.inf)
+        return len(ranked) < wanted or ranked[wanted - 1] < best / longest
 
-    def captions(self, num_captions: int) -> list[list[Hypothesis]]:
-        """The best ended captions of each picture, followed back to their first word."""
+    def best(self, num_captions: int) -> list[list[Hypothesis]]:
+        """The best finished captions of each picture."""
         found = []
-        for ended in self.ended:
-            best = sorted(ended, key=lambda item: -item[0])[:num_captions]
-            found.append([self.history.caption(row, length) for _, length, row in best])
+        for finished in self.finished:
+            ranked = sorted(finished, key=lambda item: -item[0])[:num_captions]
+            found.append([self.history.hypothesis(index, length) for _, length, index in ranked])
         return found

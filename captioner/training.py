@@ -230,7 +230,7 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
     position.epochs_since_best += 1
     saved = Checkpoint(
         model=average,
-        training=_without_folders(task.run.training),
+        training=dataclasses.asdict(_without_folders(task.run.training)),
         decoding=task.run.decoding,
         scores=[{"set": "validation during training", "values": scores}],
         data=task.data,

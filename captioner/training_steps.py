@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from captioner.batches import Batch, pad
 from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.input_words import drop_words, mix_words
 from captioner.losses import (
     answer_loss,
     caption_loss,
@@ -20,7 +19,6 @@ from captioner.question_batches import QuestionBatch, answer_batch
 from captioner.sampling import draw
 from captioner.training_task import Task
 from captioner.vocabulary import END
-from captioner.writing import Member
 
 
 def train_step(
@@ -66,25 +64,16 @@ def train_step(
 
 
 def _caption_part(task: Task, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch of captions: cross entropy, self-critical, or a mixture.
-
-    With it the mean reward, if captions were drawn for one.
-    """
-    config = task.run.training
+    """The loss of a batch of captions: cross entropy, or self-critical with the mean reward."""
     with _autocast(task):
         maps = batch.views.maps(task.model.encoder)
     samples = _draw(task, maps, step) if task.reward else []
-    drawn = _scheduled(task, batch, maps, step) if config.scheduled_sampling else None
     task.model.train()
     with _autocast(task):
         features = task.model.encoder.head(maps)
         if not task.reward:
-            return _cross_entropy(task, batch, features, drawn), {}
+            return _cross_entropy(task, batch, features), {}
         loss, reward = _self_critical(task, batch, samples, features)
-        if config.cross_entropy_share:
-            share = config.cross_entropy_share
-            forced = _cross_entropy(task, batch, features, drawn)
-            loss = (1 - share) * loss + share * forced
     return loss, {"reward": reward}
 
 
@@ -107,35 +96,17 @@ def _autocast(task: Task) -> torch.autocast:
     return torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def _cross_entropy(task: Task, batch: Batch, features: Tensor, inputs: Tensor | None) -> Tensor:
-    """The loss of the batch's captions; inputs: what is read, by default the captions' words."""
+def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
+    """The loss of the batch's captions."""
     config, device = task.run.training, task.device
     decoder, _ = task.model.writer()
-    tokens = batch.tokens.to(device)
-    if config.word_dropout:
-        inputs = drop_words(tokens[:, :-1] if inputs is None else inputs, config.word_dropout)
-    forced = decoder(
-        tokens, batch.lengths, batch.rows.to(device), features, config.truncate_steps, inputs
-    )
+    tokens, rows = batch.tokens.to(device), batch.rows.to(device)
+    forced = decoder(tokens, batch.lengths, rows, features, config.truncate_steps)
     return caption_loss(
         forced,
         label_smoothing=config.label_smoothing,
         attention_penalty=config.attention_penalty,
     )
-
-
-def _scheduled(task: Task, batch: Batch, maps: Tensor, step: int) -> Tensor | None:
-    """What scheduled sampling lets the decoder read, drawn without dropout; None at first."""
-    probability = task.run.training.scheduled_sampling * step / task.steps
-    if not probability:
-        return None
-    decoder, _ = task.model.writer()
-    tokens, rows = batch.tokens.to(task.device), batch.rows.to(task.device)
-    task.model.eval()
-    # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
-    with torch.no_grad(), _autocast(task):
-        forced = decoder(tokens, batch.lengths, rows, task.model.encoder.head(maps))
-        return mix_words(tokens[:, :-1], forced, probability)
 
 
 def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
@@ -146,9 +117,8 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
     model.eval()
     # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
     with torch.no_grad(), _autocast(task):
-        members = [Member(decoder, model.encoder.head(maps))]
-        seeds = range(first, first + len(maps))
-        drawn = draw(members, _sampling(task), seeds)
+        features = model.encoder.head(maps)
+        drawn = draw(decoder, features, _sampling(task), range(first, first + len(maps)))
     return [[*one.tokens, END] for those in drawn for one in those]
 
 

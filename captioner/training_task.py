@@ -110,10 +110,7 @@ def prepare(
         config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
     )
     captions, questions = _batches(train, model, config, caches, reporter, mirrored=config.mirror)
-    turned = run.decoding.mirror and bool(held_out.captions)
-    val_captions, val_questions = _batches(
-        held_out, model, plain, caches, reporter, mirrored=turned
-    )
+    val_captions, val_questions = _batches(held_out, model, plain, caches, reporter, mirrored=False)
     reward = None
     if config.self_critical and captions is not None:
         _, vocabulary = model.writer()
@@ -123,7 +120,6 @@ def prepare(
             vocabulary,
             bleu_reward=config.bleu_reward,
             repeat_cost=config.repeat_cost,
-            fault_cost=config.fault_cost,
         )
     return Task(
         run=run,
@@ -286,7 +282,7 @@ def _batches(
     """Batches of both tasks over the same pictures, cached once; mirrored: both ways round."""
     paths = texts.paths()
     cache = None
-    if model.encoder.frozen_stages and not config.augment:
+    if model.encoder.frozen_layers and not config.augment:
         cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
     captions, questions = None, None

@@ -11,9 +11,8 @@ from captioner.metrics.cider import cider_d
 from captioner.metrics.tokenizer import tokenize
 from captioner.model import CaptioningModel
 from captioner.question_batches import QuestionBatches, answer_batch
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.training_task import Interrupted, Reporter
-from captioner.writing import Member
 
 
 @torch.no_grad()
@@ -28,8 +27,7 @@ def evaluate_captions(
     """Loss of the held-out captions, and scores of free-running decoding.
 
     The loss is in nats a token; BLEU-4 and CIDEr (the variant CIDEr-D) are the official code's, as
-    fractions; different words counts those in all the captions written. With decoding.mirror the
-    captions, not the loss, come of the mirror images too.
+    fractions; different words counts those in all the captions written.
     """
     model.eval()
     decoder, vocabulary = model.writer()
@@ -38,17 +36,13 @@ def evaluate_captions(
     loss, words, done = 0.0, 0, 0
     candidates: list[list[str]] = []
     references: list[list[list[str]]] = []
-    sides = [batches.epoch(0, mirrored=side) for side in (False, True)[: 1 + decoding.mirror]]
-    for batch, *others in zip(*sides, strict=True):
+    for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
             features = model.encoder.head(batch.views.maps(model.encoder))
-            turned = [model.encoder.head(other.views.maps(model.encoder)) for other in others]
-            members = [Member(decoder, features)]
-            members += [Member(decoder, model.encoder.unmirror(one)) for one in turned]
             forced = decoder(
                 batch.tokens.to(device), batch.lengths, batch.rows.to(device), features
             )
-            found = find_captions(members, limits)
+            found = decode(decoder, features, limits)
         mean = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
         loss += float(mean) * sum(batch.lengths)
         words += sum(batch.lengths)

@@ -1,7 +1,5 @@
-"""What every search goes by: who writes, the next word's distribution, and a caption found."""
+"""What every search shares: the decoder's step over its active rows, and a caption found."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +12,11 @@ from captioner.vocabulary import END, NEVER_WRITTEN
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One caption found. T words; END is not among them but counts in log_probability.
+    """One caption found: T tokens, without END, which counts in log_probability.
 
-    tokens (T), probabilities (T) of each word given those before it, weights (T, N): where it
-    looked (what a row lacks to 1 went to the sentinel); log_probability: natural logarithm of the
-    whole caption's probability.
+    probabilities (T): of each token given those before it. weights (T, N): where the model looked
+    before each (with a sentinel, a row sums to less than 1). log_probability: natural logarithm of
+    the probability of the whole caption.
     """
 
     tokens: tuple[int, ...]
@@ -27,113 +25,80 @@ class Hypothesis:
     weights: Tensor
 
 
-@dataclass(frozen=True)
-class Member:
-    """One of those who write a caption together: a decoder, and features (B, N, D) it looks at.
+class ActiveRows:
+    """The decoder at work on rows of unfinished captions: one per picture at first.
 
-    One decoder can be several members, with features of the pictures and of their mirror images.
-    All members know the same vocabulary and look at the same B pictures.
+    decoder: its attention, cell and output; features (B, N, D) of B pictures. Later G consecutive
+    rows share a picture, as `select` decides.
     """
 
-    decoder: CaptionDecoder
-    features: Tensor
-
-
-def mean_logits(logits: Sequence[Tensor]) -> Tensor:
-    """Logits of the mean of the members' probabilities: log(sum of p_i / n), (rows, V).
-
-    Probabilities are averaged, not their logarithms: the mean is then itself what a model of the
-    caption would say, the equal mixture of the members, and a word that only one of them thinks
-    impossible can still be written. The mean of one member is that member's.
-    """
-    if len(logits) == 1:
-        return logits[0]
-    parts = torch.stack([torch.log_softmax(part.float(), dim=-1) for part in logits])
-    return torch.logsumexp(parts, dim=0) - math.log(len(logits))
-
-
-class Writing:
-    """The members at work on rows of captions: at first one a picture, later as `keep` says."""
-
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.decoders = [member.decoder for member in members]
-        self.features = [member.features for member in members]
-        self.keys = [member.decoder.attention.project(member.features) for member in members]
-        self.states: list[State] = [member.decoder.start(member.features) for member in members]
+    def __init__(self, decoder: CaptionDecoder, features: Tensor) -> None:
+        self.decoder = decoder
+        self.features = features  # (B, N, D)
+        self.keys = decoder.attention.project(features)  # (B, N, A)
+        self.state: State = decoder.start(features)  # parts (B·G, H)
 
     def step(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """The words written last (rows,) to the next one's logits (rows, V) and weights (rows, N).
+        """The words (rows,) written last to the next word's logits (rows, V), weights (rows, N)."""
+        logits, self.state, weights = self.decoder.step(words, self.state, self.features, self.keys)
+        return logits, weights
 
-        The weights are the mean of the members' that have the first one's grid.
-        """
-        logits: list[Tensor] = []
-        looked: list[Tensor] = []
-        for place, decoder in enumerate(self.decoders):
-            scores, self.states[place], weights = decoder.step(
-                words, self.states[place], self.features[place], self.keys[place]
-            )
-            logits.append(scores)
-            if not looked or weights.shape == looked[0].shape:
-                looked.append(weights)
-        return mean_logits(logits), sum(looked[1:], looked[0]) / len(looked)
-
-    def keep(self, rows: Tensor, pictures: list[int]) -> None:
-        """Go on from these rows, as many of each of these pictures, one picture after the other."""
-        self.states = [tuple(part[rows] for part in state) for state in self.states]
-        if len(pictures) < len(self.keys[0]):
-            self.features = [part[pictures] for part in self.features]
-            self.keys = [part[pictures] for part in self.keys]
+    def select(self, rows: Tensor, pictures: list[int]) -> None:
+        """Continue with these rows, equally many for each of these pictures, in their order."""
+        self.state = tuple(part[rows] for part in self.state)
+        if len(pictures) < len(self.keys):
+            self.features = self.features[pictures]
+            self.keys = self.keys[pictures]
 
 
 class History:
-    """What was written, step by step, each word after one of the words of the step before."""
+    """The words of a search step by step, each with the index of the word that it follows."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[list[int], list[int], list[float], Tensor]] = []
 
-    def add(self, parents: list[int], words: Tensor, chances: Tensor, weights: Tensor) -> None:
-        """One step's words (D,), their log probabilities (D,) and where they looked (D, N).
+    def add(self, parents: list[int], words: Tensor, log_probs: Tensor, weights: Tensor) -> None:
+        """Record one step: words (M,), their log_probs (M,) and weights (M, N).
 
-        parents: of each word, the place among the last step's of the word it follows.
+        parents: for each word, the index among the previous step's words of the one it follows.
         """
-        self.steps.append((parents, words.tolist(), chances.tolist(), weights))
+        self.steps.append((parents, words.tolist(), log_probs.tolist(), weights))
 
-    def caption(self, place: int, length: int | None = None) -> Hypothesis:
-        """The caption that ended with this word of the step `length`, by default the last."""
-        words, chances, weights = [], [], []
-        for parents, step_words, step_chances, step_weights in reversed(self.steps[:length]):
-            words.append(step_words[place])
-            chances.append(step_chances[place])
-            weights.append(step_weights[place])
-            place = parents[place]
+    def hypothesis(self, index: int, length: int | None = None) -> Hypothesis:
+        """The caption whose last word, END, has this index in step `length` (default: the last)."""
+        words, log_probs, weights = [], [], []
+        for parents, step_words, step_log_probs, step_weights in reversed(self.steps[:length]):
+            words.append(step_words[index])
+            log_probs.append(step_log_probs[index])
+            weights.append(step_weights[index])
+            index = parents[index]
         return Hypothesis(
             tokens=tuple(reversed(words[1:])),
-            log_probability=sum(chances),
-            probabilities=tuple(torch.tensor(chances[:0:-1]).exp().tolist()),
+            log_probability=sum(log_probs),
+            probabilities=tuple(torch.tensor(log_probs[:0:-1]).exp().tolist()),
             weights=torch.stack(weights[:0:-1]).float().cpu(),
         )
 
 
-def next_log_probabilities(
-    logits: Tensor, written: Tensor, max_words: int, block_ngrams: int
-) -> Tensor:
-    """Log probabilities (rows, V) of the next token, given those written (rows, t), with bans.
+def next_log_probs(logits: Tensor, written: Tensor, max_words: int, block_ngrams: int) -> Tensor:
+    """Log probabilities (rows, V) of the next token from logits (rows, V), with bans applied.
 
-    Padding, start and unknown never come; END not at first and only END after max_words words;
-    no word that would end an n-gram a second time. Where the ban on n-grams leaves nothing, END.
+    written (rows, t): the tokens so far. Padding, start and unknown never come; END never comes
+    first, and only END comes after max_words tokens. With block_ngrams = n > 0 no token completes
+    an n-gram that is already written; where that leaves nothing, END.
     """
     logits = logits.float()
     logits[:, NEVER_WRITTEN] = float("-inf")
-    words = written.shape[1]
-    if words == 0:
+    length = written.shape[1]
+    if length == 0:
         logits[:, END] = float("-inf")
-    if words >= max_words:
+    if length >= max_words:
         logits = torch.full_like(logits, float("-inf"))
         logits[:, END] = 0.0
-    elif block_ngrams and words >= block_ngrams:
+    elif block_ngrams and length >= block_ngrams:
         windows = written.unfold(1, block_ngrams, 1)  # (rows, windows, n)
-        before = written[:, words - block_ngrams + 1 :].unsqueeze(1)
-        seen = (windows[..., :-1] == before).all(-1)
-        row, window = seen.nonzero(as_tuple=True)
+        last = written[:, length - block_ngrams + 1 :].unsqueeze(1)  # (rows, 1, n - 1)
+        repeated = (windows[..., :-1] == last).all(-1)  # (rows, windows)
+        row, window = repeated.nonzero(as_tuple=True)
         logits[row, windows[row, window, -1]] = float("-inf")
     return torch.log_softmax(logits, dim=-1)

@@ -23,7 +23,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from captioner.checkpoint import Checkpoint, save
-    from captioner.config import DecodingConfig, ModelConfig, TrainingConfig
+    from captioner.config import DecodingConfig, ModelConfig
     from captioner.model import CaptioningModel
     from captioner.vocabulary import Vocabulary
 
@@ -52,7 +52,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             weights.mul_(1 if name.startswith("attention.") else 3)
     model.eval()
     file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save(Checkpoint(model, TrainingConfig(), DecodingConfig(max_words=7)), file)
+    save(Checkpoint(model, {}, DecodingConfig(max_words=7)), file)
     return file
 
 

@@ -1,18 +1,17 @@
 """The Python interface, on a tiny model with random weights."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import ANSWERS
-from PIL import Image, ImageOps
+from PIL import Image
 
 from captioner import Answer, Caption, Captioner, CaptionerError
 from captioner.checkpoint import Checkpoint
-from captioner.config import DecodingConfig, TrainingConfig
+from captioner.config import DecodingConfig
 from captioner.model import CaptioningModel
 from captioner.vocabulary import Vocabulary
 
@@ -55,43 +54,6 @@ def test_a_caption_says_how_sure_each_word_is_and_where_it_looked(
     np.testing.assert_allclose(best.attention.sum((1, 2)), 1, rtol=1e-5)
     total = sum(np.log(word.probability) for word in best.words)
     assert best.log_probability <= total + 1e-4  # the end token comes on top
-
-
-@pytest.mark.parametrize(
-    "settings", [{"beam_size": 1}, {"beam_size": 3}, {"sample": True, "seed": 3}]
-)
-def test_with_the_mirror_a_picture_and_its_mirror_image_are_described_alike(
-    model: Captioner, settings: dict[str, int]
-) -> None:
-    """In the same words, as probable, and having looked at the same things."""
-    size = model.config.image_size
-    noise = np.random.default_rng(0).integers(0, 255, (3, size, size, 3), dtype=np.uint8)
-    pictures = [Image.fromarray(pixels) for pixels in noise]
-    turned = [ImageOps.mirror(picture) for picture in pictures]
-    plain = replace(model.decoding, **settings)  # type: ignore[arg-type]
-    decoding = replace(plain, mirror=True)
-    found = model.caption(pictures, decoding=decoding)
-    for one, other in zip(found, model.caption(turned, decoding=decoding), strict=True):
-        assert one.text == other.text
-        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-3)
-        np.testing.assert_allclose(one.attention, other.attention[:, :, ::-1], atol=1e-5)
-        assert not np.allclose(one.attention, one.attention[:, :, ::-1], atol=1e-3)
-    alone = model.caption(pictures, decoding=plain)
-    assert [one.log_probability for one in alone] != [one.log_probability for one in found]
-    for picture, one in zip(pictures, found, strict=True):
-        assert model.caption(picture, decoding=decoding).text == one.text
-
-
-def test_the_mirror_changes_nothing_for_a_symmetric_picture(model: Captioner) -> None:
-    size = model.config.image_size
-    half = np.random.default_rng(1).integers(0, 255, (size, size // 2, 3), dtype=np.uint8)
-    picture = Image.fromarray(np.concatenate([half, half[:, ::-1]], axis=1))
-    plain = model.caption(picture)
-    mirrored = model.caption(picture, decoding=replace(model.decoding, mirror=True))
-    assert mirrored.text == plain.text
-    assert mirrored.log_probability == pytest.approx(plain.log_probability, abs=1e-3)
-    symmetric = (plain.attention + plain.attention[:, :, ::-1]) / 2
-    np.testing.assert_allclose(mirrored.attention, symmetric, atol=1e-5)
 
 
 def test_a_list_in_a_list_out_in_order(model: Captioner, files: list[Path]) -> None:
@@ -251,7 +213,7 @@ def test_a_checkpoint_of_one_task_says_what_it_cannot_do(
         (CaptioningModel(config, Vocabulary(["a"])), "answer"),
         (CaptioningModel(config, None, questions, ("yes", "no")), "caption"),
     ):
-        loaded = Checkpoint(whole.eval(), TrainingConfig(), DecodingConfig())
+        loaded = Checkpoint(whole.eval(), {}, DecodingConfig())
         half = Captioner(loaded, model.device)
         assert (half.can_caption, half.can_answer) == (missing == "answer", missing == "caption")
         with pytest.raises(CaptionerError, match="this checkpoint .* choose one that was trained"):

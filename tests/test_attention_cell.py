@@ -15,13 +15,12 @@ from captioner.attention import SpatialAttention
 from captioner.attention_cell import AttentionCell
 from captioner.batches import pad
 from captioner.checkpoint import Checkpoint
-from captioner.config import DecodingConfig, TrainingConfig
+from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, make_cell
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.sentinel import AdaptiveAttention
-from captioner.writing import Member
 
 N, D, A, H, E, V = 3, 10, 6, 7, 5, 13
 
@@ -134,8 +133,8 @@ def test_every_search_takes_it(name: str, sample: bool) -> None:
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
     for [caption], [alone] in zip(
-        find_captions([Member(decoder, features)], config),
-        [find_captions([Member(decoder, features[i : i + 1])], config)[0] for i in range(3)],
+        decode(decoder, features, config),
+        [decode(decoder, features[i : i + 1], config)[0] for i in range(3)],
         strict=True,
     ):
         assert 1 <= len(caption.tokens) <= 6
@@ -155,7 +154,7 @@ def test_checkpoint_there_and_back_with_answers_as_they_were(
         loaded.model.answer_texts,
     )
     model.load_state_dict(loaded.model.state_dict(), strict=False)
-    saved = Checkpoint(model.eval(), TrainingConfig(), loaded.decoding)
+    saved = Checkpoint(model.eval(), {}, loaded.decoding)
     file = tmp_path / "top_down.safetensors"
     checkpoint.save(saved, file)
     image = Image.fromarray(torch.randint(0, 256, (64, 64, 3), dtype=torch.uint8).numpy())

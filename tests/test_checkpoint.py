@@ -1,6 +1,7 @@
 """Checkpoints: what goes in comes out, and what is wrong is said."""
 
 import dataclasses
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 
 from captioner import Captioner, checkpoint
 from captioner.checkpoint import Checkpoint
-from captioner.config import DecodingConfig, ModelConfig, TrainingConfig
+from captioner.config import DecodingConfig, ModelConfig
 from captioner.errors import CaptionerError
 from captioner.model import CaptioningModel
 from captioner.recurrence import LSTMCell
@@ -35,8 +36,8 @@ def make_checkpoint() -> Checkpoint:
     config = ModelConfig(**SMALL)  # type: ignore[arg-type]
     return Checkpoint(
         model=CaptioningModel(config, Vocabulary(["ein", "hündchen"])),
-        training=TrainingConfig(learning_rate=0.5),
-        decoding=DecodingConfig(beam_size=3, mirror=True),
+        training={"learning_rate": 0.5},
+        decoding=DecodingConfig(beam_size=3),
         scores=[{"set": "made up", "values": {"BLEU-4": 0.25}}],
     )
 
@@ -174,11 +175,65 @@ def test_scores_recorded_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     assert sorted(kept) == sorted(["made up", *names])
 
 
-def test_a_folded_model_is_not_saved_as_what_could_not_be_loaded(
+def test_a_captioner_leaves_the_checkpoint_that_it_was_given_as_it_was(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     loaded = checkpoint.load(tiny_checkpoint)
-    Captioner(loaded, torch.device("cpu"))
+    captioner = Captioner(loaded, torch.device("cpu"))
+    checkpoint.save(loaded, tmp_path / "again.safetensors")
+    before, after = (
+        checkpoint.read_tensors(file)[0]
+        for file in (tiny_checkpoint, tmp_path / "again.safetensors")
+    )
+    assert all(torch.equal(before[name], value) for name, value in after.items())
     with pytest.raises(CaptionerError, match="save one that checkpoint.load gives"):
-        checkpoint.save(loaded, tmp_path / "folded.safetensors")
-    assert not list(tmp_path.iterdir())
+        checkpoint.save(
+            dataclasses.replace(loaded, model=captioner.model), tmp_path / "folded.safetensors"
+        )
+
+
+def test_training_settings_of_another_release_do_not_keep_a_checkpoint_from_loading(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    recorded = {"fault_cost": 0.3, "learning_rate": "fast", "a setting of tomorrow": [1]}
+    rewrite(file, training=recorded)
+    assert checkpoint.load(file).training == recorded
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "off", "on"),
+    [("model", "fine_stage", "", "features.1"), ("decoding", "mirror", False, True)],
+)
+def test_a_retired_setting_is_accepted_where_it_was_off(
+    tmp_path: Path, part: str, name: str, off: object, on: object
+) -> None:
+    file = tmp_path / "model.safetensors"
+    saved = make_checkpoint()
+    checkpoint.save(saved, file)
+    settings = {
+        "model": dataclasses.asdict(saved.model.config),
+        "decoding": dataclasses.asdict(saved.decoding),
+    }[part]
+    rewrite(file, **{part: settings | {name: off}})
+    assert checkpoint.load(file).decoding == saved.decoding
+    rewrite(file, **{part: settings | {name: on}})
+    with pytest.raises(CaptionerError, match=f"made with {name} .* no longer has"):
+        checkpoint.load(file)
+
+
+def test_the_bundled_checkpoint_captions_the_samples_as_when_it_was_made() -> None:
+    """The file is read byte for byte as it was released; whatever the code, it says the same."""
+    file = checkpoint.default_checkpoint()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest == "f894a7272848ce6ff3558f7f0118509938d356dc57504c3bc2f33d27080f4986"
+    samples = sorted((Path(__file__).parents[1] / "data" / "samples").glob("*.jpg"))
+    said = [caption.text for caption in Captioner.load(file, "cpu").caption(samples)]
+    assert said == [
+        "a man in a red jacket is standing in front of a crowd",
+        "a man in a black shirt is holding a camera",
+        "a cat sitting on top of a wooden table",
+        "a piece of food on a table next to a glass of wine",
+        "a large black and white photo of a tall building",
+    ]

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,38 +124,6 @@ def test_decoding_not_asked_for_is_the_checkpoints_own(run, photos):
     assert (
         run("caption", photos / "a.png", "--max-words", 7)[1] == run("caption", photos / "a.png")[1]
     )
-
-
-def test_the_mirror_image_is_looked_at_where_that_is_asked_for(run, photos, tiny_checkpoint):
-    model = Captioner.load(tiny_checkpoint)
-    expected = model.caption(photos / "a.png", decoding=replace(model.decoding, mirror=True))
-    records = {
-        options: json.loads(run("caption", photos / "a.png", "--json", *options)[1])
-        for options in ((), ("--no-mirror",), ("--mirror",))
-    }
-    [mirrored] = records[("--mirror",)]["captions"]
-    assert mirrored["text"] == expected.text
-    assert mirrored["log_probability"] == pytest.approx(expected.log_probability, abs=1e-4)
-    assert records[()] == records[("--no-mirror",)] != records[("--mirror",)]
-    run("attend", photos / "a.png", "--mirror", "--output", "maps.npz")
-    np.testing.assert_allclose(np.load("maps.npz")["weights"], expected.attention, atol=1e-5)
-
-
-def test_several_checkpoints_write_together(run, photos, tiny_checkpoint):
-    """The command's own checkpoint comes last: here a model is in the mean three times."""
-    again = ("--checkpoint", tiny_checkpoint)
-    alone = run("caption", photos, "--json")[1]
-    status, out, _ = run("caption", photos, "--json", *again, *again)
-    assert status == 1  # of the picture that is none
-    for one, other in zip(alone.splitlines(), out.splitlines(), strict=True):
-        [mine], [theirs] = (json.loads(line).get("captions", [None]) for line in (one, other))
-        assert (mine is None) == (theirs is None)
-        if mine:
-            assert mine["text"] == theirs["text"]
-            assert mine["log_probability"] == pytest.approx(theirs["log_probability"], abs=1e-4)
-    status, out, err = run("caption", photos, "--checkpoint", "absent.safetensors")
-    assert (status, out) == (2, "")
-    assert "absent.safetensors: no such checkpoint file" in err
 
 
 def test_a_picture_from_standard_input(run, photos, monkeypatch):

@@ -103,10 +103,10 @@ def test_the_signature_says_how_captions_were_found(run):
     signatures = {
         run(*COCO, "--json", *options)[1].split('"signature": ')[1]
         for options in (
-            [], ["--beam-size", "1"], ["--max-words", "3"], ["--sample"], ["--mirror"]
+            [], ["--beam-size", "1"], ["--max-words", "3"], ["--sample"]
         )
     }  # fmt: skip
-    assert len(signatures) == 5
+    assert len(signatures) == 4
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,6 @@ def test_the_signature_says_how_captions_were_found(run):
     [
         (DecodingConfig(), "beam5,words20,penalty0,block3"),
         (DecodingConfig(beam_size=3, length_penalty=0.7), "beam3,words20,penalty0.7,block3"),
-        (DecodingConfig(mirror=True), "beam5,words20,penalty0,block3,mirror"),
         (
             DecodingConfig(sample=True, temperature=0.5, top_p=0.9, seed=4),
             "sample,temperature0.5,topk0,topp0.9,seed4,words20,penalty0,block3",
@@ -123,18 +122,6 @@ def test_the_signature_says_how_captions_were_found(run):
 )
 def test_describe(decoding, text):
     assert describe(decoding) == text
-    assert describe(decoding, models=3) == text + ",ensemble3"
-
-
-def test_checkpoints_together_say_so_and_keep_no_score_of_one(run, tiny_checkpoint):
-    status, out, _ = run(*COCO, "--json", "--checkpoint", str(tiny_checkpoint))
-    alone = run(*COCO, "--json")[1]
-    assert status == 0
-    assert json.loads(out)["signature"].replace(",ensemble2", "") == json.loads(alone)["signature"]
-    assert ",ensemble2" in out and "ensemble" not in alone
-    status, out, err = run(*COCO, "--record", "val", "--checkpoint", str(tiny_checkpoint))
-    assert (status, out) == (2, "")
-    assert "--record keeps the scores of one checkpoint in it, and 2 are given" in err
 
 
 def test_the_model_that_ships_keeps_no_scores_by_accident(capsys, monkeypatch):

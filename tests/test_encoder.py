@@ -15,14 +15,11 @@ from captioner.encoder_weights import load_weights
 from captioner.errors import CaptionerError
 
 
-def make_encoder(
-    backbone: str = "mobilenet_v2", last_stage: str = "", size: int = 97, fine_stage: str = ""
-) -> Encoder:
+def make_encoder(backbone: str = "mobilenet_v2", last_stage: str = "", size: int = 97) -> Encoder:
     torch.manual_seed(0)
     return Encoder(
         backbone=backbone,
         last_stage=last_stage,
-        fine_stage=fine_stage,
         image_size=size,
         feature_size=6,
         feature_dropout=0.0,
@@ -249,84 +246,3 @@ def test_more_pictures_than_the_processor_takes_at_once() -> None:
         together = encoder(pictures)
         alone = torch.cat([encoder(picture[None]) for picture in pictures])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
-
-
-def test_features_of_a_mirror_image_are_put_back_where_the_picture_has_them() -> None:
-    """With a grid of 3 x 3: the left column comes from the mirror image's right one."""
-    encoder = make_encoder()
-    rows, columns = encoder.grid
-    places = torch.arange(rows * columns, dtype=torch.float32).view(1, -1, 1).expand(2, -1, 5)
-    back = encoder.unmirror(places)
-    assert back[1, :, 4].view(rows, columns).tolist() == [
-        list(range(row * columns, (row + 1) * columns))[::-1] for row in range(rows)
-    ]
-    assert torch.equal(encoder.unmirror(back), places)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "fine_stage", "cut", "grid"),
-    [
-        ("mobilenet_v2", "features.13", 14, (7, 7)),
-        ("resnet18", "layer3", 7, (7, 7)),
-        ("convnext_tiny", "features.5", 6, (6, 6)),
-        ("swin_t", "features.5", 6, (6, 6)),
-    ],
-)
-def test_finer_features_are_a_linear_map_of_both_stages_side_by_side(
-    backbone: str, fine_stage: str, cut: int, grid: tuple[int, int]
-) -> None:
-    """The last stage's maps enlarged to the fine one's grid, joined by channels, then the adapter:
-    what the lateral connection comes to, with the two weights side by side."""
-    encoder = make_encoder(backbone, fine_stage=fine_stage).eval()
-    assert encoder.grid == grid and encoder.lateral is not None
-    pictures = torch.randn(2, 3, 97, 97)
-    fine = encoder.stages[:cut](pictures)
-    coarse = encoder.stages[cut:](fine)
-    if backbone == "swin_t":
-        fine = fine.permute(0, 3, 1, 2)
-    assert coarse.shape[2] < fine.shape[2] == grid[0]
-    enlarged = torch.nn.functional.interpolate(coarse, size=grid, mode="bilinear")
-    joined = torch.cat([enlarged, fine], dim=1).flatten(2).transpose(1, 2)
-    linear, normalise, cut_negative = encoder.adapter
-    weight = torch.cat([linear.weight, encoder.lateral.weight], dim=1)
-    expected = cut_negative(normalise(joined @ weight.t() + linear.bias)) + encoder.positions
-    torch.testing.assert_close(encoder(pictures), expected, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "fine_stage"), [("mobilenet_v2", "features.6"), ("swin_t", "features.1")]
-)
-def test_finer_features_are_the_same_wherever_the_frozen_stages_end(
-    backbone: str, fine_stage: str
-) -> None:
-    """Before the fine stage, right after it, beyond it, nowhere, and after the adapter."""
-    encoder = make_encoder(backbone, fine_stage=fine_stage, size=67).eval()
-    pictures = torch.randn(3, 3, 67, 67)
-    expected = encoder(pictures)
-    kinds = []
-    for index, name in enumerate(encoder.stage_names):
-        encoder.fine_tune(name, update_batch_norm=False)
-        maps = encoder.trunk(pictures)
-        kinds.append(maps.ndim)
-        torch.testing.assert_close(encoder.head(maps), expected, rtol=1e-4, atol=1e-5)
-        trained = [p for stage in encoder.stages[index:] for p in stage.parameters()]
-        if trained:
-            assert torch.autograd.grad(encoder.head(maps).sum(), trained[0])[0].abs().sum() > 0
-    beyond = encoder.stage_names.index(fine_stage) + 2
-    assert kinds == [4] * beyond + [2] * (len(kinds) - beyond)
-    encoder.freeze()
-    assert encoder.trunk(pictures).shape == (3, *encoder.grid, 6)
-    torch.testing.assert_close(encoder.head(encoder.trunk(pictures)), expected)
-
-
-@pytest.mark.parametrize(
-    ("fine_stage", "message"),
-    [
-        ("features.99", "mobilenet_v2 has no stage 'features.99'; its stages are features.0, "),
-        ("features.15", "fine_stage 'features.15' has a grid of 4 x 4, which is not finer"),
-        ("features.18", "fine_stage 'features.18' has a grid of 4 x 4, which is not finer"),
-    ],
-)
-def test_a_fine_stage_must_be_finer(fine_stage: str, message: str) -> None:
-    with pytest.raises(CaptionerError, match=message):
-        make_encoder(fine_stage=fine_stage)

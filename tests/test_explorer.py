@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from captioner import Captioner
@@ -18,15 +19,15 @@ from captioner.explorer import (
     PICTURE_PIXELS,
     answer_record,
     asset,
-    caption_pictures,
     caption_record,
+    caption_records,
     data_uri,
     picture_record,
     save_explorer,
     write_explorer,
 )
 from captioner.replies import Answer, AnswerChoice, Caption, Word
-from captioner.runners_up import runners_up
+from captioner.runners_up import find_alternatives
 
 HOSTILE = """</script><script>bad()</script><img src=x onerror=bad()>"'&<!--"""
 
@@ -50,18 +51,17 @@ def data_of(page: str) -> list[dict]:
     return json.loads(found)
 
 
-@pytest.mark.parametrize("mirror", [False, True])
 def test_runners_up_come_from_the_distribution_that_the_word_came_from(
-    model: Captioner, pictures: list[Image.Image], mirror: bool
+    model: Captioner, pictures: list[Image.Image]
 ) -> None:
     """All other words and the written one make up all there is, and the written one's share is
     what the search said, bans included."""
-    decoding = replace(model.decoding, num_captions=3, beam_size=4, block_ngrams=2, mirror=mirror)
-    members = model.members(pictures, decoding)
+    decoding = replace(model.decoding, num_captions=3, beam_size=4, block_ngrams=2)
+    features = model.encode(pictures)
     groups = model.caption(pictures, decoding=decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    found = runners_up(model, members, captions, rows, decoding, count=1000)
+    found = find_alternatives(model.model, features, captions, rows, decoding, count=1000)
     banned = 0
     for caption, others in zip(captions, found, strict=True):
         assert len(others) == len(caption.words)
@@ -80,22 +80,23 @@ def test_only_the_likeliest_runners_up_are_told(
     model: Captioner, pictures: list[Image.Image]
 ) -> None:
     [caption] = model.caption(pictures[:1])
-    members = model.members(pictures[:1], model.decoding)
-    [everything] = runners_up(model, members, [caption], [0], model.decoding, count=1000)
-    [three] = runners_up(model, members, [caption], [0], model.decoding, count=3)
+    features = model.encode(pictures[:1])
+    everything, three = (
+        find_alternatives(model.model, features, [caption], [0], model.decoding, count=count)[0]
+        for count in (1000, 3)
+    )
     assert three == tuple(others[:3] for others in everything)
 
 
 def test_captions_of_pictures_together_are_those_of_each_alone(
     model: Captioner, pictures: list[Image.Image]
 ) -> None:
-    together = caption_pictures(model, pictures, model.decoding)
+    together = caption_records(model, model.encode(pictures), model.decoding)
     assert [group[0]["text"] for group in together] == [model.caption(one).text for one in pictures]
     for group, picture in zip(together, pictures, strict=True):
-        [[alone]] = caption_pictures(model, [picture], model.decoding)
+        [[alone]] = caption_records(model, model.encode([picture]), model.decoding)
         for one, other in zip(group[0]["words"], alone["words"], strict=True):
             assert one["runners_up"][0]["word"] == other["runners_up"][0]["word"]
-    assert caption_pictures(model, [], model.decoding) == []
 
 
 def test_a_caption_as_a_record() -> None:
@@ -206,4 +207,6 @@ def test_characters_have_no_runners_up(
     letters: Callable[[], object] = lambda: (None, CharacterVocabulary(["a", " "]))  # noqa: E731
     monkeypatch.setattr(model.model, "writer", letters)
     caption = Caption("aa a", (Word("aa", 0.5), Word("a", 0.5)), -1.0, np.ones((2, 1, 1)))
-    assert runners_up(model, [], [caption], [0], model.decoding) == [((), ())]
+    assert find_alternatives(model.model, torch.empty(0), [caption], [0], model.decoding) == [
+        ((), ())
+    ]

@@ -26,14 +26,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return files
 
 
-@pytest.fixture(scope="module", params=["", "features.1"])
-def encoder(request: pytest.FixtureRequest) -> Encoder:
-    """One that keeps its last stage's maps, and one that keeps a finer stage's beside them."""
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
     torch.manual_seed(0)
     return Encoder(
         backbone="mobilenet_v2",
         last_stage="features.3",
-        fine_stage=request.param,
         image_size=33,
         feature_size=6,
         feature_dropout=0.0,

@@ -12,7 +12,6 @@ from captioner.losses import caption_loss, leave_one_out_advantages, self_critic
 from captioner.recurrence import make_cell
 from captioner.sampling import draw
 from captioner.vocabulary import END
-from captioner.writing import Member
 
 
 def forced(
@@ -87,7 +86,7 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
     features = torch.randn(3, 5, 4)
     # Two words at most: some captions end by choice, others are cut off with an END forced.
     config = DecodingConfig(sample=True, num_captions=8, max_words=2, block_ngrams=0)
-    found = sum(draw([Member(decoder, features)], config, seeds=(1, 2, 3)), [])
+    found = sum(draw(decoder, features, config, seeds=(1, 2, 3)), [])
     captions = [[*one.tokens, END] for one in found]
     assert {len(caption) for caption in captions} == {2, 3}
     tokens, lengths = pad(captions)

@@ -14,9 +14,8 @@ from captioner.batches import pad
 from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder, TeacherForced
 from captioner.recurrence import CELLS, HighwayCell, StackedCells, State, make_cell
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.vocabulary import END
-from captioner.writing import Member
 
 H, X, V, D, N = 7, 5, 11, 6, 3
 TORCHS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
@@ -162,8 +161,8 @@ def test_every_search_takes_every_cell(name: str, sample: bool) -> None:
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
     for [caption], [alone] in zip(
-        find_captions([Member(decoder, features)], config),
-        [find_captions([Member(decoder, features[i : i + 1])], config)[0] for i in range(3)],
+        decode(decoder, features, config),
+        [decode(decoder, features[i : i + 1], config)[0] for i in range(3)],
         strict=True,
     ):
         assert 1 <= len(caption.tokens) <= 6

@@ -9,17 +9,17 @@ from test_search import make_decoder
 
 from captioner.config import DecodingConfig
 from captioner.sampling import draw
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.vocabulary import START
-from captioner.writing import Member, next_log_probabilities
+from captioner.writing import next_log_probs
 
 
 def test_a_pictures_caption_does_not_depend_on_those_beside_it() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=30, max_words=6)
-    together = find_captions([Member(decoder, features)], config)
+    together = decode(decoder, features, config)
     for picture, group in enumerate(together):
-        [alone] = find_captions([Member(decoder, features[picture : picture + 1])], config)
+        [alone] = decode(decoder, features[picture : picture + 1], config)
         assert [one.tokens for one in alone] == [one.tokens for one in group]
 
 
@@ -27,7 +27,7 @@ def test_captions_drawn_together_are_what_the_decoder_says_of_each_alone() -> No
     """Beginnings are shared, so each word's chance and map must be those of its own caption."""
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=40, max_words=6)
-    drawn = draw([Member(decoder, features)], config, range(5))
+    drawn = draw(decoder, features, config, range(5))
     assert [len(those) for those in drawn] == [40] * 5
     assert max(len({one.tokens for one in those}) for those in drawn) > 10
     keys = decoder.attention.project(features)
@@ -41,7 +41,7 @@ def test_captions_drawn_together_are_what_the_decoder_says_of_each_alone() -> No
                         torch.tensor([word]), state, features[alone], keys[alone]
                     )
                 written = torch.tensor([one.tokens[:place]], dtype=torch.long)
-                chances = next_log_probabilities(logits, written, 6, config.block_ngrams)[0]
+                chances = next_log_probs(logits, written, 6, config.block_ngrams)[0]
                 assert one.probabilities[place] == pytest.approx(float(chances[after].exp()))
                 torch.testing.assert_close(one.weights[place], weights[0])
                 word = after
@@ -50,7 +50,7 @@ def test_captions_drawn_together_are_what_the_decoder_says_of_each_alone() -> No
 def test_whole_captions_come_as_often_as_their_probability_says() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=4000, max_words=2, block_ngrams=0)
-    [drawn] = draw([Member(decoder, features[:1])], config, [0])
+    [drawn] = draw(decoder, features[:1], config, [0])
     counts = Counter(one.tokens for one in drawn)
     assert len(counts) > 6
     for one in drawn:

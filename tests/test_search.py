@@ -15,9 +15,9 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.images import open_picture, to_tensor
 from captioner.recurrence import LSTMCell
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.vocabulary import END, NEVER_WRITTEN, START
-from captioner.writing import Hypothesis, Member, mean_logits
+from captioner.writing import Hypothesis
 
 V, E, H, D, A, N = 7, 5, 6, 4, 4, 3  # four special tokens, three words
 WORDS = (4, 5, 6)
@@ -88,7 +88,7 @@ def test_a_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> Non
     config = DecodingConfig(
         beam_size=50, num_captions=6, max_words=3, length_penalty=length_penalty, block_ngrams=0
     )
-    found = find_captions([Member(decoder, features)], config)
+    found = decode(decoder, features, config)
     for picture, hypotheses in enumerate(found):
         own = features[picture : picture + 1]
         expected = brute_force(decoder, own, 3, length_penalty)[:6]
@@ -102,7 +102,7 @@ def test_a_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> Non
 def test_a_beam_of_one_is_greedy(seed: int) -> None:
     decoder, features = make_decoder(seed)
     config = DecodingConfig(beam_size=1, max_words=8, length_penalty=1.0, block_ngrams=0)
-    for picture, [hypothesis] in enumerate(find_captions([Member(decoder, features)], config)):
+    for picture, [hypothesis] in enumerate(decode(decoder, features, config)):
         words: tuple[int, ...] = ()
         while len(words) < 8:
             best = int(chances(decoder, features[picture : picture + 1], words)[-1].argmax())
@@ -116,9 +116,9 @@ def test_a_beam_of_one_is_greedy(seed: int) -> None:
 def test_batched_equals_one_by_one(beam_size: int) -> None:
     decoder, features = make_decoder(3)
     config = DecodingConfig(beam_size=beam_size, num_captions=2, max_words=6)
-    together = find_captions([Member(decoder, features)], config)
+    together = decode(decoder, features, config)
     for picture, hypotheses in enumerate(together):
-        [alone] = find_captions([Member(decoder, features[picture : picture + 1])], config)
+        [alone] = decode(decoder, features[picture : picture + 1], config)
         assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
         for one, other in zip(hypotheses, alone, strict=True):
             assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
@@ -142,7 +142,7 @@ def test_always_a_caption_whatever_the_model_wants(beam_size: int, end_bias: flo
         decoder.output_bias[END] = end_bias
         decoder.output_bias[NEVER_WRITTEN] = 50.0
     config = DecodingConfig(beam_size=beam_size, max_words=5, block_ngrams=0)
-    for [hypothesis] in find_captions([Member(decoder, features)], config):
+    for [hypothesis] in decode(decoder, features, config):
         check_form(hypothesis, 5)
         assert len(hypothesis.tokens) == {-100.0: 5, 100.0: 1}.get(end_bias, len(hypothesis.tokens))
 
@@ -155,7 +155,7 @@ def test_no_ngram_twice(size: int) -> None:
     repeated = 0
     for block in (0, size):
         config = DecodingConfig(beam_size=2, max_words=12, block_ngrams=block)
-        for [hypothesis] in find_captions([Member(decoder, features)], config):
+        for [hypothesis] in decode(decoder, features, config):
             tokens = hypothesis.tokens
             ngrams = Counter(tokens[i : i + size] for i in range(len(tokens) - size + 1))
             if block:
@@ -168,7 +168,7 @@ def test_no_ngram_twice(size: int) -> None:
 def test_samples_follow_the_models_probabilities() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=4000, max_words=1, block_ngrams=0)
-    [samples] = find_captions([Member(decoder, features[:1])], config)
+    [samples] = decode(decoder, features[:1], config)
     counts = Counter(hypothesis.tokens[0] for hypothesis in samples)
     expected = chances(decoder, features[:1], ())[0].exp()
     for word in WORDS:
@@ -182,7 +182,7 @@ def test_sampling_has_a_seed_and_its_cuts_work() -> None:
 
     def draw(**settings: float) -> list[list[tuple[int, ...]]]:
         config = DecodingConfig(sample=True, num_captions=30, max_words=6, **settings)  # type: ignore[arg-type]
-        found = find_captions([Member(decoder, features)], config)
+        found = decode(decoder, features, config)
         for group in found:
             for hypothesis in group:
                 check_form(hypothesis, 6)
@@ -192,9 +192,7 @@ def test_sampling_has_a_seed_and_its_cuts_work() -> None:
     assert draw(seed=3) != draw(seed=4)
     greedy = [
         [h.tokens for h in group]
-        for group in find_captions(
-            [Member(decoder, features)], DecodingConfig(beam_size=1, max_words=6)
-        )
+        for group in decode(decoder, features, DecodingConfig(beam_size=1, max_words=6))
     ]
     for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 0.01}):
         assert [sorted(set(group)) for group in draw(**cut)] == greedy
@@ -209,7 +207,7 @@ def test_batched_equals_the_plainest_search_on_trained_weights() -> None:
     with torch.no_grad():
         features = model.encoder(torch.stack(pixels))
     config = DecodingConfig(beam_size=3, max_words=20, block_ngrams=0)
-    together = find_captions([Member(decoder, features)], config)
+    together = decode(decoder, features, config)
     assert len(together) == len(samples) > 1
     for picture, [hypothesis] in enumerate(together):
         assert hypothesis.tokens == plain_beam(decoder, features[picture : picture + 1], 3, 20)
@@ -238,83 +236,3 @@ def plain_beam(
         ended += [(total, words[1:-1]) for total, words, _ in longer if words[-1] == END]
         waiting = [item for item in longer if item[1][-1] != END]
     return max(ended)[1]
-
-
-def test_the_mean_of_two_distributions_is_that_of_their_probabilities() -> None:
-    one, other = torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([[0.1, 0.0, 0.9]])
-    # Logits are free up to a constant, which must not give one member more say.
-    mean = mean_logits([one.log() + 5, other.log()]).exp()
-    torch.testing.assert_close(mean, torch.tensor([[0.4, 0.1, 0.5]]))
-
-
-@pytest.mark.parametrize("settings", [{}, {"beam_size": 1}, {"sample": True, "num_captions": 4}])
-def test_a_decoder_beside_itself_writes_as_alone(settings: dict[str, int]) -> None:
-    decoder, features = make_decoder(2)
-    config = DecodingConfig(max_words=6, **settings)  # type: ignore[arg-type]
-    alone = find_captions([Member(decoder, features)], config)
-    together = find_captions([Member(decoder, features)] * 3, config)
-    for one, other in zip(sum(alone, []), sum(together, []), strict=True):
-        assert one.tokens == other.tokens
-        assert one.log_probability == pytest.approx(other.log_probability, abs=1e-5)
-        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-        torch.testing.assert_close(one.weights, other.weights)
-
-
-def test_two_decoders_write_what_the_mean_of_their_probabilities_says() -> None:
-    (one, features), (other, others) = make_decoder(0), make_decoder(1)
-    members = [Member(one, features[:1]), Member(other, others[:1])]
-    config = DecodingConfig(beam_size=50, num_captions=6, max_words=3, block_ngrams=0)
-
-    def mean_score(words: tuple[int, ...]) -> float:
-        """Every word's probability is averaged over the decoders before it is banned or not."""
-        total, state_of = 0.0, [member.decoder.start(member.features) for member in members]
-        for position, (last, word) in enumerate(zip((START, *words), (*words, END), strict=True)):
-            if position == config.max_words:
-                break
-            mean = torch.zeros(V)
-            for place, member in enumerate(members):
-                keys = member.decoder.attention.project(member.features)
-                logits, state_of[place], _ = member.decoder.step(
-                    torch.tensor([last]), state_of[place], member.features, keys
-                )
-                mean += logits[0].softmax(0) / 2
-            mean[NEVER_WRITTEN + ([END] if position == 0 else [])] = 0
-            total += float((mean[word] / mean.sum()).log())
-        return total
-
-    every = [words for length in (1, 2, 3) for words in itertools.product(WORDS, repeat=length)]
-    with torch.no_grad():
-        scores = {words: mean_score(words) for words in every}
-    [found] = find_captions(members, config)
-    assert [h.tokens for h in found] == sorted(every, key=lambda words: -scores[words])[:6]
-    for hypothesis in found:
-        expected = scores[hypothesis.tokens]
-        assert hypothesis.log_probability == pytest.approx(expected, abs=1e-4)
-    [alone] = find_captions(members[:1], config)
-    assert [h.tokens for h in alone] != [h.tokens for h in found]
-
-
-@pytest.mark.parametrize("beam_size", [1, 3])
-def test_members_together_write_batched_as_one_by_one(beam_size: int) -> None:
-    (one, features), (other, others) = make_decoder(3), make_decoder(4)
-    config = DecodingConfig(beam_size=beam_size, max_words=6)
-    together = find_captions([Member(one, features), Member(other, others)], config)
-    for picture, [hypothesis] in enumerate(together):
-        own = slice(picture, picture + 1)
-        [[alone]] = find_captions([Member(one, features[own]), Member(other, others[own])], config)
-        assert hypothesis.tokens == alone.tokens
-        assert hypothesis.log_probability == pytest.approx(alone.log_probability, abs=1e-4)
-        torch.testing.assert_close(hypothesis.weights, alone.weights)
-
-
-def test_maps_are_the_mean_of_those_members_that_have_the_first_ones_grid() -> None:
-    decoder, features = make_decoder(2)
-    mirrored, finer = features[:, [2, 0, 1]], torch.randn(len(features), 11, D)
-    config = DecodingConfig(beam_size=1, max_words=1, block_ngrams=0)
-
-    def first_map(*shown: Tensor) -> Tensor:
-        return find_captions([Member(decoder, one) for one in shown], config)[0][0].weights[0]
-
-    mean = (first_map(features) + first_map(mirrored)) / 2
-    torch.testing.assert_close(first_map(features, finer, mirrored), mean)
-    assert first_map(finer, features).shape == (11,)

@@ -20,9 +20,8 @@ from captioner.config import DecodingConfig
 from captioner.decoder import CaptionDecoder
 from captioner.model import CaptioningModel
 from captioner.recurrence import CELLS, State, make_cell
-from captioner.search import find_captions
+from captioner.search import decode
 from captioner.sentinel import AdaptiveAttention
-from captioner.writing import Member
 
 B, N, D, A, H, E, V = 3, 7, 10, 6, 5, 11, 13
 HEADS = [None, 1, 2]
@@ -198,8 +197,8 @@ def test_every_search_takes_it(sample: bool) -> None:
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
     for [caption], [alone] in zip(
-        find_captions([Member(decoder, features)], config),
-        [find_captions([Member(decoder, features[i : i + 1])], config)[0] for i in range(3)],
+        decode(decoder, features, config),
+        [decode(decoder, features[i : i + 1], config)[0] for i in range(3)],
         strict=True,
     ):
         assert sample or caption.tokens == alone.tokens
@@ -258,7 +257,8 @@ def test_a_captions_maps_sum_to_1_and_it_says_how_much_it_looked(
     with_sentinel: Captioner, image: Image.Image
 ) -> None:
     decoding = with_sentinel.decoding
-    [[found]] = find_captions(with_sentinel.members([image], decoding), decoding)
+    decoder, _ = with_sentinel.model.writer()
+    [[found]] = decode(decoder, with_sentinel.encode([image]), decoding)
     caption = with_sentinel.caption(image)
     assert caption.looking is not None
     looking = torch.from_numpy(caption.looking)
@@ -282,15 +282,3 @@ def test_the_map_of_a_word_that_looked_nowhere_is_even(
     assert caption.looking is not None and (caption.looking == 0).all()
     assert entropy(caption.attention) == pytest.approx(1.0)
     assert caption.attention.sum((1, 2)) == pytest.approx(1.0)
-
-
-def test_of_an_ensemble_whoever_has_no_sentinel_looks_with_all_its_attention(
-    with_sentinel: Captioner, tiny_checkpoint: Path, image: Image.Image
-) -> None:
-    plain, other = checkpoint.load(tiny_checkpoint), with_sentinel.model
-    both = Captioner(
-        plain, torch.device("cpu"), [Checkpoint(other, plain.training, plain.decoding)]
-    ).caption(image)
-    assert both.looking is not None
-    assert (both.looking > 0.5).all() and (both.looking < 1).all()
-    assert both.attention.sum((1, 2)) == pytest.approx(1.0)

@@ -6,7 +6,6 @@ import struct
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -47,20 +46,6 @@ def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
             assert word["word"] == own.word
             assert word["probability"] == pytest.approx(own.probability, rel=1e-3)
             assert len(word["runners_up"]) == 4
-
-
-def test_a_checkpoint_tuned_with_the_mirror_is_served_with_it(
-    tiny_checkpoint: Path, serve_app: Serve
-) -> None:
-    model = Captioner.load(tiny_checkpoint, "cpu")
-    content = make_picture(1)
-    plain = model.caption(content)
-    model.decoding = replace(model.decoding, mirror=True)
-    [said] = post(serve_app(create_app(model)), "/api/caption", content).json()["captions"]
-    mirrored = model.caption(content)
-    assert said["log_probability"] == pytest.approx(mirrored.log_probability, rel=1e-3)
-    assert said["log_probability"] != pytest.approx(plain.log_probability, rel=1e-3)
-    np.testing.assert_allclose(said["attention"], mirrored.attention, atol=1e-4)
 
 
 def test_settings_change_the_caption(address: str, model: Captioner) -> None:
@@ -232,8 +217,9 @@ def test_the_description_names_every_path_and_loads_nothing_from_elsewhere(addre
         page = httpx.get(address + path)
         assert page.status_code == 200
         assert 'src="http' not in page.text and 'href="http' not in page.text
-    for path in described["paths"]:
+    for path in ("/swagger/swagger-ui.css", "/swagger/swagger-ui-bundle.js", "/docs.js"):
         assert path in page.text
+        assert httpx.get(address + path).status_code == 200
     assert httpx.get(address + "/redoc").status_code == 404
 
 

@@ -40,7 +40,6 @@ def attend(
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,
     max_words: options.MaxWords = None,
-    mirror: options.Mirror = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
@@ -71,7 +70,6 @@ def attend(
         "beam_size": beam_size,
         "num_captions": num_captions or 1,
         "max_words": max_words,
-        "mirror": mirror,
     }
     decoding = options.choose_decoding(model.decoding, changes)
     if suffix == ".html":
@@ -129,7 +127,7 @@ def explore(
     alone: bool,
 ) -> None:
     """Write the explorer of these pictures; one that cannot be read is reported and left out."""
-    from captioner.explorer import answer_record, caption_pictures, picture_record
+    from captioner.explorer import answer_record, caption_records, picture_record
     from captioner.explorer import save_explorer as save
     from captioner.images import open_picture
 
@@ -145,11 +143,15 @@ def explore(
             print(f"captioner: error: {error}", file=sys.stderr, flush=True)
             continue
         # A checkpoint that only answers is asked only for its answer.
-        told = model.can_caption or question is None
-        captions = caption_pictures(model, [picture], decoding)[0] if told else []
+        features = model.encode([picture])
+        wanted = model.can_caption or question is None
+        captions = caption_records(model, features, decoding)[0] if wanted else []
         answers = []
         if question is not None:
-            answers.append(answer_record(question, model.answer(picture, question)))
+            [[answer]] = model.answer_features(features, [[question]], top=5)
+            if isinstance(answer, CaptionerError):
+                raise answer
+            answers.append(answer_record(question, answer))
         records.append(picture_record(str(source), picture, captions, answers))
         start = "" if alone else f"{source}\t"
         said = [answer["text"] for answer in answers] or [one["text"] for one in captions]

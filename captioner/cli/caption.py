@@ -31,17 +31,15 @@ def caption(
     top_k: options.TopK = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
-    mirror: options.Mirror = None,
     batch_size: options.BatchSize = 32,
-    checkpoint: options.Checkpoints = None,
+    checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
     """Say what is in each picture.
 
     One picture gives its caption alone; several, a folder or a pattern give lines of the path, a
     tab and the caption. A picture that cannot be read is reported, the rest go on, and the exit
-    status is 1. How to search is the checkpoint's choice where no option says otherwise; of several
-    checkpoints, the first one's.
+    status is 1. How to search is the checkpoint's choice where no option says otherwise.
     """
     pictures = find_pictures(paths)
     alone = is_one_picture(paths)
@@ -50,7 +48,7 @@ def caption(
 
     from captioner.api import Captioner
 
-    model = Captioner.load(checkpoint or None, device)
+    model = Captioner.load(checkpoint, device)
     decoding = options.choose_decoding(
         model.decoding,
         {
@@ -64,7 +62,6 @@ def caption(
             "top_k": top_k,
             "top_p": top_p,
             "seed": seed,
-            "mirror": mirror,
         },
     )
     failed = 0

@@ -66,23 +66,20 @@ def captions(
     top_k: options.TopK = None,
     top_p: options.TopP = None,
     seed: options.Seed = None,
-    mirror: options.Mirror = None,
     batch_size: options.BatchSize = 32,
-    checkpoint: options.Checkpoints = None,
+    checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
     """Caption every picture of a set and score the captions.
 
     Prints BLEU, ROUGE-L and CIDEr with a signature that says how they came about. The references
     are in COCO's form, Karpathy's, or one's own CSV or JSON Lines. How to decode is the
-    checkpoint's choice where no option says otherwise; of several checkpoints, the first one's.
+    checkpoint's choice where no option says otherwise.
     """
     _require_folder(results)
-    files = checkpoint or []
-    if record is not None and len(files) != 1:
+    if record is not None and checkpoint is None:
         raise CaptionerError(
-            f"--record keeps the scores of one checkpoint in it, and {len(files)} are given; "
-            "name that one with --checkpoint"
+            "--record keeps the scores in the checkpoint; name that one with --checkpoint"
         )
 
     from captioner.api import Captioner
@@ -91,7 +88,7 @@ def captions(
     from captioner.metrics import bootstrap, score_captions
 
     pictures = read_captions(annotations, images, split)
-    model = Captioner.load(checkpoint or None, device)
+    model = Captioner.load(checkpoint, device)
     decoding = options.choose_decoding(
         model.decoding,
         {
@@ -105,7 +102,6 @@ def captions(
             "top_k": top_k,
             "top_p": top_p,
             "seed": seed,
-            "mirror": mirror,
         },
     )
     paths = [picture.path for picture in pictures]
@@ -114,10 +110,10 @@ def captions(
     if results is not None:
         write_records([{"image_id": key, "caption": text} for key, text in said.items()], results)
     references = {picture.image_id: picture.captions for picture in pictures}
-    scores = score_captions(said, references, decoding=describe(decoding, len(model.models)))
-    if record is not None:
+    scores = score_captions(said, references, decoding=describe(decoding))
+    if record is not None and checkpoint is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
-        add_score(files[0], kept)
+        add_score(checkpoint, kept)
     intervals = bootstrap.intervals(scores)
     if as_json:
         print(json.dumps(as_record(scores, intervals, differences=None)))
@@ -269,19 +265,15 @@ def _require_folder(results: Path | None) -> None:
         raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
 
 
-def describe(decoding: DecodingConfig, models: int = 1) -> str:
-    """Decoding as the signature gives it, such as beam5,words20,penalty0,block3,mirror,ensemble2.
-
-    models: how many checkpoints wrote together.
-    """
+def describe(decoding: DecodingConfig) -> str:
+    """Decoding as the signature gives it, such as beam5,words20,penalty0,block3."""
     how = f"beam{decoding.beam_size}"
     if decoding.sample:
         how = (
             f"sample,temperature{decoding.temperature:g},topk{decoding.top_k},"
             f"topp{decoding.top_p:g},seed{decoding.seed}"
         )
-    together = [",mirror"] * decoding.mirror + [f",ensemble{models}"] * (models > 1)
     return (
         f"{how},words{decoding.max_words},penalty{decoding.length_penalty:g},"
-        f"block{decoding.block_ngrams}{''.join(together)}"
+        f"block{decoding.block_ngrams}"
     )

@@ -1,7 +1,6 @@
 """captioner evaluate attention: whether the model looked at what it named, and needed to."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,9 +50,8 @@ def attention(
     model = Captioner.load(checkpoint, device)
     generator = np.random.default_rng(SEED)
     games, masked, entropies = [], [], []
-    # What is asked of one grid of features, by masking its cells, is asked without the mirror's.
-    decoding = replace(model.decoding, mirror=False)
-    decoded = decode(model, [picture.path for picture in pictures], decoding, batch_size)
+    paths = [picture.path for picture in pictures]
+    decoded = decode(model, paths, model.decoding, batch_size)
     for picture, best in zip(pictures, decoded, strict=True):
         words = [word.word for word in best.words]
         games.append(pointing_game(words, best.attention, picture.boxes, categories))

@@ -13,14 +13,6 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A .safetensors checkpoint. [default: the one that ships]"),
 ]
-Checkpoints = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--checkpoint",
-        metavar="FILE",
-        help="A .safetensors checkpoint; several write together. [default: the one that ships]",
-    ),
-]
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda, cuda:1, mps ... [default: a GPU where there is one]"),
@@ -55,13 +47,6 @@ TopP = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
 ]
-Mirror = Annotated[
-    bool | None,
-    typer.Option(
-        "--mirror/--no-mirror", help="Look at the mirror image too: better, in twice the time."
-    ),
-]
-
 NormaliseUnanimous = Annotated[
     bool,
     typer.Option(

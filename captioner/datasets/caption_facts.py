@@ -26,11 +26,6 @@ class PictureFacts:
         return frozenset().union(*(caption.named for caption in self.captions))
 
     @cached_property
-    def deeds(self) -> frozenset[str]:
-        """Every action that any word of the captions could tell of, whoever does it."""
-        return frozenset().union(*(caption.deeds for caption in self.captions))
-
-    @cached_property
     def sure(self) -> dict[str, int]:
         """How many captions surely name each thing."""
         counts: dict[str, int] = {}

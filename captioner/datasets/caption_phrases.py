@@ -158,11 +158,6 @@ class Caption:
         )
         return frozenset(_NAMES[run][0] for run in runs if run in _NAMES)
 
-    @cached_property
-    def deeds(self) -> frozenset[str]:
-        """Every action that any word could tell of, such as the "running" of "running shoes"."""
-        return frozenset(_ACTION[word] for word in self.words if word in _ACTION)
-
     def _find_mentions(self) -> Iterator[Mention]:
         position, last = 0, None
         while position < len(self.tokens):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
@@ -21,13 +22,13 @@ from captioner.explorer import asset, write_explorer
 from captioner.serve import schema
 from captioner.serve.desk import Desk, Prepared
 from captioner.serve.guard import Guard, Limits, Refusal
-from captioner.serve.reference import write_reference
 
 ASSETS = {
     "/explorer.css": ("explorer.css", "text/css"),
     "/explorer.js": ("explorer.js", "text/javascript"),
     "/page.css": ("serve/page.css", "text/css"),
     "/page.js": ("serve/page.js", "text/javascript"),
+    "/docs.js": ("serve/docs.js", "text/javascript"),
 }
 Image = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP, TIFF or PPM")]
 Question = Annotated[str, Field(min_length=1, max_length=500)]
@@ -58,12 +59,13 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
         yield
         desk.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # which has Swagger UI's files in it
         title="captioner",
         version=__version__,
         summary="Says what is in a photograph, and shows where it looked for every word.",
-        docs_url=None,  # FastAPI's own pages load scripts from elsewhere
+        docs_url=None,  # FastAPI's page has its script in it, which the security policy forbids
         redoc_url=None,
+        static_url="/swagger",
         lifespan=lifespan,
     )
     add_pages(app)
@@ -74,7 +76,7 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
 
 def add_pages(app: FastAPI) -> None:
     """The page, its scripts and styles, and the description of the API."""
-    page = asset("serve/page.html")
+    page, description = asset("serve/page.html"), asset("serve/docs.html")
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
@@ -82,7 +84,7 @@ def add_pages(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(write_reference(app.openapi()))
+        return HTMLResponse(description)
 
     for path, (name, media_type) in ASSETS.items():
         app.add_route(path, serve_asset(name, media_type), include_in_schema=False)

@@ -12,7 +12,7 @@ from PIL import Image
 from captioner.api import Captioner
 from captioner.config import DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.explorer import Record, answer_record, caption_pictures, data_uri
+from captioner.explorer import Record, answer_record, caption_records, data_uri
 from captioner.images import FORMATS, open_picture
 from captioner.serve.guard import Limits, Refusal
 from captioner.serve.worker import Found, Look, Worker
@@ -87,7 +87,8 @@ class Desk:
         """What the model says of each; all have the same decoding, or are questions."""
         decoding = looks[0].decoding
         if decoding is not None:
-            return caption_pictures(self.model, [look.picture for look in looks], decoding)
+            features = self.model.encode([look.picture for look in looks])
+            return caption_records(self.model, features, decoding)
         asked = [(look.picture, [look.question or ""]) for look in looks]
         replies = self.model.answer_each(asked, top=TOP, batch_size=len(looks))
         return [
