@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from plain import PlainDecoder, copy_weights
 
-from captioner.attention import SpatialAttention
-from captioner.config import DecodingConfig
-from captioner.decoder import CaptionDecoder
-from captioner.losses import caption_loss
-from captioner.recurrence import LSTMCell
-from captioner.search import decode
-from captioner.vocabulary import END, PADDING, START
+from captioner.config.settings import DecodingConfig
+from captioner.data.vocabulary import END, PADDING, START
+from captioner.decoding.beam_search import decode
+from captioner.model.attention import SpatialAttention
+from captioner.model.decoder import CaptionDecoder
+from captioner.model.recurrence import LSTMCell
+from captioner.training.losses import caption_loss
 
 BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
 

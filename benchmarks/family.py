@@ -20,16 +20,22 @@ from typing import Any
 
 import torch
 
-from captioner import search
-from captioner.config import DataConfig, DecodingConfig, ModelConfig, RunConfig, TrainingConfig
-from captioner.datasets.shapes import make_shapes
+from captioner.config.settings import (
+    DataConfig,
+    DecodingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
+from captioner.data.shapes.maker import make_shapes
+from captioner.decoding import beam_search as search
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
-from captioner.metrics.tokenizer import tokenize
-from captioner.optimization import make_optimizer
-from captioner.training import train_one_epoch
-from captioner.training_state import Position
-from captioner.training_task import Task, prepare
+from captioner.metrics.ptb_tokenizer import tokenize
+from captioner.training.loop import train_one_epoch
+from captioner.training.optimizer import make_optimizer
+from captioner.training.setup import Task, prepare
+from captioner.training.state import Position
 
 SHAPES, FLICKR8K = "shapes", "Flickr8k"
 HEADING = "## What it shows\n"

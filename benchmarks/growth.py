@@ -24,15 +24,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from decoding import peak_memory
 
 from captioner import Captioner
-from captioner.attention import SpatialAttention
-from captioner.checkpoint import default_checkpoint, load
-from captioner.config import DecodingConfig
-from captioner.decoder import CaptionDecoder
-from captioner.features import cache_size
-from captioner.losses import caption_loss
-from captioner.recurrence import LSTMCell
-from captioner.search import decode
-from captioner.vocabulary import END, START
+from captioner.config.settings import DecodingConfig
+from captioner.data.vocabulary import END, START
+from captioner.decoding.beam_search import decode
+from captioner.model.attention import SpatialAttention
+from captioner.model.checkpoint import default_checkpoint, load
+from captioner.model.decoder import CaptionDecoder
+from captioner.model.recurrence import LSTMCell
+from captioner.training.losses import caption_loss
+from captioner.training.setup import frozen_layers
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "data" / "samples"
@@ -162,7 +162,9 @@ def estimate(found: dict[str, tuple[list[int], list[tuple[float, float]]]]) -> s
     a_picture = captioned[0] / pictures
     a_caption = statistics.linear_regression(words, [one[0] for one in steps])
     step = a_caption.slope * WORDS + a_caption.intercept
-    a_map = cache_size(load(default_checkpoint()).model.encoder, 1, mirrored=False)
+    a_map = frozen_layers(load(default_checkpoint()).model.encoder, autocast=False).cache_size(
+        1, mirrored=False
+    )
     return "\n".join(
         [
             f"- A training step on {CAPTIONS} captions of {WORDS} words (by the line through the "

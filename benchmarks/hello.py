@@ -14,12 +14,12 @@ import argparse
 import torch
 from torch import Tensor
 
-from captioner.attention import FixedContext
-from captioner.batches import pad
-from captioner.decoder import CaptionDecoder
-from captioner.losses import caption_loss
-from captioner.recurrence import make_cell
-from captioner.vocabulary import END, NEVER_WRITTEN, START, CharacterVocabulary
+from captioner.data.padding import pad_captions
+from captioner.data.vocabulary import END, NEVER_WRITTEN, START, CharacterVocabulary
+from captioner.model.attention import FixedContext
+from captioner.model.decoder import CaptionDecoder
+from captioner.model.recurrence import make_cell
+from captioner.training.losses import caption_loss
 
 
 def train(text: str, cell: str, *, steps: int = 200) -> tuple[CaptionDecoder, CharacterVocabulary]:
@@ -37,7 +37,7 @@ def train(text: str, cell: str, *, steps: int = 200) -> tuple[CaptionDecoder, Ch
         hidden_dropout=0.0,
     )
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=0.02)
-    tokens, lengths = pad([vocabulary.encode(text)])
+    tokens, lengths = pad_captions([vocabulary.encode(text)])
     for _ in range(steps):
         forced = decoder(tokens, lengths, torch.tensor([0]), picture())
         loss = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)

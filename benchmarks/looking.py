@@ -20,17 +20,17 @@ from typing import Any
 
 import torch
 
-from captioner.attention import FixedContext
-from captioner.config import RunConfig
-from captioner.config_file import read_toml
-from captioner.datasets.questions import AskedQuestion
-from captioner.metrics.answers import vqa_accuracy
-from captioner.model import CaptioningModel
-from captioner.optimization import make_optimizer
-from captioner.question_batches import answer_batch
-from captioner.training import train_one_epoch
-from captioner.training_state import Position
-from captioner.training_task import Task, prepare
+from captioner.config.settings import RunConfig
+from captioner.config.toml_file import read_toml
+from captioner.data.question_files import AskedQuestion
+from captioner.metrics.vqa_accuracy import vqa_accuracy
+from captioner.model.attention import FixedContext
+from captioner.model.captioning_model import CaptioningModel
+from captioner.training.loop import train_one_epoch
+from captioner.training.optimizer import make_optimizer
+from captioner.training.setup import Task, prepare
+from captioner.training.state import Position
+from captioner.training.step import answer_batch
 
 GLIMPSES = {"attention": 2, "mean feature": 1, "blind": 0}
 

@@ -20,11 +20,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioner import Captioner
-from captioner.checkpoint import default_checkpoint
-from captioner.checkpoint import load as load_checkpoint
-from captioner.features import GIB, build_cache, cache_size
-from captioner.images import open_picture, to_tensor
-from captioner.search import decode
+from captioner.data.feature_cache import GIB, build_cache
+from captioner.data.images import open_picture, to_tensor
+from captioner.decoding.beam_search import decode
+from captioner.model.checkpoint import default_checkpoint
+from captioner.model.checkpoint import load as load_checkpoint
+from captioner.training.setup import frozen_layers
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 PICTURES, BATCH = 192, 32
@@ -123,7 +124,13 @@ def cache_table(folder: Path, rounds: int) -> str:
     def build() -> None:
         with tempfile.TemporaryDirectory() as to:
             build_cache(
-                encoder, paths, Path(to), mirrored=False, max_gib=9, autocast=False, progress=_none
+                frozen_layers(encoder, autocast=False),
+                paths,
+                Path(to),
+                mirrored=False,
+                max_gib=9,
+                autocast=False,
+                progress=_none,
             )
 
     tasks: dict[str, Callable[[], object]] = {
@@ -144,7 +151,13 @@ def reading_table(folder: Path, rounds: int) -> str:
     with tempfile.TemporaryDirectory() as to:
         paths = choose_pictures(folder, 256)
         cache = build_cache(
-            encoder, paths, Path(to), mirrored=True, max_gib=9, autocast=False, progress=_none
+            frozen_layers(encoder, autocast=False),
+            paths,
+            Path(to),
+            mirrored=True,
+            max_gib=9,
+            autocast=False,
+            progress=_none,
         )
         order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(0)).tolist()
         memory = [torch.from_numpy(maps.copy()) for maps in cache.maps[:, 0]]
@@ -159,7 +172,7 @@ def reading_table(folder: Path, rounds: int) -> str:
             size = cache.maps[0, 0].nbytes
             rows.append(f"| {name} | {size / a_map / 1e9:.2f} | {1 / a_map:.0f} |")
     for mirrored in (False, True):
-        size = cache_size(encoder, COCO, mirrored=mirrored)
+        size = frozen_layers(encoder, autocast=False).cache_size(COCO, mirrored=mirrored)
         rows.append(
             f"\n{COCO:,} pictures {'with' if mirrored else 'without'} mirror images: "
             f"{COCO:,} x {size // COCO:,} bytes = {size / 1e9:.1f} GB ({size / GIB:.1f} GiB)"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from captioner.decoder import CaptionDecoder
-from captioner.vocabulary import END, NEVER_WRITTEN, PADDING, START
+from captioner.data.vocabulary import END, NEVER_WRITTEN, PADDING, START
+from captioner.model.decoder import CaptionDecoder
 
 
 class PlainDecoder(nn.Module):

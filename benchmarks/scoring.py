@@ -78,7 +78,7 @@ def score_ours(results: Path, annotations: Path) -> None:
     import nltk.translate.bleu_score  # noqa: F401  (timed with the process, not with the scoring)
 
     from captioner.metrics import score_captions
-    from captioner.metrics.results import read_references, read_results
+    from captioner.metrics.caption_results import read_references, read_results
 
     begun = time.perf_counter()
     scores = score_captions(read_results(results), read_references(annotations)).values

@@ -18,12 +18,12 @@ share a picture, R questions.
 from typing import TYPE_CHECKING, Any
 
 from captioner.errors import CaptionerError
+from captioner.version import __version__
 
 if TYPE_CHECKING:
     from captioner.api import Captioner
-    from captioner.replies import Answer, AnswerChoice, Caption, Word
+    from captioner.decoding.outputs import Answer, AnswerChoice, Caption, Word
 
-__version__ = "0.1.0"
 __all__ = [
     "Answer",
     "AnswerChoice",
@@ -38,7 +38,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the Python interface, and with it torch, only when it is asked for."""
     if name in __all__:
-        from captioner import api, replies
+        from captioner import api
+        from captioner.decoding import outputs as replies
 
         return getattr(api if name == "Captioner" else replies, name)
     raise AttributeError(f"module 'captioner' has no attribute {name!r}")

@@ -12,18 +12,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioner import checkpoint as checkpoints
-from captioner.config import DecodingConfig, ModelConfig
-from captioner.device import choose_device
+from captioner.config.settings import DecodingConfig, ModelConfig
+from captioner.data.images import open_picture, to_tensor
+from captioner.data.padding import pad_questions
+from captioner.data.vocabulary import UNKNOWN, encode_question
+from captioner.decoding.beam_search import decode
+from captioner.decoding.outputs import Answer, AnswerChoice, Caption, to_caption
 from captioner.errors import CaptionerError, UnknownWords
-from captioner.images import open_picture, to_tensor
-from captioner.model import CaptioningModel
-from captioner.question_batches import encode_question, pad_questions
-from captioner.reading import read_ahead
-from captioner.replies import Answer, AnswerChoice, Caption, to_caption
-from captioner.search import decode
-from captioner.side_by_side import side_by_side
-from captioner.vocabulary import UNKNOWN
+from captioner.model import checkpoint as checkpoints
+from captioner.model.captioning_model import CaptioningModel
+from captioner.runtime import choose_device, read_ahead, side_by_side
 
 Picture = str | Path | bytes | BinaryIO | Image.Image
 Source = TypeVar("Source", bound=Picture)

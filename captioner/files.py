@@ -8,7 +8,7 @@ from pathlib import Path
 from captioner.errors import CaptionerError
 
 
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+def atomic_write(file: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside this one and move it into place once it is whole.
 
     Whatever goes wrong, an older file stays as it was and nothing half-written is left. Raises
@@ -30,7 +30,7 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def alone(lock: Path, *, wait: bool) -> Iterator[None]:
+def exclusive_lock(lock: Path, *, wait: bool) -> Iterator[None]:
     """Keep other processes out of what this lock file stands for, until this one is done.
 
     Where another one holds it: wait, or raise CaptionerError. It too is raised where the file

@@ -1,4 +1,4 @@
-"""Every check, in order: formatting, lint, types, tests; stops at the first that fails."""
+"""Every check, in order: format, lint, types, imports, tests; stops at the first that fails."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
     ("mypy",),
+    ("importlinter", "lint"),
     ("pytest",),
 )
 

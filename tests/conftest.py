@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from helpers import ANSWERS, QUESTION_WORDS, WORDS
 
 if TYPE_CHECKING:
     from browsing import Visit
     from playwright.sync_api import Browser
-
-QUESTION_WORDS = ("color", "dog", "is", "it", "many", "the", "there", "what")
-ANSWERS = ("yes", "no", "red", "2", "night stand")
-WORDS = ("a", "cat", "cup", "dog", "of", "on", "red", "sits", "table", "the")
 
 
 @pytest.fixture(scope="session")
@@ -22,10 +19,10 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole checkpoint with random weights, made in a moment: for tests of all around it."""
     import torch
 
-    from captioner.checkpoint import Checkpoint, save
-    from captioner.config import DecodingConfig, ModelConfig
-    from captioner.model import CaptioningModel
-    from captioner.vocabulary import Vocabulary
+    from captioner.config.settings import DecodingConfig, ModelConfig
+    from captioner.data.vocabulary import Vocabulary
+    from captioner.model.captioning_model import CaptioningModel
+    from captioner.model.checkpoint import Checkpoint, save
 
     torch.manual_seed(2)
     config = ModelConfig(
@@ -59,8 +56,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def captions_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same captioner without its answers."""
-    from captioner import checkpoint
-    from captioner.model import CaptioningModel
+    from captioner.model import checkpoint
+    from captioner.model.captioning_model import CaptioningModel
 
     loaded = checkpoint.load(tiny_checkpoint)
     model = CaptioningModel(loaded.model.config, loaded.model.vocabulary)

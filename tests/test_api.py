@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ANSWERS
+from helpers import ANSWERS
 from PIL import Image
 
 from captioner import Answer, Caption, Captioner, CaptionerError
-from captioner.checkpoint import Checkpoint
-from captioner.config import DecodingConfig
-from captioner.model import CaptioningModel
-from captioner.vocabulary import Vocabulary
+from captioner.config.settings import DecodingConfig
+from captioner.data.vocabulary import Vocabulary
+from captioner.model.captioning_model import CaptioningModel
+from captioner.model.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 
 from captioner.errors import CaptionerError
-from captioner.files import alone, write_whole
+from captioner.files import atomic_write, exclusive_lock
 
 
 def test_a_failure_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "kept.txt"
-    write_whole(file, lambda partial: partial.write_text("old"))
+    atomic_write(file, lambda partial: partial.write_text("old"))
 
     def fail(partial: Path) -> None:
         partial.write_text("half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(CaptionerError, match="kept.txt: cannot be written .No space left"):
-        write_whole(file, fail)
+        atomic_write(file, fail)
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -26,21 +26,21 @@ def test_a_failure_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) 
 def test_places_where_nothing_can_be_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(CaptionerError, match="cannot be written .*choose another folder or name"):
-        write_whole(tmp_path / name, lambda partial: partial.write_text("new"))
+        atomic_write(tmp_path / name, lambda partial: partial.write_text("new"))
 
 
 def test_a_text_without_bytes_is_told_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match="a.txt: cannot be written .*surrogates not allowed"):
-        write_whole(tmp_path / "a.txt", lambda file: file.write_text("\udce9", encoding="utf-8"))
+        atomic_write(tmp_path / "a.txt", lambda file: file.write_text("\udce9", encoding="utf-8"))
 
 
 def test_only_one_at_a_time(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
     refused = pytest.raises(CaptionerError, match="another run is at work here")
-    with alone(lock, wait=False), refused, alone(lock, wait=False):
+    with exclusive_lock(lock, wait=False), refused, exclusive_lock(lock, wait=False):
         pass
-    with alone(lock, wait=False):
+    with exclusive_lock(lock, wait=False):
         pass
     unwritable = pytest.raises(CaptionerError, match="cannot be written")
-    with unwritable, alone(tmp_path / ("a" * 300), wait=False):
+    with unwritable, exclusive_lock(tmp_path / ("a" * 300), wait=False):
         pass

@@ -13,7 +13,6 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from captioner import CaptionerError, __version__
 from captioner.cli import (
     ask,
     attend,
@@ -26,6 +25,8 @@ from captioner.cli import (
     serve,
     train,
 )
+from captioner.errors import CaptionerError
+from captioner.version import __version__
 
 # What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
 # brings its own copy of Click, so the parent of its one public name is the right class to catch.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from captioner.metrics.answers import AnswerScores, GroupAccuracy
+    from captioner.metrics.vqa_accuracy import AnswerScores, GroupAccuracy
 
 MOST_TYPES = 15  # question types in the table; VQA v2 has 65
 COMMONEST = "commonest answer"

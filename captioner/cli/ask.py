@@ -11,16 +11,11 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import (
-    PICTURE_SUFFIXES,
-    find_pictures,
-    is_one_picture,
-    require_file,
-)
+from captioner.cli.sources import PICTURE_SUFFIXES, find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.replies import Answer
+    from captioner.decoding.outputs import Answer
 
 PAIRS_FORM = '{"image": "a.jpg", "question": "what is this?"}'
 
@@ -129,7 +124,7 @@ def read_pairs(file: Path) -> list[Asked]:
 
     Raises CaptionerError, naming the line, for one that is no such pair.
     """
-    from captioner.datasets.records import read_text
+    from captioner.data.records import read_text
 
     found: list[Asked] = []
     for number, line in enumerate(read_text(file).split("\n"), start=1):

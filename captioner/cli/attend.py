@@ -13,8 +13,8 @@ from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
     from captioner.api import Captioner
-    from captioner.config import DecodingConfig
-    from captioner.explorer import Record
+    from captioner.config.settings import DecodingConfig
+    from captioner.visualization.explorer import Record
 
 SUFFIXES = (".html", ".png", ".gif", ".npz")
 
@@ -96,8 +96,8 @@ def save_maps(
     decoding: "DecodingConfig",
 ) -> str:
     """Write the maps of one picture's caption or answer, and give its text."""
-    from captioner import attention_maps
-    from captioner.images import open_picture
+    from captioner.data.images import open_picture
+    from captioner.visualization import attention_maps
 
     picture = open_picture(source)
     if question is None:
@@ -127,9 +127,9 @@ def explore(
     alone: bool,
 ) -> None:
     """Write the explorer of these pictures; one that cannot be read is reported and left out."""
-    from captioner.explorer import answer_record, caption_records, picture_record
-    from captioner.explorer import save_explorer as save
-    from captioner.images import open_picture
+    from captioner.data.images import open_picture
+    from captioner.visualization.explorer import answer_record, caption_records, picture_record
+    from captioner.visualization.explorer import save_explorer as save
 
     records: list[Record] = []
     failed = 0

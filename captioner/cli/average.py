@@ -28,8 +28,8 @@ def average(
     if not output.parent.is_dir():
         raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
 
-    from captioner.averaging import average as mean_of
-    from captioner.checkpoint import save
+    from captioner.model.averaging import average as mean_of
+    from captioner.model.checkpoint import save
 
     save(mean_of(checkpoints), output, half=half_precision)
     print(output)

@@ -12,7 +12,7 @@ from captioner.cli.sources import find_pictures, is_one_picture, require_file
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.replies import Caption
+    from captioner.decoding.outputs import Caption
 
 
 def caption(

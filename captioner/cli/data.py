@@ -14,7 +14,7 @@ from captioner.cli.progress import show_progress
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
-    from captioner.datasets.checking import Report
+    from captioner.data.checks import Report
 
 app = typer.Typer(help="Check a set before training, make one, or download COCO.")
 
@@ -35,9 +35,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
 ) -> None:
     """Read captions and decode every picture; exit status 1 if something is wrong."""
-    from captioner.datasets import read_caption_file
-    from captioner.datasets.checking import examine, report
-    from captioner.datasets.records import find_pictures
+    from captioner.data.caption_files import read_caption_file
+    from captioner.data.checks import examine, report
+    from captioner.data.records import find_pictures
 
     content = read_caption_file(captions, split)
     if not any(record.captions for record in content.records):
@@ -79,7 +79,7 @@ def shapes(
     size: Annotated[int, typer.Option(help="Width and height of a picture, in pixels.")] = 224,
 ) -> None:
     """Make a set of coloured shapes with captions, questions and boxes."""
-    from captioner.datasets.shapes import make_shapes
+    from captioner.data.shapes.maker import make_shapes
 
     for _ in show_progress(make_shapes(output, images=images, seed=seed, size=size), total=images):
         pass
@@ -96,7 +96,7 @@ def coco(
     ] = None,
 ) -> None:
     """Download COCO's captions and pictures; run it again to go on after a break."""
-    from captioner.datasets.coco_archives import COCO_SERVER, download_coco
+    from captioner.data.coco_download import COCO_SERVER, download_coco
 
     with _bytes_on_screen() as progress:
         download_coco(output, year=year, server=server or COCO_SERVER, progress=progress)
@@ -126,14 +126,14 @@ def questions(
     as_json: Annotated[bool, typer.Option("--json", help="The table as JSON.")] = False,
 ) -> None:
     """Make questions and answers from captions, balanced so that guessing blind is no use."""
-    from captioner.datasets import read_caption_file
-    from captioner.datasets.made_questions import (
+    from captioner.data.caption_files import read_caption_file
+    from captioner.data.records import require_pictures
+    from captioner.questions.balanced_set import (
         join_pictures,
         make_questions,
         summarize,
         write_questions,
     )
-    from captioner.datasets.records import require_pictures
 
     pictures = join_pictures(read_caption_file(file, split).records for file in captions)
     if images:
@@ -160,7 +160,7 @@ def balance(
     seed: Annotated[int, typer.Option(min=0, help="The same seed keeps the same questions.")] = 0,
 ) -> None:
     """Keep the questions that have each of their answers equally often, word for word."""
-    from captioner.datasets.balancing import write_balanced
+    from captioner.questions.vqa_balancing import write_balanced
 
     before, after = write_balanced(questions, annotations, output, name, seed)
     print(f"{after} of {before} questions")

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,16 +13,8 @@ from captioner.cli.answer_table import answers_record, print_answers
 from captioner.cli.evaluate_attention import attention
 from captioner.cli.progress import show_progress
 from captioner.cli.score import as_record, print_table
-from captioner.config import DecodingConfig
-from captioner.errors import CaptionerError, UnknownWords
-from captioner.files import write_whole
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from captioner.api import Captioner
-    from captioner.datasets.questions import AskedQuestion, Id
-    from captioner.replies import Caption
+from captioner.errors import CaptionerError
+from captioner.files import atomic_write
 
 app = typer.Typer()
 
@@ -83,9 +75,10 @@ def captions(
         )
 
     from captioner.api import Captioner
-    from captioner.checkpoint import add_score
-    from captioner.datasets import read_captions
+    from captioner.data.caption_files import read_captions
+    from captioner.evaluation import caption_pictures, describe_decoding
     from captioner.metrics import bootstrap, score_captions
+    from captioner.model.checkpoint import add_score
 
     pictures = read_captions(annotations, images, split)
     model = Captioner.load(checkpoint, device)
@@ -105,12 +98,12 @@ def captions(
         },
     )
     paths = [picture.path for picture in pictures]
-    decoded = decode(model, paths, decoding, batch_size)
+    decoded = show_progress(caption_pictures(model, paths, decoding, batch_size), total=len(paths))
     said = {p.image_id: best.text for p, best in zip(pictures, decoded, strict=True)}
     if results is not None:
         write_records([{"image_id": key, "caption": text} for key, text in said.items()], results)
     references = {picture.image_id: picture.captions for picture in pictures}
-    scores = score_captions(said, references, decoding=describe(decoding))
+    scores = score_captions(said, references, decoding=describe_decoding(decoding))
     if record is not None and checkpoint is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
         add_score(checkpoint, kept)
@@ -165,32 +158,43 @@ def answers(
         )
 
     from captioner.api import Captioner
-    from captioner.checkpoint import add_score, default_checkpoint
-    from captioner.datasets.questions import read_question_file, read_questions
-    from captioner.images import grey_picture
-    from captioner.metrics.answers import score_answers
+    from captioner.data.images import grey_picture
+    from captioner.data.question_files import read_question_file, read_questions
+    from captioner.evaluation import answer_questions, group_by_picture
+    from captioner.metrics.vqa_accuracy import score_answers
+    from captioner.model.checkpoint import add_score, default_checkpoint
 
     asked = read_questions(questions, annotations, images, image_names)
     seen = None
     if training_questions:
         seen = [one.text for file in training_questions for one in read_question_file(file)]
     model = Captioner.load(checkpoint, device)
-    said = answer_all(model, asked, batch_size)
+    groups = group_by_picture(asked)
+    answered = answer_questions(model, groups, batch_size)
+    said = {
+        key: text
+        for answers in show_progress(answered, total=len(groups))
+        for key, text in answers.items()
+    }
     if results is not None:
-        answered = [{"question_id": key, "answer": text} for key, text in said.items()]
-        write_records(answered, results)
+        write_records([{"question_id": key, "answer": text} for key, text in said.items()], results)
     nothing = grey_picture(model.config.image_size)
     parts = [asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE)]
-    unseeing = answer_about(model, [(nothing, part) for part in parts], batch_size=1)
+    blindly = answer_questions(model, [(nothing, part) for part in parts], batch_size=1)
+    unseeing = {
+        key: text
+        for answers in show_progress(blindly, total=len(parts))
+        for key, text in answers.items()
+    }
     scores, blind = (
         score_answers(
-            answered,
+            given,
             asked,
             normalise_unanimous=normalise_unanimous,
             seen=seen,
             model=(checkpoint or default_checkpoint()).name,
         )
-        for answered in (said, unseeing)
+        for given in (said, unseeing)
     )
     if record is not None and checkpoint is not None:
         kept = {
@@ -212,68 +216,12 @@ def answers(
 app.command()(attention)
 
 
-def decode(
-    model: "Captioner", paths: Sequence[Path], decoding: DecodingConfig, batch_size: int
-) -> "Iterator[Caption]":
-    """The best caption of every picture, in order. A picture that cannot be read ends it, since a
-    score over the others could not be compared."""
-    results = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
-    for _, result in show_progress(results, total=len(paths)):
-        if isinstance(result, CaptionerError):
-            raise result
-        yield result[0]
-
-
-def answer_all(
-    model: "Captioner", asked: "Sequence[AskedQuestion]", batch_size: int
-) -> "dict[Id, str]":
-    """The answer to every question, by its id; each picture is looked at once."""
-    by_picture: dict[Path, list[AskedQuestion]] = {}
-    for question in asked:
-        by_picture.setdefault(question.path, []).append(question)
-    return answer_about(model, list(by_picture.items()), batch_size)
-
-
-def answer_about(
-    model: "Captioner",
-    pictures: "Sequence[tuple[Path | Image, Sequence[AskedQuestion]]]",
-    batch_size: int,
-) -> "dict[Id, str]":
-    """Answers by question id. A picture that cannot be read ends it, since an accuracy over the
-    others could not be compared; a question without a known word has the answer ""."""
-    asked = ((picture, [one.text for one in questions]) for picture, questions in pictures)
-    replies = model.answer_each(asked, top=1, batch_size=batch_size)
-    said: dict[Id, str] = {}
-    for (_, questions), (_, found) in zip(
-        pictures, show_progress(replies, total=len(pictures)), strict=True
-    ):
-        for question, result in zip(questions, found, strict=True):
-            if isinstance(result, CaptionerError) and not isinstance(result, UnknownWords):
-                raise result
-            said[question.question_id] = "" if isinstance(result, CaptionerError) else result.text
-    return said
-
-
 def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
     """Write a COCO or VQA result file."""
-    write_whole(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
+    atomic_write(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
 
 
 def _require_folder(results: Path | None) -> None:
     """Refuse an output that could not be written, before minutes of work."""
     if results is not None and not results.parent.is_dir():
         raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
-
-
-def describe(decoding: DecodingConfig) -> str:
-    """Decoding as the signature gives it, such as beam5,words20,penalty0,block3."""
-    how = f"beam{decoding.beam_size}"
-    if decoding.sample:
-        how = (
-            f"sample,temperature{decoding.temperature:g},topk{decoding.top_k},"
-            f"topp{decoding.top_p:g},seed{decoding.seed}"
-        )
-    return (
-        f"{how},words{decoding.max_words},penalty{decoding.length_penalty:g},"
-        f"block{decoding.block_ngrams}"
-    )

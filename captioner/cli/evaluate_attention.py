@@ -2,19 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from captioner.cli import options
 from captioner.errors import CaptionerError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from captioner.api import Captioner
-    from captioner.replies import Caption
 
 SEED = 0  # of the random cells that are masked for comparison
 
@@ -41,23 +34,26 @@ def attention(
     import numpy as np
 
     from captioner.api import Captioner
-    from captioner.attention_maps import entropy
-    from captioner.cli.evaluate import decode
-    from captioner.datasets.instances import read_instances
-    from captioner.metrics.pointing import named_places, pointing_game, total
+    from captioner.cli.progress import show_progress
+    from captioner.data.box_files import read_instances
+    from captioner.evaluation import caption_with_features, mask_cells
+    from captioner.metrics.pointing_game import named_places, pointing_game, total
+    from captioner.visualization.attention_maps import entropy
 
     pictures, categories = read_instances(instances, images)
     model = Captioner.load(checkpoint, device)
     generator = np.random.default_rng(SEED)
     games, masked, entropies = [], [], []
     paths = [picture.path for picture in pictures]
-    decoded = decode(model, paths, model.decoding, batch_size)
-    for picture, best in zip(pictures, decoded, strict=True):
+    decoded = show_progress(
+        caption_with_features(model, paths, model.decoding, batch_size), total=len(paths)
+    )
+    for picture, (best, features) in zip(pictures, decoded, strict=True):
         words = [word.word for word in best.words]
         games.append(pointing_game(words, best.attention, picture.boxes, categories))
         entropies.append(entropy(best.attention))
         if places := named_places(words, categories):
-            masked.append(mask_cells(model, picture.path, best, places, generator))
+            masked.append(mask_cells(model, features, best, places, generator))
     found = total(games)
     if not found.named:
         raise CaptionerError(
@@ -79,29 +75,6 @@ def attention(
         print(json.dumps(record))
     else:
         print_table(record)
-
-
-def mask_cells(
-    model: "Captioner",
-    path: Path,
-    caption: "Caption",
-    places: list[int],
-    generator: "np.random.Generator",
-) -> "NDArray[np.float64]":
-    """Probabilities of the words at these places: see `probabilities_without`."""
-    from captioner.metrics.deletion import probabilities_without
-
-    decoder, vocabulary = model.model.writer()
-    tokens = vocabulary.encode(caption.text)[:-1]
-    groups = vocabulary.group([vocabulary.words[token] for token in tokens])
-    return probabilities_without(
-        decoder,
-        model.encode([path])[0],
-        tokens,
-        [groups[place] for place in places],
-        caption.attention[places].reshape(len(places), -1),
-        generator,
-    )
 
 
 def print_table(record: dict[str, float]) -> None:

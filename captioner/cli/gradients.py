@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from captioner.config import MAX_SEED
+from captioner.config.settings import MAX_SEED
 from captioner.errors import CaptionerError
 
 CELLS = ("rnn", "gru", "lstm", "highway")
@@ -51,8 +51,8 @@ def gradients(
     if output and output.suffix.lower() != ".png":
         raise CaptionerError(f"{output}: unknown kind of output; expected .png")
 
-    from captioner import checkpoint as checkpoints
-    from captioner.gradients import draw, measure_cell, measure_model
+    from captioner.model import checkpoint as checkpoints
+    from captioner.visualization.gradient_flow import draw, measure_cell, measure_model
 
     if checkpoint:
         measured = [

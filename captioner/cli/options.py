@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from captioner.config import DecodingConfig
+from captioner.config.settings import DecodingConfig
 from captioner.errors import CaptionerError
 
 Checkpoint = Annotated[

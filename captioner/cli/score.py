@@ -9,7 +9,7 @@ import typer
 from captioner.cli import options
 from captioner.cli.answer_table import answers_record, print_answers
 from captioner.errors import CaptionerError
-from captioner.files import write_whole
+from captioner.files import atomic_write
 
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
@@ -51,8 +51,9 @@ def captions(
     Each score comes with its 95% interval over pictures (1,000 bootstrap draws), and all with a
     signature: scores compare where the signatures are equal.
     """
-    from captioner.metrics import bootstrap, report, score_captions
-    from captioner.metrics.results import read_references, read_results, shared_pictures
+    from captioner.metrics import bootstrap, score_captions
+    from captioner.metrics.caption_results import read_references, read_results, shared_pictures
+    from captioner.visualization import score_report as report
 
     if html is not None and not html.parent.is_dir():
         raise CaptionerError(f"{html}: there is no folder {html.parent}; make it first")
@@ -81,7 +82,7 @@ def captions(
         differences = bootstrap.differences(scores, score_one(other))
     if html is not None:
         page = report.write_page(results.name, scores, intervals, said, references)
-        write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
+        atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
     if as_json:
         print(json.dumps(as_record(scores, intervals, differences)))
     else:
@@ -108,9 +109,9 @@ def answers(
     interval is over pictures (1,000 bootstrap draws). Beside each accuracy stands that of always
     giving the answer that does best on these questions.
     """
-    from captioner.datasets.questions import read_question_file
+    from captioner.data.question_files import read_question_file
     from captioner.metrics.answer_results import read_answers
-    from captioner.metrics.answers import score_answers
+    from captioner.metrics.vqa_accuracy import score_answers
 
     asked = read_question_file(questions, annotations)
     seen = None

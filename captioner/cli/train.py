@@ -100,11 +100,11 @@ def train(
 
     Stop with Ctrl-C at any time and go on with --resume.
     """
-    from captioner.config import DataConfig, RunConfig, from_dict
-    from captioner.config_file import read_stages
-    from captioner.device import choose_device
-    from captioner.training import fit_stages
-    from captioner.training_task import Interrupted
+    from captioner.config.settings import DataConfig, RunConfig, from_dict
+    from captioner.config.toml_file import read_stages
+    from captioner.runtime import choose_device
+    from captioner.training.setup import Interrupted
+    from captioner.training.stages import fit_stages
 
     data: dict[str, list[Any] | None] = {
         "images": images,
@@ -189,7 +189,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_changes(start_from: str, asked: dict[str, Any]) -> None:
     """Training goes on with the checkpoint's own network; say so where another is asked for."""
-    from captioner.checkpoint import load, named
+    from captioner.model.checkpoint import load, named
 
     file = named(start_from)
     if not file.exists():  # an earlier stage will make it, or training refuses it

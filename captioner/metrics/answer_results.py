@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from captioner.datasets.questions import AskedQuestion, Id, QuestionRecord
-from captioner.datasets.records import read_json
+from captioner.data.question_files import AskedQuestion, Id, QuestionRecord
+from captioner.data.records import read_json
 from captioner.errors import CaptionerError
-from captioner.metrics.results import name_first
+from captioner.metrics.caption_results import name_first
 
 RESULTS_FORM = 'a list of {"question_id": ..., "answer": "..."}'
 

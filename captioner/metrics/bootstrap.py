@@ -9,7 +9,7 @@ import numpy as np
 
 from captioner.errors import CaptionerError
 from captioner.metrics import bleu
-from captioner.metrics.scores import CaptionScores
+from captioner.metrics.caption_scores import CaptionScores
 
 DRAWS = 1000
 SEED = 0

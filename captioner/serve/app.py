@@ -14,21 +14,21 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
-from captioner import __version__
 from captioner.api import Captioner
-from captioner.config import MAX_SEED, DecodingConfig
+from captioner.config.settings import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.explorer import asset, write_explorer
-from captioner.serve import schema
-from captioner.serve.desk import Desk, Prepared
-from captioner.serve.guard import Guard, Limits, Refusal
+from captioner.serve import schemas as schema
+from captioner.serve.inference import Desk, Prepared
+from captioner.serve.limits import Guard, Limits, Refusal
+from captioner.version import __version__
+from captioner.visualization.explorer import asset, write_explorer
 
-ASSETS = {
-    "/explorer.css": ("explorer.css", "text/css"),
-    "/explorer.js": ("explorer.js", "text/javascript"),
-    "/page.css": ("serve/page.css", "text/css"),
-    "/page.js": ("serve/page.js", "text/javascript"),
-    "/docs.js": ("serve/docs.js", "text/javascript"),
+ASSETS = {  # file: room, media type
+    "explorer.css": ("captioner.visualization", "text/css"),
+    "explorer.js": ("captioner.visualization", "text/javascript"),
+    "page.css": ("captioner.serve", "text/css"),
+    "page.js": ("captioner.serve", "text/javascript"),
+    "docs.js": ("captioner.serve", "text/javascript"),
 }
 Image = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP, TIFF or PPM")]
 Question = Annotated[str, Field(min_length=1, max_length=500)]
@@ -76,7 +76,7 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
 
 def add_pages(app: FastAPI) -> None:
     """The page, its scripts and styles, and the description of the API."""
-    page, description = asset("serve/page.html"), asset("serve/docs.html")
+    page, description = (asset("captioner.serve", name) for name in ("page.html", "docs.html"))
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
@@ -86,13 +86,13 @@ def add_pages(app: FastAPI) -> None:
     async def docs() -> HTMLResponse:
         return HTMLResponse(description)
 
-    for path, (name, media_type) in ASSETS.items():
-        app.add_route(path, serve_asset(name, media_type), include_in_schema=False)
+    for name, (room, media_type) in ASSETS.items():
+        app.add_route(f"/{name}", serve_asset(room, name, media_type), include_in_schema=False)
 
 
-def serve_asset(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+def serve_asset(room: str, name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint that gives one file, read here and now: no request ever names a path."""
-    content = asset(name)
+    content = asset(room, name)
 
     async def give(_: Request) -> Response:
         return Response(content, media_type=media_type)

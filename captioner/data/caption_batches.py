@@ -1,0 +1,101 @@
+"""Caption batches: pictures with some of their captions, in an order that a seed decides."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captioner.config.settings import TrainingConfig
+from captioner.data.caption_files import CaptionedPicture
+from captioner.data.padding import pad_captions
+from captioner.data.picture_loading import PictureSource, View, Views
+from captioner.data.vocabulary import Vocabulary, split_words
+
+
+@dataclass(frozen=True)
+class Batch:
+    """P pictures and C of their captions.
+
+    tokens (C, 1 + longest): START, words, END, padding; lengths: words and END of each caption;
+    rows (C,): which picture a caption describes; indices: the pictures' places in the data set.
+    """
+
+    views: Views
+    tokens: Tensor
+    lengths: list[int]
+    rows: Tensor
+    indices: list[int]
+
+
+class CaptionBatches:
+    """All pictures of a data set once an epoch, each with at most captions_per_picture captions.
+
+    Which captions, which views and in what order follows from the seed and the epoch alone, so
+    that an epoch can be resumed in its middle.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[CaptionedPicture],
+        vocabulary: Vocabulary,
+        config: TrainingConfig,
+        source: PictureSource,
+    ) -> None:
+        self.pictures = pictures
+        self.config = config
+        self.tokens = [
+            [vocabulary.encode(caption, max_words=config.max_words) for caption in item.captions]
+            for item in pictures
+        ]
+        self.may_mirror = [config.mirror and not names_a_side(*item.captions) for item in pictures]
+        self.source = source
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.pictures) // self.config.pictures_per_batch)
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from batch `first` on.
+
+        Raises CaptionerError for a picture that cannot be read.
+        """
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+        order = torch.randperm(len(self.pictures), generator=generator).tolist()
+        items = [self._item(index, generator) for index in order]
+        size = self.config.pictures_per_batch
+        groups = [items[start : start + size] for start in range(0, len(items), size)]
+        return self.source.load(groups[first:], _collate)
+
+    def _item(
+        self, index: int, generator: torch.Generator
+    ) -> tuple[View, tuple[int, list[list[int]]]]:
+        """A picture's view, and its index with the captions that go with it."""
+        captions = self.tokens[index]
+        chosen = torch.randperm(len(captions), generator=generator).tolist()
+        coin, seed = torch.randint(2**31, (2,), generator=generator).tolist()
+        view = View(
+            place=self.source.places[self.pictures[index].path],
+            seed=seed,
+            mirrored=self.may_mirror[index] and coin % 2 == 1,
+        )
+        return view, (index, [captions[i] for i in chosen[: self.config.captions_per_picture]])
+
+
+def _collate(views: Views, items: list[tuple[View, tuple[int, list[list[int]]]]]) -> Batch:
+    captions = [caption for _, (_, chosen) in items for caption in chosen]
+    rows = [row for row, (_, (_, chosen)) in enumerate(items) for _ in chosen]
+    tokens, lengths = pad_captions(captions)
+    return Batch(
+        views=views,
+        tokens=tokens,
+        lengths=lengths,
+        rows=torch.tensor(rows),
+        indices=[index for _, (index, _) in items],
+    )
+
+
+def names_a_side(*texts: str) -> bool:
+    """Whether a text says left or right, which a picture's mirror image would belie."""
+    sides = ("left", "right")
+    return any(word.startswith(sides) for text in texts for word in split_words(text))

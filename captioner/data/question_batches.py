@@ -1,0 +1,160 @@
+"""Question batches: questions with their pictures and answers, in an order that a seed decides."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captioner.config.settings import TrainingConfig
+from captioner.data.answer_text import normalise_list
+from captioner.data.caption_batches import names_a_side
+from captioner.data.padding import pad_questions
+from captioner.data.picture_loading import PictureSource, View, Views
+from captioner.data.question_files import AskedQuestion
+from captioner.data.vocabulary import Vocabulary, encode_question, split_words
+from captioner.errors import CaptionerError
+
+# Questions with the same words that come in one group; a batch should not be all of one kind.
+LARGEST_GROUP = 8
+
+
+@dataclass(frozen=True)
+class QuestionBatch:
+    """P pictures and R questions about them.
+
+    words (R, Q): ids, padded; lengths: words of each; rows (R,): which picture a question is
+    about; targets (R, answers): the share of people who gave each answer; wordings (R,): equal
+    numbers where the questions are equal word for word; indices: the questions' places in the set.
+    """
+
+    views: Views
+    words: Tensor
+    lengths: list[int]
+    rows: Tensor
+    targets: Tensor
+    wordings: Tensor
+    indices: list[int]
+
+
+class QuestionBatches:
+    """All questions of a set once an epoch, in batches of questions_per_batch.
+
+    The order follows from the seed and the epoch alone, so that an epoch can be resumed in its
+    middle. With a pair_weight, questions that are equal word for word come in groups, so that a
+    batch holds them of several pictures. Answers that are not among `answers` count for nothing.
+    """
+
+    def __init__(
+        self,
+        questions: Sequence[AskedQuestion],
+        vocabulary: Vocabulary,
+        answers: Sequence[str],
+        config: TrainingConfig,
+        source: PictureSource,
+    ) -> None:
+        self.questions = questions
+        self.config = config
+        self.source = source
+        self.answers = answers
+        self.words = [encode_question(question.text, vocabulary) for question in questions]
+        texts = [" ".join(split_words(question.text)) for question in questions]
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        self.wordings = [numbers[text] for text in texts]
+        ids = {answer: number for number, answer in enumerate(answers)}
+        self.given = [_shares(question.answers, ids) for question in questions]
+        self.may_mirror = [
+            config.mirror and not names_a_side(question.text, *question.answers)
+            for question in questions
+        ]
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.questions) // self.config.questions_per_batch)
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[QuestionBatch]:
+        """The batches of an epoch, from batch `first` on.
+
+        Raises CaptionerError for a picture that cannot be read.
+        """
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+        order = torch.randperm(len(self.questions), generator=generator).tolist()
+        size = self.config.questions_per_batch
+        if self.config.pair_weight:
+            order = self._by_wording(order, generator)
+        groups = [order[start : start + size] for start in range(0, len(order), size)]
+        items = [self._views(group, generator) for group in groups]
+        return self.source.load(items[first:], self._collate)
+
+    def _by_wording(self, order: list[int], generator: torch.Generator) -> list[int]:
+        """The same questions, groups of equal ones together, the groups in random order."""
+        groups: dict[int, list[list[int]]] = {}
+        for index in order:
+            pieces = groups.setdefault(self.wordings[index], [[]])
+            if len(pieces[-1]) == LARGEST_GROUP:
+                pieces.append([])
+            pieces[-1].append(index)
+        flat = [piece for pieces in groups.values() for piece in pieces]
+        shuffled = torch.randperm(len(flat), generator=generator).tolist()
+        return [index for place in shuffled for index in flat[place]]
+
+    def _views(
+        self, group: list[int], generator: torch.Generator
+    ) -> list[tuple[View, tuple[int, ...]]]:
+        """The pictures of a batch, each once and with the questions about it.
+
+        A picture is shown as its mirror image only where all its questions allow it.
+        """
+        asked: dict[int, list[int]] = {}
+        for index in group:
+            place = self.source.places[self.questions[index].path]
+            asked.setdefault(place, []).append(index)
+        draws = torch.randint(2**31, (len(asked), 2), generator=generator).tolist()
+        return [
+            (
+                View(place, seed, coin % 2 == 1 and all(self.may_mirror[i] for i in indices)),
+                tuple(indices),
+            )
+            for (place, indices), (coin, seed) in zip(asked.items(), draws, strict=True)
+        ]
+
+    def _collate(self, views: Views, items: list[tuple[View, tuple[int, ...]]]) -> QuestionBatch:
+        indices = [index for _, asked in items for index in asked]
+        targets = torch.zeros(len(indices), len(self.answers))
+        for row, index in enumerate(indices):
+            for answer, share in self.given[index].items():
+                targets[row, answer] = share
+        words, lengths = pad_questions([self.words[index] for index in indices])
+        return QuestionBatch(
+            views=views,
+            words=words,
+            lengths=lengths,
+            rows=torch.tensor([row for row, (_, asked) in enumerate(items) for _ in asked]),
+            targets=targets,
+            wordings=torch.tensor([self.wordings[index] for index in indices]),
+            indices=indices,
+        )
+
+
+def common_answers(questions: Iterable[AskedQuestion], count: int) -> tuple[str, ...]:
+    """The answers given most often, normalised, at most `count` (ties by spelling).
+
+    Raises CaptionerError where no question has an answer.
+    """
+    given = Counter(
+        answer
+        for question in questions
+        for text in question.answers
+        if (answer := normalise_list(text))
+    )
+    if not given:
+        raise CaptionerError("the questions have no answers; give the annotations that hold them")
+    ordered = sorted(given.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(answer for answer, _ in ordered[:count])
+
+
+def _shares(texts: Sequence[str], ids: dict[str, int]) -> dict[int, float]:
+    """The share of people who gave each of the answers that can be given."""
+    counts = Counter(normalise_list(text) for text in texts)
+    return {ids[text]: count / len(texts) for text, count in counts.items() if text in ids}

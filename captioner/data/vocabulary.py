@@ -1,0 +1,139 @@
+"""Text to tokens (words or characters) to ids, and back."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Self
+
+from captioner.config.settings import DecodingConfig
+from captioner.errors import CaptionerError
+
+PADDING, START, END, UNKNOWN = range(4)
+NEVER_WRITTEN = [PADDING, START, UNKNOWN]
+SPECIAL_TOKENS = ("<padding>", "<start>", "<end>", "<unknown>")
+
+# English captions have 4.3 letters a word and a space between two.
+CHARACTERS_A_WORD = 6
+
+# Signs that belong to the letter before them, such as the vowels of Hindi; re has no class for
+# them. Beyond 0x10000 are few scripts in use, and re is five times slower with sets that go there.
+_MARKS = "".join(
+    sign for sign in map(chr, range(0x300, 0x10000)) if unicodedata.category(sign) in ("Mn", "Mc")
+)
+
+# A word is a run of letters and digits of any script; apostrophes and hyphens stay when inside it.
+_WORD = re.compile(rf"\w[\w{_MARKS}]*(?:['-]\w[\w{_MARKS}]*)*")
+
+
+def split_words(text: str) -> list[str]:
+    """Lower-case words of a text, punctuation dropped; inner apostrophes and hyphens are kept.
+
+    However a letter with an accent is stored, in one code point or two, it gives the same word.
+    """
+    composed = unicodedata.normalize("NFC", text.lower())
+    return _WORD.findall(composed.replace("’", "'").replace("_", " "))
+
+
+class Vocabulary:
+    """The words a model knows, its tokens; ids 0 to 3 are padding, start, end and unknown.
+
+    Raises CaptionerError for no words at all, a word given twice, or one that is a special token.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        if not words:
+            raise CaptionerError(
+                "the vocabulary is empty: no word of the training captions is frequent enough; "
+                "give more captions or lower min_count"
+            )
+        self.words = (*SPECIAL_TOKENS, *words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            repeated = [word for word, count in Counter(self.words).items() if count > 1]
+            raise CaptionerError(f"the vocabulary holds words twice: {', '.join(repeated[:3])}")
+
+    @classmethod
+    def build(cls, captions: Iterable[str], *, min_count: int) -> Self:
+        """All tokens seen at least min_count times, the most frequent first (ties by spelling)."""
+        counts = Counter(token for caption in captions for token in cls.split(split_words(caption)))
+        kept = [item for item in counts.items() if item[1] >= min_count]
+        return cls([word for word, _ in sorted(kept, key=lambda item: (-item[1], item[0]))])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @staticmethod
+    def split(words: Sequence[str]) -> list[str]:
+        """The tokens of these words: themselves."""
+        return list(words)
+
+    @staticmethod
+    def group(tokens: Sequence[str]) -> list[list[int]]:
+        """The places of the tokens that make up each written word: one token each."""
+        return [[place] for place in range(len(tokens))]
+
+    @staticmethod
+    def search_limits(decoding: DecodingConfig) -> DecodingConfig:
+        """The same search with its limits counted in tokens: as it is."""
+        return decoding
+
+    def encode(self, text: str, *, max_words: int | None = None) -> list[int]:
+        """Ids of the text's tokens, then END; no START. Words beyond max_words are cut off."""
+        tokens = self.split(split_words(text)[:max_words])
+        return [self._ids.get(token, UNKNOWN) for token in tokens] + [END]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The words of these ids, up to the first END, joined by spaces."""
+        written = []
+        for token in tokens:
+            if token == END:
+                break
+            written.append(self.words[token])
+        return " ".join("".join(written[i] for i in places) for places in self.group(written))
+
+
+class CharacterVocabulary(Vocabulary):
+    """The characters a model knows; it writes words letter by letter, with a space between two.
+
+    Raises CaptionerError for an entry that is no single character, beside what Vocabulary raises.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(words)
+        longer = [word for word in words if len(word) != 1]
+        if longer:
+            raise CaptionerError(
+                f"tokens is 'character' but the vocabulary holds words, such as {longer[0]!r}; "
+                "set tokens to 'word', or build a vocabulary of characters"
+            )
+
+    @staticmethod
+    def split(words: Sequence[str]) -> list[str]:
+        """The characters of these words and the spaces between them."""
+        return list(" ".join(words))
+
+    @staticmethod
+    def group(tokens: Sequence[str]) -> list[list[int]]:
+        """The places of the letters of each written word; spaces belong to none."""
+        groups: list[list[int]] = [[]]
+        for place, character in enumerate(tokens):
+            if character == " ":
+                groups.append([])
+            else:
+                groups[-1].append(place)
+        return [places for places in groups if places]
+
+    @staticmethod
+    def search_limits(decoding: DecodingConfig) -> DecodingConfig:
+        """The same search counted in characters; n-grams of words cannot be banned here."""
+        return replace(decoding, max_words=CHARACTERS_A_WORD * decoding.max_words, block_ngrams=0)
+
+
+VOCABULARIES = {"word": Vocabulary, "character": CharacterVocabulary}
+
+
+def encode_question(text: str, vocabulary: Vocabulary) -> list[int]:
+    """Ids of a question's words; of one without any, that of the unknown word."""
+    return vocabulary.encode(text)[:-1] or [UNKNOWN]

@@ -1,0 +1,194 @@
+"""Accuracy of answers to questions about pictures, equal to the official VQA evaluation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioner.data.answer_text import normalise, normalise_list, strip_signs
+from captioner.data.question_files import Id
+from captioner.data.vocabulary import split_words
+from captioner.errors import CaptionerError
+from captioner.metrics import bootstrap
+from captioner.metrics.answer_results import Question, matched_questions
+from captioner.version import __version__
+
+ENOUGH = 3  # as many people make an answer fully right
+NOT_GIVEN = "not given"  # the type of questions whose annotations give none
+
+
+@dataclass(frozen=True)
+class GroupAccuracy:
+    """The accuracy over some of the questions, and of the set's commonest answer over the same."""
+
+    questions: int
+    accuracy: float
+    commonest: float
+
+
+@dataclass(frozen=True)
+class AnswerScores:
+    """The accuracy of one answer to each of Q questions, as fractions."""
+
+    overall: GroupAccuracy
+    interval: bootstrap.Interval  # of the overall accuracy, over pictures
+    answer_types: dict[str, GroupAccuracy]  # the largest first
+    question_types: dict[str, GroupAccuracy]  # the largest first
+    unseen: GroupAccuracy | None  # that training does not hold; None if none or not known
+    commonest_answer: str  # which constant answer does best on this set, chosen in hindsight
+    signature: str  # how the accuracy was computed; accuracies compare where it is the same
+    questions: tuple[Id, ...]  # the ids, in the order of the array below
+    per_question: NDArray[np.float64]  # (Q,)
+
+
+def vqa_accuracy(
+    prediction: str, answers: Sequence[str], *, normalise_unanimous: bool = False
+) -> float:
+    """The accuracy of a prediction by what people answered, as a fraction.
+
+    With several answers: over all ways to leave one of them out, the mean of min(matches / 3, 1)
+    with the others (Antol et al. 2015). As in the official code the prediction is normalised
+    whole, and people's answers, only where they are not all equal, lose their signs;
+    normalise_unanimous also normalises equal ones, as predictions are, so that saying what
+    everybody said is right. With one answer: whether the two, both normalised as lists, are equal.
+    Raises CaptionerError if there are no answers.
+    """
+    if not answers:
+        raise CaptionerError("no answers to compare with; give at least one that people gave")
+    return _accuracy(prediction, _compared(answers, normalise_unanimous))
+
+
+def score_answers(
+    predictions: Mapping[Id, str],
+    questions: Sequence[Question],
+    *,
+    normalise_unanimous: bool = False,
+    allow_partial: bool = False,
+    seen: Iterable[str] | None = None,
+    model: str = "unknown",
+) -> AnswerScores:
+    """Score one answer a question, overall and by type, beside the commonest answer.
+
+    predictions: question id -> answer. normalise_unanimous: see vqa_accuracy. allow_partial: score
+    the questions that both have, and say so in the signature. seen: the texts of the training
+    questions; with them questions with other words are scored apart. model: what answered, for the
+    signature. Raises CaptionerError for what matched_questions refuses.
+    """
+    asked = matched_questions(predictions, questions, allow_partial)
+    compared = [_compared(question.answers, normalise_unanimous) for question in asked]
+    accuracies = np.array(
+        [
+            _accuracy(predictions[question.question_id], wanted)
+            for question, wanted in zip(asked, compared, strict=True)
+        ]
+    )
+    answer, constant = _best_constant(compared)
+
+    def group(places: Sequence[int]) -> GroupAccuracy:
+        chosen = list(places)
+        return GroupAccuracy(
+            len(chosen), float(accuracies[chosen].mean()), float(constant[chosen].mean())
+        )
+
+    unseen = None
+    if seen is not None:
+        known = {tuple(split_words(text)) for text in seen}
+        new = [n for n, one in enumerate(asked) if tuple(split_words(one.text)) not in known]
+        unseen = group(new) if new else None
+    every = set(predictions) | {question.question_id for question in questions}
+    answer_types = _places([question.answer_type or NOT_GIVEN for question in asked])
+    question_types = _places([question.question_type or NOT_GIVEN for question in asked])
+    return AnswerScores(
+        overall=group(range(len(asked))),
+        interval=_interval(asked, accuracies),
+        answer_types={name: group(places) for name, places in answer_types.items()},
+        question_types={name: group(places) for name, places in question_types.items()},
+        unseen=unseen,
+        commonest_answer=answer,
+        signature=_sign(asked, len(every), normalise_unanimous, model),
+        questions=tuple(question.question_id for question in asked),
+        per_question=accuracies,
+    )
+
+
+def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
+    """People's answers in the form in which a normalised prediction is compared with them."""
+    if len(answers) == 1:
+        return [normalise_list(answers[0])]
+    if len(set(answers)) > 1:
+        return [strip_signs(answer) for answer in answers]
+    return [normalise(answer) for answer in answers] if normalise_unanimous else list(answers)
+
+
+def _as_said(prediction: str, people: int) -> str:
+    """A prediction in the form in which it is compared with that many people's answers."""
+    return normalise_list(prediction) if people == 1 else normalise(prediction)
+
+
+def _accuracy(prediction: str, compared: Sequence[str]) -> float:
+    return _leave_one_out(compared.count(_as_said(prediction, len(compared))), len(compared))
+
+
+def _leave_one_out(matches: int, people: int) -> float:
+    if people == 1:
+        return float(matches)
+    left_in = (people - matches) * min(matches, ENOUGH)
+    left_out = matches * min(max(matches - 1, 0), ENOUGH)
+    return (left_in + left_out) / (ENOUGH * people)
+
+
+def _best_constant(compared: Sequence[Sequence[str]]) -> tuple[str, NDArray[np.float64]]:
+    """The answer that, given always, is most accurate, and its accuracy on each question."""
+    accuracies: dict[str, dict[int, float]] = defaultdict(dict)
+    for place, wanted in enumerate(compared):
+        for answer in dict.fromkeys(wanted):
+            accuracies[answer][place] = _leave_one_out(wanted.count(answer), len(wanted))
+    # What no prediction is once it is normalised, such as "none", cannot be given.
+    people = len(compared[0])
+    possible = [answer for answer in accuracies if _as_said(answer, people) == answer]
+    best = max(possible, key=lambda answer: sum(accuracies[answer].values()), default="")
+    constant = np.zeros(len(compared))
+    for place, accuracy in accuracies.get(best, {}).items():
+        constant[place] = accuracy
+    return best, constant
+
+
+def _places(names: Sequence[str]) -> dict[str, list[int]]:
+    """Where each name stands, the most frequent first (ties by spelling)."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        places[name].append(place)
+    return dict(sorted(places.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def _interval(asked: Sequence[Question], accuracies: NDArray[np.float64]) -> bootstrap.Interval:
+    pictures = {question.image_id: None for question in asked}
+    numbers = {image_id: number for number, image_id in enumerate(pictures)}
+    picture = np.array([numbers[question.image_id] for question in asked])
+    return bootstrap.mean_interval(np.bincount(picture, accuracies), np.bincount(picture))
+
+
+def _sign(asked: Sequence[Question], questions: int, normalise_unanimous: bool, model: str) -> str:
+    """Write down everything that the accuracy depends on beside the answers."""
+    people = [len(question.answers) for question in asked]
+    fewest, most = min(people), max(people)
+    exact = most == 1
+    partial = f" of {questions}, partial" if len(asked) < questions else ""
+    made = sum(question.made for question in asked)
+    unanimous = "normalised" if normalise_unanimous else "as-given"
+    return "|".join(
+        [
+            f"accuracy:{'exact' if exact else 'vqa-leave-one-out'}",
+            f"questions:{len(asked)}{partial}{f', {made} made from captions' if made else ''}",
+            f"pictures:{len({question.image_id for question in asked})}",
+            f"answers:{fewest if fewest == most else f'{fewest}-{most}'}",
+            "normalised:vqa,lists-by-part" if exact else f"normalised:vqa,unanimous-{unanimous}",
+            f"interval:pictures,bootstrap{bootstrap.DRAWS}",
+            f"model:{model}",
+            f"captioner:{__version__}",
+        ]
+    )

@@ -1,0 +1,265 @@
+"""Questions and answers made from captions, after COCO-QA (Ren et al. 2015), but balanced.
+
+No answer to a question is much commoner than the others, so that nothing can be won without looking
+at the picture: "yes" and "no" are equally frequent for every question, and of k other answers the
+commonest has at most 2 / k of the pictures, within bounds (see `largest_share`).
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from captioner.data.records import CaptionRecord
+from captioner.errors import CaptionerError
+from captioner.files import atomic_write
+from captioner.questions.picture_facts import PictureFacts
+from captioner.questions.rules import questions_of
+from captioner.questions.templates import Question
+
+KINDS = ("objects", "number", "colour", "yes/no")
+QUESTIONS_A_PICTURE = 8
+YES_NO_A_PICTURE = 3
+FEWEST = 2  # pictures with an answer, below which that answer is left out of a question
+
+# How VQA v2 files a question, by how it starts; the longest that fits.
+_QUESTION_TYPES = (
+    "are the",
+    "are there",
+    "can you",
+    "do you",
+    "how many",
+    "in what place",
+    "is the",
+    "is there",
+    "is there a",
+    "is this",
+    "is this a",
+    "was",
+    "what",
+    "what animal is",
+    "what color",
+    "what color are the",
+    "what color is the",
+    "what is",
+    "what is the",
+    "what is the color of the",
+    "what are the",
+    "what is the man",
+    "what is the woman",
+    "what kind of",
+    "what place is",
+    "what sport is",
+    "what vehicle is",
+    "what food is",
+    "where are the",
+    "where is the",
+    "where is",
+    "where was",
+    "which",
+    "who",
+    "who is",
+)
+
+
+@dataclass(frozen=True)
+class MadeQuestion:
+    """A question about one picture as it will be written."""
+
+    image_id: int
+    question: Question
+    text: str
+    answer: str
+
+
+def join_pictures(files: Iterable[Iterable[CaptionRecord]]) -> dict[int, CaptionRecord]:
+    """All pictures by image id, those with the same file name joined with all their captions.
+
+    The files' own ids stay where they are whole numbers and no two pictures share one; else the
+    pictures are numbered from 1.
+    """
+    joined: dict[str, CaptionRecord] = {}
+    for record in (record for records in files for record in records):
+        before = joined.get(record.file_name, record)
+        captions = dict.fromkeys((*before.captions, *record.captions))
+        joined[record.file_name] = CaptionRecord(record.file_name, before.image_id, tuple(captions))
+    ids = [record.image_id for record in joined.values()]
+    if len(set(ids)) < len(ids) or not all(isinstance(number, int) for number in ids):
+        return dict(enumerate(joined.values(), start=1))
+    return {int(record.image_id): record for record in joined.values()}
+
+
+def make_questions(pictures: Iterable[tuple[int, CaptionRecord]], seed: int) -> list[MadeQuestion]:
+    """Balanced questions about pictures with their ids, by id; the same seed makes the same ones.
+
+    Raises CaptionerError where the captions give none.
+    """
+    asked: dict[Question, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for image_id, record in pictures:
+        for question, answer in questions_of(PictureFacts(record.captions)):
+            asked[question][answer].append(image_id)
+    made = balance(asked, Random(seed))
+    if not made:
+        raise CaptionerError(
+            "no question can be made of these captions so that every answer has its counterpart; "
+            "give more pictures with English captions"
+        )
+    return made
+
+
+def balance(
+    asked: Mapping[Question, Mapping[str, list[int]]], random: Random
+) -> list[MadeQuestion]:
+    """Choose the pictures of each question, the rarest question first, within a picture's limits.
+
+    Pictures with the fewest questions so far come first. Phrasings are dealt out in turn among
+    the pictures of every answer, so that they tell nothing about it.
+    """
+    total: Counter[int] = Counter()
+    yes_no: Counter[int] = Counter()
+    made = []
+    for question in sorted(asked, key=lambda q: (sum(map(len, asked[q].values())), q.phrasings)):
+        free = {}
+        for answer in sorted(asked[question]):
+            ids = [
+                number
+                for number in asked[question][answer]
+                if total[number] < QUESTIONS_A_PICTURE
+                and not (question.kind == "yes/no" and yes_no[number] >= YES_NO_A_PICTURE)
+            ]
+            random.shuffle(ids)
+            free[answer] = sorted(ids, key=lambda number: total[number])
+        quotas = share_out({answer: len(ids) for answer, ids in free.items()}, question.kind)
+        start = random.randrange(len(question.phrasings))
+        for answer, quota in quotas.items():
+            chosen = free[answer][:quota]
+            random.shuffle(chosen)
+            for turn, image_id in enumerate(chosen):
+                text = question.phrasings[(start + turn) % len(question.phrasings)]
+                made.append(MadeQuestion(image_id, question, text, answer))
+                total[image_id] += 1
+                yes_no[image_id] += question.kind == "yes/no"
+    return sorted(made, key=lambda one: one.image_id)
+
+
+def largest_share(answers: int, kind: str) -> float:
+    """The share that the commonest of so many different answers may have."""
+    if answers < 4 or kind == "number":  # few pictures show three or four of anything
+        return 0.5 if answers == 2 else 0.4
+    return min(0.3, max(0.2, 2 / answers))
+
+
+def share_out(pictures: Mapping[str, int], kind: str) -> dict[str, int]:
+    """How many pictures of each answer to take, of how many there are: as many as balance allows.
+
+    An answer that fewer than FEWEST pictures have is left out; a question with one answer is not
+    asked.
+    """
+    left = {answer: number for answer, number in pictures.items() if number >= FEWEST}
+    if len(left) < 2 or (kind == "yes/no" and len(left) != 2):
+        return {}
+    share = largest_share(len(left), kind)
+    for most in range(max(left.values()), 0, -1):
+        taken = {answer: min(number, most) for answer, number in left.items()}
+        if max(taken.values()) <= share * sum(taken.values()) + 1e-9:
+            return taken
+    return {}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was made of one kind: questions, different texts, answers, and the best blind guess."""
+
+    kind: str
+    questions: int
+    texts: int
+    answers: int
+    blind_accuracy: float
+
+
+def summarize(made: Sequence[MadeQuestion]) -> list[Summary]:
+    """One summary a kind and one of all; blind accuracy answers every text with its commonest."""
+    summaries = []
+    for kind in (*KINDS, "all"):
+        part = [one for one in made if kind in ("all", one.question.kind)]
+        answers: dict[str, Counter[str]] = defaultdict(Counter)
+        for one in part:
+            answers[one.text][one.answer] += 1
+        right = sum(max(counts.values()) for counts in answers.values())
+        different = len({one.answer for one in part})
+        summaries.append(
+            Summary(kind, len(part), len(answers), different, right / max(len(part), 1))
+        )
+    return summaries
+
+
+def write_questions(
+    folder: Path,
+    name: str,
+    pictures: Mapping[int, CaptionRecord],
+    made: Sequence[MadeQuestion],
+    seed: int,
+) -> None:
+    """Write questions_NAME.json, annotations_NAME.json (VQA v2) and images_NAME.json.
+
+    Raises CaptionerError where one of them is already there or cannot be written.
+    """
+    files = {
+        part: folder / f"{part}_{name}.json" for part in ("questions", "annotations", "images")
+    }
+    for file in files.values():
+        if file.exists():
+            raise CaptionerError(f"{file} is already there; give another --name or --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
+    head = {
+        "info": {
+            "description": "questions made from captions by rule and balanced by answer, "
+            f"seed {seed}; nobody was asked",
+        },
+        "made": True,
+        "data_type": "mscoco",
+        "data_subtype": name,
+    }
+    questions, annotations = _records(made)
+    used = sorted({one.image_id for one in made})
+    _write_json(files["images"], {str(number): pictures[number].file_name for number in used})
+    _write_json(files["annotations"], head | {"annotations": annotations})
+    _write_json(files["questions"], head | {"task_type": "Open-Ended", "questions": questions})
+
+
+def _records(made: Iterable[MadeQuestion]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    questions: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    numbers: Counter[int] = Counter()
+    for one in made:
+        ids = {"question_id": 1000 * one.image_id + numbers[one.image_id], "image_id": one.image_id}
+        numbers[one.image_id] += 1
+        questions.append(ids | {"question": one.text})
+        annotations.append(
+            ids
+            | {
+                "question_type": question_type(one.text),
+                "answer_type": one.question.answer_type,
+                "multiple_choice_answer": one.answer,
+                "answers": [{"answer": one.answer, "answer_confidence": "yes", "answer_id": 1}],
+            }
+        )
+    return questions, annotations
+
+
+def question_type(text: str) -> str:
+    """The words a question starts with, as VQA v2 groups questions."""
+    starts = (start for start in _QUESTION_TYPES if f"{text} ".startswith(f"{start} "))
+    return max(starts, key=len, default="none of the above")
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content)
+    write: Callable[[Path], object] = lambda partial: partial.write_text(text, encoding="utf-8")  # noqa: E731
+    atomic_write(file, write)

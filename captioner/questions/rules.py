@@ -1,0 +1,310 @@
+"""Every question that the captions of one picture answer.
+
+A rule turns what the captions agree on into (question, answer) pairs; what they contradict, or what
+only one of many says, gives none.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from captioner.questions import absence_words, noun_words, scene_words
+from captioner.questions import templates as question_texts
+from captioner.questions.caption_parser import CATEGORIES, CATEGORY, plural
+from captioner.questions.picture_facts import PictureFacts, ancestors
+from captioner.questions.templates import Question
+
+# With fewer captions, a thing that none of them names may well be there.
+CAPTIONS_FOR_ABSENCE = 4
+
+_PLAYED_BY_PEOPLE = frozenset(
+    ("soccer", "football", "basketball", "baseball", "tennis", "hockey", "volleyball", "rugby")
+    + ("golf", "cricket", "frisbee")
+)
+_OVERLAPPING_SPORTS = {"frisbee", "cycling", "horse racing"}
+_SPORTS_WEAR = re.compile(r"(baseball|basketball|football|soccer|tennis) (cap|hat|shoe|shirt)s?")
+_ONE_PERSON = ("man", "woman", "boy", "girl", "baby", "child")
+_SUBJECTS = (*_ONE_PERSON, "person", *noun_words.ANIMALS)
+_COUNTED_ANIMALS = ("dog", "horse", "bird", "cow", "sheep", "elephant", "giraffe", "zebra", "bear")
+_COUNTED = (*_COUNTED_ANIMALS, "cat", "man", "woman", "boy", "girl", "child")
+_LARGEST_COUNT = 6
+_COLOURED = frozenset(("animal", "vehicle", "garment", "object"))
+_NO_COLOUR = frozenset(
+    ("wave", "fountain", "hair", "wall", "rock", "tree", "fence", "toy model", "tunnel", "clock")
+    + ("toilet", "sink", "house", "newspaper", "instrument", "drink", "scissors")
+)
+_TWO_COLOURS = ({"black", "white"}, {"brown", "white"}, {"black", "brown"})
+_WORN = frozenset(noun_words.GARMENTS) - {"collar", "gloves", "shoes"}
+_RIDDEN = ("horse", "bicycle", "motorcycle", "skateboard", "wave", "scooter")
+
+Asked = tuple[Question, str]
+
+
+def questions_of(facts: PictureFacts) -> Iterator[Asked]:
+    """All questions about a picture with their answers, each question once."""
+    asked = set()
+    for rule in (_kinds, _sports, _places, _people, _counts, _colours, _deeds, _presence):
+        for question, answer in rule(facts):
+            if question not in asked:
+                asked.add(question)
+                yield question, answer
+
+
+def _kinds(facts: PictureFacts) -> Iterator[Asked]:
+    """What animal, vehicle or food: where the captions name one kind alone."""
+    for category in ("animal", "vehicle", "food"):
+        things = set(CATEGORIES[category]) - set(noun_words.NO_VEHICLES.split())
+        named = facts.named & things
+        if len(named) == 1:
+            (thing,) = named
+            if facts.sure.get(thing, 0) >= facts.support:
+                yield question_texts.what_kind(category), thing
+
+
+def _sports(facts: PictureFacts) -> Iterator[Asked]:
+    counts: Counter[str] = Counter()
+    for caption in facts.captions:
+        text = _SPORTS_WEAR.sub("", f" {' '.join(caption.tokens)} ")
+        counts.update(
+            sport
+            for sport, words in scene_words.SPORTS.items()
+            if any(f" {word} " in text for word in words.split(","))
+        )
+    sport = _agreed(counts, facts.support)
+    if not sport or len(counts) > 1 or (sport == "frisbee" and "dog" in facts.named):
+        return
+    if sport in _PLAYED_BY_PEOPLE and not facts.named & set(noun_words.PEOPLE):
+        return
+    yield question_texts.what_sport(), sport
+    for other in sorted(scene_words.SPORTS):
+        if other == sport or not {other, sport} & _OVERLAPPING_SPORTS:
+            yield question_texts.is_sport(other), _yes(other == sport)
+
+
+def _places(facts: PictureFacts) -> Iterator[Asked]:
+    counts = Counter({place: n for place, n in facts.sure.items() if place in scene_words.PLACES})
+    for vague, closer in scene_words.VAGUE_PLACES.items():
+        if any(counts[place] for place in closer):
+            counts.pop(vague, None)
+    place = _agreed(counts, facts.support)
+    if not place or len(+counts) > 1:
+        return
+    yield question_texts.where(), place
+    for subject in _subjects(facts):
+        yield question_texts.where_is(subject.noun, subject.verb), place
+    for other in scene_words.AT_PLACES:
+        alike = other in scene_words.VAGUE_PLACES.get(
+            place, ()
+        ) or place in scene_words.VAGUE_PLACES.get(other, ())
+        if other == place or not (alike or other in facts.named):
+            yield question_texts.is_place(other), _yes(other == place)
+
+
+def _people(facts: PictureFacts) -> Iterator[Asked]:
+    person = facts.only_person
+    if person in _ONE_PERSON:
+        yield question_texts.who(), person
+        action = _agreed(_actions(facts, {person, *ancestors(person)}), facts.support)
+        if action and action != "riding":
+            yield question_texts.who_does(action), person
+
+
+def _counts(facts: PictureFacts) -> Iterator[Asked]:
+    """How many: where the captions that say so agree, "a dog" counting as one."""
+    counted = {plural(thing): _count(facts, {thing}) for thing in _COUNTED}
+    counted["people"] = _count(facts, noun_words.PEOPLE)
+    for nouns, number in counted.items():
+        if number:
+            yield question_texts.how_many(nouns), str(number)
+            for word in ("two", "three", "four"):
+                right = noun_words.NUMBERS[word] == number
+                yield question_texts.are_there(word, nouns), _yes(right)
+
+
+def _count(facts: PictureFacts, things: Collection[str]) -> int:
+    """The number that more than half of the captions give, or 0 if another rules it out."""
+    counts, at_least = [], 0
+    for caption in facts.captions:
+        there = [mention for mention in caption.mentions if mention.thing in things]
+        hidden = not there and not caption.named.isdisjoint(things)
+        if hidden or any(not mention.sure for mention in there):
+            return 0
+        number, known = 0, True
+        for mention in there:
+            if mention.number is None:
+                number, known = number + 1 + mention.many, False
+            elif not (mention.definite and number):
+                number += mention.number
+        at_least = max(at_least, number)
+        if number and known:
+            counts.append(number)
+    enough = 2 * len(counts) > len(facts.captions)
+    agreed = len(set(counts)) == 1 and at_least <= counts[0] <= _LARGEST_COUNT
+    return counts[0] if enough and agreed else 0
+
+
+def _colours(facts: PictureFacts) -> Iterator[Asked]:
+    """What colour: of things that stand alone and have one colour, or always the same two."""
+    for thing in sorted(facts.sure):
+        colours = {mention.colours for mention in facts.mentions(thing) if mention.colours}
+        if CATEGORY[thing] not in _COLOURED or thing in _NO_COLOUR or len(colours) != 1:
+            continue
+        (found,) = colours
+        two = found in _TWO_COLOURS and CATEGORY[thing] == "animal"
+        if (len(found) > 1 and not two) or not _is_alone(facts, thing):
+            continue
+        colour = " and ".join(sorted(found))
+        if CATEGORY[thing] == "garment" and thing != "collar":
+            yield from _worn_colours(facts, thing, colour)
+        else:
+            yield question_texts.what_colour(thing), colour
+            yield from _is_colour(thing, colour)
+
+
+def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[Asked]:
+    """By who wears it: the only person, or the only one of their kind."""
+    owners = {
+        subject.thing
+        for caption in facts.captions
+        for subject, relation, worn in caption.relations
+        if relation == "wearing" and worn.thing == garment
+    }
+    owner = facts.only_person
+    if owner is None and len(owners) == 1:
+        (owner,) = (name if facts.is_single(name) else None for name in owners)
+    if owner:
+        yield question_texts.what_colour_worn(garment, owner), colour
+        yield from _is_colour(garment, colour, owner)
+    if facts.only_person:
+        yield question_texts.what_colour(garment), colour
+        yield from _is_colour(garment, colour)
+
+
+def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
+    """Yes for its colour, no for others, nothing for those that people mix up with it."""
+    for other in noun_words.COLOURS:
+        alike = any(
+            {other, part} <= group
+            for group in noun_words.LIKE_COLOURS
+            for part in colour.split(" and ")
+        )
+        if other == colour or not (alike or other in colour):
+            yield question_texts.is_colour(thing, other, owner), _yes(other == colour)
+
+
+def _is_alone(facts: PictureFacts, thing: str) -> bool:
+    """Whether no caption names two of it; of shorts and the like, whether one wearer is there."""
+    for caption in facts.captions:
+        there = [mention for mention in caption.mentions if mention.thing == thing]
+        if thing in question_texts.PAIRS:
+            if len(there) > 1 or facts.only_person is None:
+                return False
+        elif any(mention.number != 1 for mention in there) or (
+            sum(not mention.definite for mention in there) > 1
+        ):
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Who can be asked about: all names for it, and its noun with "is" or "are"."""
+
+    names: frozenset[str]
+    noun: str
+    verb: str
+
+
+def _subjects(facts: PictureFacts) -> Iterator[_Subject]:
+    person = facts.only_person
+    if person:
+        yield _Subject(frozenset((person, *ancestors(person))), person, "is")
+    for thing in _SUBJECTS:
+        if thing not in facts.sure or (person and thing in noun_words.PEOPLE):
+            continue
+        if facts.is_single(thing):
+            yield _Subject(frozenset((thing,)), thing, "is")
+        elif facts.sure[thing] >= facts.support and all(
+            mention.number != 1 for mention in facts.mentions(thing)
+        ):
+            yield _Subject(frozenset((thing,)), plural(thing), "are")
+
+
+def _actions(facts: PictureFacts, names: Collection[str]) -> Counter[str]:
+    """How many captions say each action of it."""
+    counts: Counter[str] = Counter()
+    for caption in facts.captions:
+        counts.update({action for subject, action in caption.actions if subject.thing in names})
+    return counts
+
+
+def _deeds(facts: PictureFacts) -> Iterator[Asked]:
+    """What somebody does, and to what."""
+    for subject in _subjects(facts):
+        seen = _actions(facts, subject.names)
+        action = _agreed(seen, facts.support)
+        if action and action != "riding":
+            yield question_texts.what_doing(subject.noun, subject.verb), action
+        for other in scene_words.ACTIONS if action else ():
+            apart = any({other, action} <= group for group in scene_words.APART)
+            if other == action or (apart and not seen[other]):
+                question = question_texts.is_doing(subject.noun, subject.verb, other)
+                yield question, _yes(other == action)
+        for relation in scene_words.RELATIONS:
+            yield from _relation(facts, subject, relation)
+
+
+def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator[Asked]:
+    counts: Counter[str] = Counter()
+    categories = scene_words.RELATIONS[relation][2].split()
+    for caption in facts.captions:
+        counts.update(
+            {
+                thing.thing
+                for doer, verb, thing in caption.relations
+                if verb == relation
+                and doer.thing in subject.names
+                and CATEGORY[thing.thing] in categories
+            }
+        )
+    thing = _agreed(counts, facts.support)
+    if not thing or len(counts) > 1 or thing == "toy model":
+        return
+    if relation == "wearing" and facts.named & _WORN != {thing}:
+        return
+    yield question_texts.what_thing(subject.noun, subject.verb, relation), thing
+    for other in _RIDDEN if relation == "riding" else ():
+        if other == thing or other not in facts.named:
+            question = question_texts.is_doing(subject.noun, subject.verb, f"riding a {other}")
+            yield question, _yes(other == thing)
+
+
+def _presence(facts: PictureFacts) -> Iterator[Asked]:
+    """Is there a dog: "no" only where nothing in many captions could have been one."""
+    for thing, (phrase, open_words) in absence_words.ASKED_THINGS.items():
+        kinds = {kind for kind in noun_words.PEOPLE if thing in ancestors(kind)}
+        things = set(CATEGORIES.get(thing, ())) | kinds | {thing}
+        question = question_texts.is_there(phrase, plural(thing))
+        if any(facts.sure.get(name, 0) >= facts.support for name in things):
+            yield question, "yes"
+        elif (
+            len(facts.captions) >= CAPTIONS_FOR_ABSENCE
+            and facts.named.isdisjoint(things | ancestors(thing))
+            and (facts.words | facts.named).isdisjoint(open_words.split())
+        ):
+            yield question, "no"
+
+
+def _agreed(counts: Counter[str], support: int) -> str | None:
+    """The answer that enough captions give, and at least twice as many as any other."""
+    ranked = counts.most_common(2)
+    if not ranked or ranked[0][1] < support:
+        return None
+    if len(ranked) > 1 and ranked[0][1] < 2 * ranked[1][1]:
+        return None
+    return ranked[0][0]
+
+
+def _yes(true: bool) -> str:
+    return "yes" if true else "no"

@@ -1,0 +1,71 @@
+"""Question sets from which nothing can be learned without looking at the pictures."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+from captioner.data.answer_text import normalise_list
+from captioner.data.question_files import Id, QuestionRecord, read_question_file
+from captioner.data.records import read_json
+from captioner.data.vocabulary import split_words
+from captioner.errors import CaptionerError
+from captioner.files import atomic_write
+
+
+def balanced(records: list[QuestionRecord], seed: int) -> set[Id]:
+    """The ids of questions that have each of their answers equally often, word for word.
+
+    The answer is what most people gave, normalised. Questions with one answer throughout are left
+    out, and of those with several as many as are too many, drawn at random. VQA v2 asks each
+    question of two pictures with opposite answers (Goyal et al. 2017), but a part of it holds only
+    one of the two: learning that one by heart is worse than guessing.
+    """
+    asked: dict[tuple[str, ...], dict[str, list[Id]]] = {}
+    for record in records:
+        answers = asked.setdefault(tuple(split_words(record.text)), {})
+        [(answer, _)] = Counter(map(normalise_list, record.answers)).most_common(1)
+        answers.setdefault(answer, []).append(record.question_id)
+    random = Random(seed)
+    kept: set[Id] = set()
+    for answers in asked.values():
+        if len(answers) > 1:
+            fewest = min(map(len, answers.values()))
+            for ids in answers.values():
+                kept.update(random.sample(ids, fewest))
+    return kept
+
+
+def write_balanced(
+    questions: Path, annotations: Path, folder: Path, name: str, seed: int
+) -> tuple[int, int]:
+    """Write the balanced part as questions_NAME.json and annotations_NAME.json.
+
+    Everything else in the files stays as it is. Returns how many questions there were and how many
+    are left. Raises CaptionerError for files that are not of VQA's form, where nothing would be
+    left, and where a file is already there or cannot be written.
+    """
+    records = read_question_file(questions, annotations)
+    kept = balanced(records, seed)
+    if not kept:
+        raise CaptionerError(
+            f"{questions}: no question, word for word, has more than one answer; "
+            "there is nothing to balance"
+        )
+    files = {part: folder / f"{part}_{name}.json" for part in ("questions", "annotations")}
+    for file in files.values():
+        if file.exists():
+            raise CaptionerError(f"{file} is already there; give another --name or --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
+    for part, source in (("questions", questions), ("annotations", annotations)):
+        content = read_json(source)
+        content[part] = [one for one in content[part] if one["question_id"] in kept]
+        _write(json.dumps(content), files[part])
+    return len(records), len(kept)
+
+
+def _write(text: str, file: Path) -> None:
+    atomic_write(file, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -1,0 +1,130 @@
+"""Where and how work runs: the device, pictures read ahead, batches side by side on a CPU."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
+from typing import TypeVar
+
+import torch
+
+from captioner.errors import CaptionerError
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of this name, or without one the GPU if there is one; CaptionerError if not."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but none that can be read
+    except (RuntimeError, AssertionError, ImportError) as error:
+        there = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        raise CaptionerError(
+            f"device {name!r} is not there; this machine has {', '.join(there)}"
+        ) from error
+    return device
+
+
+Source = TypeVar("Source")
+Read = TypeVar("Read")
+
+
+def read_ahead(
+    sources: Iterable[Source], read: Callable[[Source], Read], batch_size: int
+) -> Iterator[list[tuple[Source, Read]]]:
+    """Batches of sources, each with what `read` made of it in a thread, in order.
+
+    The sources themselves are asked for in the caller's thread, one batch ahead. What `read` raises
+    is raised here, when its batch is due; whoever leaves early waits for no source not yet begun.
+    """
+    waiting = iter(sources)
+    pool = ThreadPoolExecutor(2)
+
+    def start_reading() -> list[tuple[Source, Future[Read]]]:
+        return [(source, pool.submit(read, source)) for source in islice(waiting, batch_size)]
+
+    try:
+        ahead = start_reading()
+        while ahead:
+            batch = [(source, reading.result()) for source, reading in ahead]
+            ahead = start_reading()
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+Batch = TypeVar("Batch")
+Done = TypeVar("Done")
+
+# Each holds a batch in memory.
+_AT_ONCE = 4
+
+_STARTING = threading.Lock()
+
+
+def side_by_side(
+    batches: Iterable[Batch], work: Callable[[Batch], Done], device: torch.device
+) -> Iterator[Done]:
+    """What `work` makes of each batch, in order; on a processor of several at once, at most 4.
+
+    Two cores that share the layers of one batch are half as fast again as one, with a batch each
+    three quarters. So torch's threads are dealt out to as many batches, where there are more
+    batches than that; fewer, and those of a GPU, follow one another in the caller's thread.
+
+    Batches are asked for in the caller's thread, at most one more than are worked on. What asking
+    raises is raised here after what came before it, and what `work` raises when its batch is due.
+    Contexts of the caller's thread, such as autocast, `work` has to set itself. Whoever leaves
+    early waits for nothing; what has begun comes to its end unheard.
+    """
+    with _STARTING:
+        threads = torch.get_num_threads()
+    each = -(-threads // _AT_ONCE)
+    workers = threads // each if device.type == "cpu" else 1
+    waiting = iter(batches)
+    ahead = list(islice(waiting, workers + 1)) if workers > 1 else []
+    together, pending = len(ahead) > workers, chain(ahead, waiting)
+    del ahead  # the chain lets go of each as it is asked for
+    if not together:
+        for batch in pending:
+            yield work(batch)
+        return
+    pool = _start(workers, each, threads)
+    running: deque[Future[Done]] = deque()
+    failure: Exception | None = None
+    try:
+        while failure is None:
+            try:
+                running.append(pool.submit(work, next(pending)))
+            except StopIteration:
+                break
+            except Exception as error:
+                failure = error
+            while len(running) > workers or (running and running[0].done()):
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if failure is not None:
+        raise failure
+
+
+def _start(workers: int, each: int, threads: int) -> ThreadPoolExecutor:
+    """A pool of threads with so many of torch's each; the caller's, and others', stay `threads`."""
+    ready = threading.Barrier(workers + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # from then on what is set for all is no longer taken over
+        torch.set_num_threads(each)
+        ready.wait()
+
+    with _STARTING:
+        pool = ThreadPoolExecutor(workers, initializer=begin)
+        for _ in range(workers):  # none is idle before all have begun, so each starts a thread
+            pool.submit(int)
+        ready.wait()
+        torch.set_num_threads(threads)
+    return pool

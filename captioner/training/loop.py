@@ -1,0 +1,208 @@
+"""Training: captions, answers or both at once, resumable at any step."""
+
+import copy
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from captioner.config.settings import CACHE_FOLDER, RunConfig, TrainingConfig
+from captioner.config.toml_file import to_toml
+from captioner.data.caption_batches import CaptionBatches
+from captioner.data.question_batches import QuestionBatches
+from captioner.errors import CaptionerError
+from captioner.files import atomic_write
+from captioner.model import checkpoint
+from captioner.model.captioning_model import CaptioningModel
+from captioner.model.checkpoint import Checkpoint
+from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
+from captioner.training.setup import Interrupted, Reporter, Task, prepare
+from captioner.training.state import Position, load_state, save_state
+from captioner.training.step import train_step
+from captioner.training.validation import evaluate_answers, evaluate_captions
+
+LOG_STEPS = 20
+
+
+def fit(
+    run: RunConfig,
+    output: Path,
+    *,
+    device: torch.device,
+    resume: bool,
+    reporter: Reporter,
+    caches: Path | None = None,
+) -> None:
+    """Train to the end of the last epoch, or until early stopping or an interrupt.
+
+    Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
+    resume from, log.jsonl and curve.png; and the feature caches into `caches`, which is the folder
+    cache in `output` unless it is given. A resumed run equals an uninterrupted one, to the bit on a
+    CPU; one that had not come to its first step begins. What average_of says is for `fit_stages`,
+    which knows the earlier stages, and done by it. Raises CaptionerError for bad input or a loss or
+    gradient that is not finite, and Interrupted.
+    """
+    state = output / "state.safetensors"
+    resume = resume and state.exists()
+    if not resume:
+        write_settings(to_toml(run), output)
+    torch.manual_seed(run.training.seed)
+    task = prepare(
+        run,
+        output=output,
+        caches=caches or output / CACHE_FOLDER,
+        device=device,
+        reporter=reporter,
+        state=state if resume else None,
+    )
+    optimizer = make_optimizer(task.model, run.training)
+    average = task.model
+    if run.training.average_decay:
+        average = copy.deepcopy(task.model).requires_grad_(False)
+    position = Position()
+    if resume:
+        position = load_state(state, task.model, average, optimizer)
+        reporter.note(f"resuming at step {position.step}")
+        if position.epoch == run.training.epochs:
+            reporter.note("all epochs are done; to train on, start another run from its checkpoint")
+    task.log.cut(position.step, position.epoch)
+    while position.epoch < run.training.epochs:
+        if 0 < run.training.patience <= position.epochs_since_best:
+            reporter.note(f"no better score for {position.epochs_since_best} epochs: stopping")
+            break
+        train_one_epoch(task, average, optimizer, position)
+        save_state(state, position, task.model, average, optimizer)
+        _finish_epoch(task, average, position)
+        save_state(state, position, task.model, average, optimizer)
+
+
+def make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(
+            f"{output}: cannot be made a folder ({error.strerror}); choose another output"
+        ) from error
+
+
+def write_settings(settings: str, output: Path) -> None:
+    make_folder(output)
+    atomic_write(
+        output / "settings.toml", lambda partial: partial.write_text(settings, encoding="utf-8")
+    )
+
+
+def train_one_epoch(
+    task: Task, average: CaptioningModel, optimizer: torch.optim.Optimizer, position: Position
+) -> None:
+    """Take the epoch's remaining steps, saving the state now and then and when interrupted.
+
+    Where there are captions and questions, every step learns from a batch of each; the smaller
+    set begins anew when it is through.
+    """
+    config, state = task.run.training, task.output / "state.safetensors"
+    captions = _stream(task.captions, position.step)
+    questions = _stream(task.questions, position.step)
+    recent: list[dict[str, float]] = []
+    started = time.monotonic()
+    while position.batch < task.epoch_steps:
+        set_learning_rates(optimizer, config, position.step, task.steps)
+        recent.append(train_step(task, optimizer, next(captions), next(questions), position.step))
+        position.step += 1
+        position.batch += 1
+        if average is not task.model:
+            update_average(average, task.model, config.average_decay, position.step)
+        stop = task.reporter.interrupted()
+        if stop or len(recent) == LOG_STEPS or position.batch == task.epoch_steps:
+            seconds, started = time.monotonic() - started, time.monotonic()
+            _log(task, position, recent, optimizer.param_groups[0]["lr"], seconds)
+            recent.clear()
+        if stop or position.step % config.save_steps == 0:
+            save_state(state, position, task.model, average, optimizer)
+        if stop:
+            raise Interrupted
+
+
+def _stream(batches: CaptionBatches | QuestionBatches | None, step: int) -> Iterator[Any]:
+    """A set's batches epoch after epoch, from that of this step on; None for ever without a set."""
+    while batches is None:
+        yield None
+    epoch, first = divmod(step, len(batches))
+    while True:
+        yield from batches.epoch(epoch, first)
+        epoch, first = epoch + 1, 0
+
+
+def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> None:
+    """Validate, save last and perhaps best, log and draw, and move on to the next epoch."""
+    scores = _validate(task, average)
+    position.epoch += 1
+    position.batch = 0
+    position.epochs_since_best += 1
+    saved = Checkpoint(
+        model=average,
+        training=dataclasses.asdict(_without_folders(task.run.training)),
+        decoding=task.run.decoding,
+        scores=[{"set": "validation during training", "values": scores}],
+        data=task.data,
+    )
+    half = task.run.training.half_precision
+    checkpoint.save(saved, task.output / "last.safetensors", half=half)
+    score = scores.get("BLEU-4", 0.0) + scores.get("accuracy", 0.0)
+    if score > position.best:
+        position.best, position.epochs_since_best = score, 0
+        checkpoint.save(saved, task.output / "best.safetensors", half=half)
+    task.log.write({"step": position.step, "epoch": position.epoch, **scores})
+    task.log.draw(task.output / "curve.png")
+    listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    task.reporter.note(f"epoch {position.epoch} of {task.run.training.epochs}: {listed}")
+
+
+def _validate(task: Task, average: CaptioningModel) -> dict[str, float]:
+    """Losses and scores of the tasks that the run learns."""
+    autocast, reporter = task.run.training.autocast, task.reporter
+    scores: dict[str, float] = {}
+    if task.val_captions is not None:
+        scores |= evaluate_captions(
+            average, task.val_captions, task.run.decoding, autocast=autocast, reporter=reporter
+        )
+    if task.val_questions is not None:
+        scores |= evaluate_answers(
+            average, task.val_questions, autocast=autocast, reporter=reporter
+        )
+    return scores
+
+
+def _log(
+    task: Task,
+    position: Position,
+    recent: list[dict[str, float]],
+    learning_rate: float,
+    seconds: float,
+) -> None:
+    clip = task.run.training.clip_norm
+    means = {name: sum(step[name] for step in recent) / len(recent) for name in recent[0]}
+    rate = means.pop("texts") * len(recent) / seconds
+    record: dict[str, Any] = {
+        "step": position.step,
+        **means,
+        "clipped": sum(step["gradient norm"] > clip > 0 for step in recent) / len(recent),
+        "learning rate": learning_rate,
+        "texts a second": rate,
+    }
+    task.log.write(record)
+    parts = [f"{name} {value:.3f}" for name, value in means.items() if name != "gradient norm"]
+    detail = ", ".join([*parts, f"{rate:.0f} texts/s"])
+    task.reporter.progress("training", position.step, task.steps, detail)
+
+
+def _without_folders(config: TrainingConfig) -> TrainingConfig:
+    """For the checkpoint, which may go to others: file names, but not where they lay here."""
+    return dataclasses.replace(
+        config,
+        start_from=Path(config.start_from).name,
+        encoder_weights=Path(config.encoder_weights).name,
+    )

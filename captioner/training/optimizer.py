@@ -1,0 +1,58 @@
+"""How weights move: the optimizer, its learning rates, and the running average."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from captioner.config.settings import TrainingConfig
+from captioner.model.captioning_model import CaptioningModel
+from captioner.model.checkpoint import named_tensors
+
+
+def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019): no decay for biases, norms and embeddings; the
+    backbone's own learning rate."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        backbone = name.startswith("encoder.stages.")
+        peak = config.encoder_learning_rate if backbone else config.learning_rate
+        plain = parameter.ndim < 2 or "embedding" in name or "positions" in name
+        groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "peak": peak, "weight_decay": decay}
+            for (peak, decay), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,  # one pass over the weights, not a dozen
+    )
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, total: int
+) -> None:
+    """Linear warm-up, of a quarter of the steps at most, then a cosine that reaches 0 after the
+    last one."""
+    rise = min(config.warm_up_steps, total // 4)
+    warm = min(1.0, (step + 1) / max(1, rise))
+    after = max(0, step - rise) / max(1, total - rise)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * warm * 0.5 * (1 + math.cos(math.pi * after))
+
+
+@torch.no_grad()
+def update_average(
+    average: CaptioningModel, model: CaptioningModel, decay: float, step: int
+) -> None:
+    """average <- decay * average + (1 - decay) * model; a shorter memory in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step))
+    kept, moving = named_tensors(average), named_tensors(model)
+    for name, value in kept.items():
+        if value.dtype.is_floating_point:
+            value.lerp_(moving[name], 1 - decay)
+        else:
+            value.copy_(moving[name])

@@ -1,0 +1,244 @@
+"""Everything a training run works with, made from its settings: model, batches, caches, reward."""
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from captioner.config.settings import RunConfig, TrainingConfig
+from captioner.data.answer_text import normalise_list
+from captioner.data.caption_batches import CaptionBatches
+from captioner.data.feature_cache import GIB, FeatureCache, FrozenLayers, build_cache
+from captioner.data.picture_loading import PictureSource
+from captioner.data.question_batches import QuestionBatches
+from captioner.data.question_files import AskedQuestion
+from captioner.errors import CaptionerError
+from captioner.model import checkpoint
+from captioner.model.captioning_model import CaptioningModel
+from captioner.model.encoder import Encoder
+from captioner.training.data import Texts, describe, read_data
+from captioner.training.initial_model import build_model
+from captioner.training.log import TrainingLog
+from captioner.training.rewards import CaptionReward
+from captioner.training.state import restore_model
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; everything needed to resume it is on disk."""
+
+
+class Reporter(Protocol):
+    """Who hears how a run gets on, and who can ask it to stop."""
+
+    def note(self, text: str) -> None:
+        """One line of news."""
+
+    def progress(self, task: str, done: int, total: int, detail: str) -> None:
+        """So much of a task is done."""
+
+    def interrupted(self) -> bool:
+        """Whether the run should save its state and stop."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What stays the same throughout a run.
+
+    The batches of captions are None where the run learns no captions, those of questions where it
+    learns no answers.
+    """
+
+    run: RunConfig
+    output: Path
+    model: CaptioningModel
+    captions: CaptionBatches | None
+    val_captions: CaptionBatches | None
+    questions: QuestionBatches | None
+    val_questions: QuestionBatches | None
+    reward: CaptionReward | None
+    device: torch.device
+    reporter: Reporter
+    log: TrainingLog
+    data: dict[str, Any]
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps an epoch: as many as the larger of the two sets has batches."""
+        return max(len(part) for part in (self.captions, self.questions) if part is not None)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, if it is not stopped early."""
+        return self.epoch_steps * self.run.training.epochs
+
+
+def prepare(
+    run: RunConfig,
+    *,
+    output: Path,
+    caches: Path,
+    device: torch.device,
+    reporter: Reporter,
+    state: Path | None = None,
+) -> Task:
+    """Read the data, build the model with its weights, and build or reopen the feature caches.
+
+    output: where the run's log and checkpoints go; caches: the folder of the feature caches. state:
+    that of the run to resume, whose weights the model gets, or None. Raises CaptionerError where
+    files are missing or wrong, or do not fit each other.
+    """
+    config = run.training
+    train, held_out = read_data(run)
+    started = checkpoint.load(checkpoint.named(config.start_from)) if config.start_from else None
+    model = build_model(run, train, started)
+    train = Texts(train.captions, _answerable(train, model, config, reporter))
+    if not config.freeze_captioner:
+        _warn_of_the_other_task(model, train, reporter)
+    run = dataclasses.replace(run, model=model.config)
+    if state:
+        restore_model(state, model)
+    model.to(device)
+    if config.autocast and device.type == "cpu" and not _has_bfloat16():
+        reporter.note(
+            "this processor computes bfloat16 many times slower than float32: turn autocast off"
+        )
+    plain = dataclasses.replace(
+        config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
+    )
+    captions, questions = _batches(train, model, config, caches, reporter, mirrored=config.mirror)
+    val_captions, val_questions = _batches(held_out, model, plain, caches, reporter, mirrored=False)
+    reward = None
+    if config.self_critical and captions is not None:
+        _, vocabulary = model.writer()
+        texts = [item.captions for item in train.captions]
+        reward = CaptionReward(
+            texts,
+            vocabulary,
+            bleu_reward=config.bleu_reward,
+            repeat_cost=config.repeat_cost,
+        )
+    return Task(
+        run=run,
+        output=output,
+        model=model,
+        captions=captions,
+        val_captions=val_captions,
+        questions=questions,
+        val_questions=val_questions,
+        reward=reward,
+        device=device,
+        reporter=reporter,
+        log=TrainingLog(output / "log.jsonl"),
+        data=describe(run.data, train) | ({"started from": started.data} if started else {}),
+    )
+
+
+def _answerable(
+    train: Texts, model: CaptioningModel, config: TrainingConfig, reporter: Reporter
+) -> list[AskedQuestion]:
+    """The questions with an answer that the model can give; CaptionerError if there are none."""
+    known = set(model.answer_texts)
+    asked = [q for q in train.questions if known.intersection(map(normalise_list, q.answers))]
+    if train.questions and not asked:
+        raise CaptionerError(
+            f"no question has an answer that {config.start_from} can give, such as "
+            f"{', '.join(model.answer_texts[:3])}; train anew without --start-from"
+        )
+    left_out = len(train.questions) - len(asked)
+    if left_out:
+        reporter.note(f"{left_out} questions have no answer among the {len(known)} known: left out")
+    return asked
+
+
+def _warn_of_the_other_task(model: CaptioningModel, train: Texts, reporter: Reporter) -> None:
+    """What is learned changes the encoder and the attention that the other task uses too."""
+    for head, texts, name, remedy in (
+        (model.decoder, train.captions, "captions", " or use --freeze-captioner"),
+        (model.answers, train.questions, "questions", ""),
+    ):
+        if head is not None and not texts:
+            reporter.note(
+                f"the checkpoint has learned {name} too, and will get worse at them unseen: "
+                f"give --{name}{remedy}"
+            )
+
+
+def _has_bfloat16() -> bool:
+    """Whether matrix products in bfloat16 use the processor's own instructions."""
+    there = torch.backends.mkldnn.is_available()
+    return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _batches(
+    texts: Texts,
+    model: CaptioningModel,
+    config: TrainingConfig,
+    caches: Path,
+    reporter: Reporter,
+    *,
+    mirrored: bool,
+) -> tuple[CaptionBatches | None, QuestionBatches | None]:
+    """Batches of both tasks over the same pictures, cached once; mirrored: both ways round."""
+    paths = texts.paths()
+    cache = None
+    if model.encoder.frozen_layers and not config.augment:
+        cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)
+    source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
+    captions, questions = None, None
+    if texts.captions:
+        captions = CaptionBatches(texts.captions, model.writer()[1], config, source)
+    if texts.questions:
+        vocabulary = model.answerer()[1]
+        questions = QuestionBatches(texts.questions, vocabulary, model.answer_texts, config, source)
+    return captions, questions
+
+
+def _cache(
+    paths: list[Path],
+    model: CaptioningModel,
+    config: TrainingConfig,
+    caches: Path,
+    reporter: Reporter,
+    *,
+    mirrored: bool,
+) -> FeatureCache:
+    layers = frozen_layers(model.encoder, autocast=config.autocast)
+    size = layers.cache_size(len(paths), mirrored=mirrored)
+    reporter.note(f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {caches}")
+
+    def progress(done: int) -> None:
+        reporter.progress("encoding pictures", done, len(paths), "")
+        if reporter.interrupted():
+            raise Interrupted
+
+    return build_cache(
+        layers,
+        paths,
+        caches,
+        mirrored=mirrored,
+        max_gib=config.max_cache_gib,
+        progress=progress,
+    )
+
+
+def frozen_layers(encoder: Encoder, *, autocast: bool) -> FrozenLayers:
+    """The frozen layers of an encoder, with batch norms folded, as a feature cache wants them."""
+    folded = copy.deepcopy(encoder)
+    folded.fold_batch_norms()
+    size, device = encoder.image_size, encoder.positions.device
+
+    def encode(pixels: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+            return folded.trunk(pixels)
+
+    return FrozenLayers(
+        encode=encode,
+        fingerprint=f"{encoder.frozen_fingerprint()} {autocast}",
+        image_size=size,
+        map_shape=tuple(encode(torch.zeros(1, 3, size, size, device=device)).shape[1:]),
+        device=device,
+    )

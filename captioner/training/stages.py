@@ -1,0 +1,101 @@
+"""Several stages of training, each of which continues from the one before it."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from captioner.config.settings import CACHE_FOLDER, RunConfig
+from captioner.config.toml_file import to_toml
+from captioner.errors import CaptionerError
+from captioner.files import exclusive_lock
+from captioner.model import averaging, checkpoint
+from captioner.training.data import read_data
+from captioner.training.loop import fit, make_folder, write_settings
+from captioner.training.setup import Reporter
+
+
+def fit_stages(
+    stages: dict[str, RunConfig],
+    output: Path,
+    *,
+    device: torch.device,
+    resume: bool,
+    reporter: Reporter,
+) -> Path:
+    """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
+
+    All keep their feature caches in one folder, so that those that freeze the same weights and
+    learn from the same pictures encode them once. A stage goes on from the best checkpoint of the
+    one before, unless it says start_from or average_of itself. All texts, and the checkpoints in
+    start_from that no earlier stage makes, are read before anything is trained. A resumed run goes
+    on in the stage that it was in. The only stage of a run without stages is named "" and fits in
+    `output` itself. Raises what `fit` does, and CaptionerError where another run is at work in
+    `output`.
+    """
+    runs: dict[str, RunConfig] = {}
+    before: Path | None = None
+    for name, run in stages.items():
+        if run.training.average_of:
+            _require_checkpoints(name, run.training.average_of, list(runs))
+            run = _continue_from(run, output / name / "start.safetensors")
+        elif before is not None and not run.training.start_from:
+            run = _continue_from(run, before / "best.safetensors")
+        runs[name], before = run, output / name
+    names = list(runs)
+    if not resume and names != [""]:
+        made: set[Path] = set()
+        for name, run in runs.items():
+            read_data(run)
+            start = stages[name].training.start_from
+            if start and Path(start).resolve() not in made:
+                checkpoint.load(checkpoint.named(start))
+            made |= {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of([name])}
+    make_folder(output)
+    with exclusive_lock(output / ".lock", wait=False):
+        begun = [name for name in names if (output / name / "state.safetensors").exists()]
+        if not resume and names != [""]:
+            settings = [to_toml(run, name) for name, run in stages.items()]
+            write_settings("\n".join(settings), output)
+        # Whatever lies before a stage that has begun is over.
+        for name in names[names.index(begun[-1]) if begun else 0 :]:
+            if name:
+                reporter.note(f"stage {name}")
+            averaged = stages[name].training.average_of
+            if averaged and name not in begun:
+                mean = averaging.average([output / f"{one}.safetensors" for one in averaged])
+                mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
+                make_folder(output / name)
+                checkpoint.save(mean, output / name / "start.safetensors", half=False)
+            fit(
+                runs[name],
+                output / name,
+                device=device,
+                resume=resume,
+                reporter=reporter,
+                caches=output / CACHE_FOLDER,
+            )
+    return output / names[-1]
+
+
+def _continue_from(run: RunConfig, start: Path) -> RunConfig:
+    """A stage that starts from this checkpoint."""
+    training = dataclasses.replace(run.training, start_from=str(start), average_of=())
+    return dataclasses.replace(run, training=training)
+
+
+def _checkpoints_of(stages: Sequence[str]) -> list[str]:
+    """The checkpoints that these stages make, as average_of names them."""
+    return [f"{name}/{which}" for name in stages for which in ("best", "last")]
+
+
+def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str]) -> None:
+    """Refuse to average what no earlier stage will have made."""
+    made = _checkpoints_of(earlier)
+    wrong = [name for name in names if name not in made]
+    if wrong or len(set(names)) < 2:
+        raise CaptionerError(
+            f"average_of is {', '.join(names)}{f' in the stage {stage}' * bool(stage)}; expected "
+            f"two or more checkpoints of earlier stages: {', '.join(made) or 'there is none'}"
+        )

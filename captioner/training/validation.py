@@ -1,0 +1,93 @@
+"""How good a model is on held-out pictures while it trains: losses, and scores of what it says."""
+
+import torch
+
+from captioner.config.settings import DecodingConfig
+from captioner.data.caption_batches import CaptionBatches
+from captioner.data.question_batches import QuestionBatches
+from captioner.decoding.beam_search import decode
+from captioner.metrics.bleu import bleu
+from captioner.metrics.cider import cider_d
+from captioner.metrics.ptb_tokenizer import tokenize
+from captioner.metrics.vqa_accuracy import vqa_accuracy
+from captioner.model.captioning_model import CaptioningModel
+from captioner.training.losses import answer_loss, caption_loss
+from captioner.training.setup import Interrupted, Reporter
+from captioner.training.step import answer_batch, frozen_maps
+
+
+@torch.no_grad()
+def evaluate_captions(
+    model: CaptioningModel,
+    batches: CaptionBatches,
+    decoding: DecodingConfig,
+    *,
+    autocast: bool,
+    reporter: Reporter,
+) -> dict[str, float]:
+    """Loss of the held-out captions, and scores of free-running decoding.
+
+    The loss is in nats a token; BLEU-4 and CIDEr (the variant CIDEr-D) are the official code's, as
+    fractions; different words counts those in all the captions written.
+    """
+    model.eval()
+    decoder, vocabulary = model.writer()
+    device = model.encoder.positions.device
+    limits = vocabulary.search_limits(decoding)
+    loss, words, done = 0.0, 0, 0
+    candidates: list[list[str]] = []
+    references: list[list[list[str]]] = []
+    for batch in batches.epoch(0):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+            features = model.encoder.head(frozen_maps(model.encoder, batch.views))
+            forced = decoder(
+                batch.tokens.to(device), batch.lengths, batch.rows.to(device), features
+            )
+            found = decode(decoder, features, limits)
+        mean = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
+        loss += float(mean) * sum(batch.lengths)
+        words += sum(batch.lengths)
+        candidates += [tokenize(vocabulary.decode(best[0].tokens)) for best in found]
+        texts = [batches.pictures[index].captions for index in batch.indices]
+        references += [[tokenize(text) for text in captions] for captions in texts]
+        done += len(found)
+        _progress(reporter, "validating captions", done, len(batches.pictures))
+    return {
+        "validation loss": loss / words,
+        "BLEU-4": float(bleu(candidates, references)[3]),
+        "CIDEr": float(cider_d(candidates, references).mean()),
+        "different words": len({word for caption in candidates for word in caption}),
+    }
+
+
+@torch.no_grad()
+def evaluate_answers(
+    model: CaptioningModel, batches: QuestionBatches, *, autocast: bool, reporter: Reporter
+) -> dict[str, float]:
+    """Loss (nats a question) and accuracy (the official code's, a fraction) on held-out questions.
+
+    The loss is over the questions with an answer that can be given, the accuracy over all; with
+    several sets, over those of all.
+    """
+    model.eval()
+    device = model.encoder.positions.device
+    loss, known, accuracy, done = 0.0, 0, 0.0, 0
+    for batch in batches.epoch(0):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+            logits = answer_batch(model, batch).logits
+        can = batch.targets.sum(1) > 0
+        if can.any():
+            mean = answer_loss(logits[can], batch.targets[can].to(device), label_smoothing=0.0)
+            loss += float(mean) * int(can.sum())
+            known += int(can.sum())
+        for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
+            accuracy += vqa_accuracy(batches.answers[best], batches.questions[index].answers)
+        done += len(batch.indices)
+        _progress(reporter, "validating answers", done, len(batches.questions))
+    return {"validation answer loss": loss / max(known, 1), "accuracy": accuracy / done}
+
+
+def _progress(reporter: Reporter, task: str, done: int, total: int) -> None:
+    reporter.progress(task, done, total, "")
+    if reporter.interrupted():
+        raise Interrupted

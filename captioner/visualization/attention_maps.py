@@ -1,0 +1,193 @@
+"""Attention weights made visible: an overlay, a panel, an animation, words, plain arrays."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from captioner.errors import CaptionerError
+from captioner.files import atomic_write
+
+# How far the heat covers the grey picture: where no weight went, and at the heaviest cell.
+LEAST_COVER, MOST_COVER = 0.25, 0.7
+
+PANEL_COLUMNS = 5
+PANEL_PICTURE_PIXELS = 480
+
+FRAME_MILLISECONDS = 900
+FONT_PIXELS, LINE_PIXELS, MARGIN_PIXELS = 20, 28, 10
+READ, UNREAD, PAPER = (0, 0, 0), (150, 150, 150), (255, 255, 255)
+
+# A map whose entropy is at least this share of the greatest possible looks nowhere in particular.
+EVEN_ENTROPY = 0.98
+
+
+def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
+    """Lay attention over a grey copy of a picture as heat, from dark (none) to bright (most).
+
+    weights: (rows, columns), not negative, relative to the heaviest; cells blend into one
+    another. The overlay is RGB of the picture's size. Raises CaptionerError for weights of
+    another form.
+    """
+    [cells] = _check(np.asarray(weights)[np.newaxis], [""])
+    heaviest = cells.max()
+    relative = Image.fromarray(cells / heaviest if heaviest > 0 else cells)
+    heat = np.asarray(relative.resize(picture.size, Image.Resampling.BILINEAR))
+    colours = 255 * matplotlib.colormaps["inferno"](heat)[:, :, :3]
+    cover = (LEAST_COVER + (MOST_COVER - LEAST_COVER) * heat)[:, :, np.newaxis]
+    grey = np.asarray(picture.convert("L").convert("RGB"))
+    return Image.fromarray(np.rint((1 - cover) * grey + cover * colours).astype(np.uint8))
+
+
+def save_panel(
+    picture: Image.Image, words: Sequence[str], weights: NDArray[np.floating], file: Path
+) -> None:
+    """Write a PNG with the picture and then its overlay for each word, under the word.
+
+    weights: (T, rows, columns), one map a word. The file is written whole or not at all. Raises
+    CaptionerError where words and weights do not match and where the file cannot be written.
+    """
+    maps = _check(weights, words)
+    small = picture.convert("RGB")
+    small.thumbnail((PANEL_PICTURE_PIXELS, PANEL_PICTURE_PIXELS))
+    cells = [("", small)]
+    cells += [(word, overlay(small, one)) for word, one in zip(words, maps, strict=True)]
+    columns = min(PANEL_COLUMNS, len(cells))
+    rows = math.ceil(len(cells) / columns)
+    # 0.3 inches above each picture are for the word.
+    width = 2.6
+    figure = Figure((columns * width, rows * (width * small.height / small.width + 0.3)), dpi=100)
+    for number, (word, image) in enumerate(cells, start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        axes.imshow(image)
+        axes.set_axis_off()
+        # A dollar sign would start a formula.
+        axes.set_title(word, fontsize=13, parse_math=False)
+    figure.tight_layout(pad=0.4)
+    atomic_write(file, lambda partial: figure.savefig(partial, format="png"))
+
+
+def save_animation(
+    picture: Image.Image, words: Sequence[str], weights: NDArray[np.floating], file: Path
+) -> None:
+    """Write a GIF that plays through the sentence: a word's overlay, and below it the words so far.
+
+    weights: (T, rows, columns), one map a word; without any word it is the picture alone. The
+    file is written whole or not at all. Raises CaptionerError where words and weights do not match
+    and where the file cannot be written.
+    """
+    maps = _check(weights, words)
+    small = picture.convert("RGB")
+    small.thumbnail((PANEL_PICTURE_PIXELS, PANEL_PICTURE_PIXELS))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), FONT_PIXELS)
+    places, height = _set_words(words, font, small.width)
+    frames = []
+    for current, cells in enumerate(maps):
+        frame = Image.new("RGB", (small.width, small.height + height), PAPER)
+        frame.paste(overlay(small, cells))
+        pen = ImageDraw.Draw(frame)
+        for number, (word, (x, y)) in enumerate(zip(words, places, strict=True)):
+            colour = READ if number <= current else UNREAD
+            pen.text((x, small.height + y), word, colour, font)
+            if number == current:
+                line = small.height + y + LINE_PIXELS - 3
+                pen.rectangle((x, line, x + font.getlength(word), line + 2), READ)
+        frames.append(frame)
+    first, *others = _share_colours(frames or [small])
+
+    def save(partial: Path) -> None:
+        first.save(
+            partial,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=FRAME_MILLISECONDS,
+            loop=0,
+        )
+
+    atomic_write(file, save)
+
+
+def _set_words(
+    words: Sequence[str], font: ImageFont.FreeTypeFont, width: int
+) -> tuple[list[tuple[float, float]], int]:
+    """Where each word starts, in lines of this width, and the height of all lines in pixels."""
+    places: list[tuple[float, float]] = []
+    x, y = float(MARGIN_PIXELS), float(MARGIN_PIXELS)
+    for word in words:
+        length = font.getlength(word)
+        if x > MARGIN_PIXELS and x + length > width - MARGIN_PIXELS:
+            x, y = float(MARGIN_PIXELS), y + LINE_PIXELS
+        places.append((x, y))
+        x += length + font.getlength(" ")
+    return places, round(y) + LINE_PIXELS + MARGIN_PIXELS
+
+
+def _share_colours(frames: Sequence[Image.Image]) -> list[Image.Image]:
+    """The frames in one palette of 256 colours: with one each, what does not change flickers."""
+    sample = Image.new("RGB", (frames[0].width, len(frames) * frames[0].height))
+    for number, frame in enumerate(frames):
+        sample.paste(frame, (0, number * frame.height))
+    palette = sample.quantize(256)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+
+
+def entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Entropy of each map (..., rows, columns), as a share of the greatest: log(rows * columns).
+
+    1 where it looks everywhere alike, 0 where it looks at one cell alone. A map of a single cell
+    has entropy 1.
+    """
+    cells = np.asarray(weights, dtype=np.float64).reshape(*weights.shape[:-2], -1)
+    if cells.shape[-1] == 1:
+        return np.ones(cells.shape[:-1])
+    logs = np.log(cells, out=np.zeros_like(cells), where=cells > 0)
+    return -(cells * logs).sum(-1) / math.log(cells.shape[-1])
+
+
+def where(weights: NDArray[np.floating]) -> str:
+    """Say in which third of the picture, down and across, a map's (rows, columns) heaviest cell is.
+
+    Such as "upper left", "middle right", "centre"; "everywhere alike" for an even map.
+    """
+    if entropy(weights) >= EVEN_ENTROPY:
+        return "everywhere alike"
+    rows, columns = weights.shape
+    row, column = divmod(int(np.argmax(weights)), columns)
+    down = ("upper", "middle", "lower")[int(3 * (row + 0.5) / rows)]
+    across = ("left", "centre", "right")[int(3 * (column + 0.5) / columns)]
+    return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
+
+
+def save_arrays(words: Sequence[str], weights: NDArray[np.floating], file: Path) -> None:
+    """Write a compressed NumPy .npz with `weights` (T, rows, columns) float32 and `words` (T,).
+
+    The file is written whole or not at all. Raises CaptionerError where words and weights do not
+    match and where the file cannot be written.
+    """
+    maps = _check(weights, words)
+    texts = np.array(list(words), dtype=np.str_)
+
+    def save(partial: Path) -> None:
+        with partial.open("wb") as out:
+            np.savez_compressed(out, weights=maps, words=texts)
+
+    atomic_write(file, save)
+
+
+def _check(weights: NDArray[np.floating], words: Sequence[str]) -> NDArray[np.float32]:
+    maps = np.asarray(weights, dtype=np.float32)
+    if maps.ndim != 3 or len(maps) != len(words) or 0 in maps.shape[1:]:
+        raise CaptionerError(
+            f"attention weights have the shape {maps.shape}; expected (T, rows, columns) with one "
+            f"map for each of the {len(words)} words"
+        )
+    if not (np.isfinite(maps).all() and (maps >= 0).all()):
+        raise CaptionerError("attention weights must be finite and not negative")
+    return maps

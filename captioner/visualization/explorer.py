@@ -1,0 +1,169 @@
+"""One self-contained HTML file in which a reader sees where the model looked for every word."""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from captioner.api import Captioner
+from captioner.config.settings import DecodingConfig
+from captioner.decoding.alternatives import Alternatives, find_alternatives
+from captioner.decoding.outputs import Answer, Caption
+from captioner.files import atomic_write
+from captioner.visualization.attention_maps import where
+
+PICTURE_PIXELS = 800
+JPEG_QUALITY = 82
+
+Record = dict[str, Any]  # what becomes a JSON object
+
+
+def caption_records(
+    model: Captioner, features: Tensor, decoding: DecodingConfig
+) -> list[list[Record]]:
+    """Captions of pictures by their features (B, N, D), as records with each word's alternatives.
+
+    For each picture, the best caption first.
+    """
+    groups = model.caption_features(features, decoding)
+    captions = [caption for group in groups for caption in group]
+    rows = [row for row, group in enumerate(groups) for _ in group]
+    others = iter(find_alternatives(model.model, features, captions, rows, decoding))
+    return [[caption_record(caption, next(others)) for caption in group] for group in groups]
+
+
+def caption_record(caption: Caption, others: Alternatives) -> Record:
+    """A caption as it stands in the page and in the web API's answer.
+
+    {"text", "log_probability", "words": [{"word", "probability", "looked", "runners_up": [{"word",
+    "probability"}]}], "attention": T maps of rows of columns}.
+    """
+    words = [
+        {
+            "word": word.word,
+            "probability": _rounded(word.probability),
+            "looked": where(cells),
+            "runners_up": [
+                {"word": other.word, "probability": _rounded(other.probability)} for other in rest
+            ],
+        }
+        for word, cells, rest in zip(caption.words, caption.attention, others, strict=True)
+    ]
+    return {
+        "text": caption.text,
+        "log_probability": _rounded(caption.log_probability),
+        "words": words,
+        "attention": _maps(caption.attention),
+    }
+
+
+def answer_record(question: str, answer: Answer) -> Record:
+    """An answer as it stands in the page and in the web API's answer.
+
+    {"question", "text", "probability", "top": [{"text", "probability"}], "looked": one a glimpse,
+    "attention": a map a glimpse}.
+    """
+    return {
+        "question": question,
+        "text": answer.text,
+        "probability": _rounded(answer.probability),
+        "top": [
+            {"text": choice.text, "probability": _rounded(choice.probability)}
+            for choice in answer.top
+        ],
+        "looked": [where(cells) for cells in answer.attention],
+        "attention": _maps(answer.attention),
+    }
+
+
+def picture_record(
+    name: str, picture: Image.Image, captions: list[Record], answers: list[Record]
+) -> Record:
+    """A picture with all that was said about it: {"name", "picture", "captions", "answers"}."""
+    return {
+        "name": name,
+        "picture": data_uri(picture),
+        "captions": captions,
+        "answers": answers,
+    }
+
+
+def data_uri(picture: Image.Image) -> str:
+    """An RGB picture as a JPEG of at most PICTURE_PIXELS a side, in a data: address."""
+    scale = min(1, PICTURE_PIXELS / max(picture.size))
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2)
+    with io.BytesIO() as content:
+        small.save(content, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def write_explorer(pictures: Sequence[Record]) -> str:
+    """Give the HTML page of these picture records: nothing in it is loaded from elsewhere.
+
+    Its own content security policy lets no script run but the one that is part of it. Without
+    scripts, as in the preview of a mail, it shows the pictures and what was said.
+    """
+    style, script, page = (
+        asset("captioner.visualization", f"explorer.{kind}") for kind in ("css", "js", "html")
+    )
+    data = [{key: picture[key] for key in picture if key != "picture"} for picture in pictures]
+    return Template(page).substitute(
+        policy=(
+            f"default-src 'none'; img-src data:; style-src '{_fingerprint(style)}'; "
+            f"script-src '{_fingerprint(script)}'; base-uri 'none'; form-action 'none'"
+        ),
+        style=style,
+        script=script,
+        figures="\n".join(_figure(picture) for picture in pictures),
+        # Within a script element, "<" could begin its end tag or a comment.
+        data=json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c"),
+    )
+
+
+def save_explorer(pictures: Sequence[Record], file: Path) -> None:
+    """Write the page whole or not at all; CaptionerError where it cannot be written."""
+    # A file name that is not UTF-8 holds lone surrogates, which no text file can.
+    page = write_explorer(pictures).encode("utf-8", errors="replace")
+    atomic_write(file, lambda partial: partial.write_bytes(page))
+
+
+def asset(room: str, name: str) -> str:
+    """A text file of a room of the package, such as captioner.serve."""
+    return files(room).joinpath(name).read_text(encoding="utf-8")
+
+
+def _figure(picture: Record) -> str:
+    said = [caption["text"] for caption in picture["captions"]]
+    said += [f"{answer['question']} {answer['text']}" for answer in picture["answers"]]
+    lines = "".join(f"<p>{escape(text)}</p>" for text in said)
+    return (
+        f'<figure><img src="{escape(picture["picture"])}" alt="{escape(said[0] if said else "")}">'
+        f"<figcaption><b>{escape(picture['name'])}</b>{lines}</figcaption></figure>"
+    )
+
+
+def _maps(attention: NDArray[np.floating]) -> list[list[list[float]]]:
+    # Three digits of an even map's weights: 4 decimals for 8 x 8 cells.
+    decimals = len(str(attention[0].size)) + 2 if len(attention) else 0
+    return [[[round(float(w), decimals) for w in row] for row in cells] for cells in attention]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _fingerprint(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

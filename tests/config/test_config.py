@@ -1,0 +1,160 @@
+"""Settings: what is refused, and TOML there and back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from captioner.config.settings import (
+    DataConfig,
+    DecodingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
+from captioner.config.toml_file import read_stages, read_toml, to_toml
+from captioner.errors import CaptionerError
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (DecodingConfig, {"beam_size": 0}, "beam_size is 0; it must be at least 1"),
+        (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0; it must lie between 0.01"),
+        (DecodingConfig, {"temperature": float("inf")}, "expected a finite number"),
+        (DecodingConfig, {"length_penalty": 500}, "between 0 and 10"),
+        (DecodingConfig, {"seed": 10**19}, "seed is 10000000000000000000; it must lie between 0"),
+        (TrainingConfig, {"max_cache_gib": float("inf")}, "expected a finite number"),
+        (DataConfig, {"images": (1,)}, "images holds 1; expected texts in quotes"),
+        (TrainingConfig, {"average_of": (1, 2)}, "average_of holds 1; expected texts in quotes"),
+        (DecodingConfig, {"top_p": 1.5}, "top_p is 1.5"),
+        (DecodingConfig, {"beam_size": 2, "num_captions": 3}, "num_captions is 3"),
+        (ModelConfig, {"attention": "soft"}, "choose additive, dot or none"),
+        (ModelConfig, {"attention": "additive", "attention_heads": 4}, "only dot attention"),
+        (
+            ModelConfig,
+            {"attention": "none", "attention_heads": 1, "sentinel": True},
+            "set sentinel to false or attention to dot or",
+        ),
+        (
+            ModelConfig,
+            {"attention": "none", "attention_heads": 1, "top_down": True},
+            "top_down changes how attention looks, but attention is 'none'",
+        ),
+        (ModelConfig, {"sentinel": 1}, "sentinel is 1, of type int; expected bool"),
+        (ModelConfig, {"cell": "elman"}, "cell is 'elman'; choose lstm, gru, rnn or highway"),
+        (ModelConfig, {"layers": 0}, "layers is 0; it must be at least 1"),
+        (ModelConfig, {"attention_heads": 3}, "must divide"),
+        (ModelConfig, {"hidden_dropout": 1.0}, "between 0 and 0.95"),
+        (ModelConfig, {"hidden_size": "512"}, "expected int"),
+        (TrainingConfig, {"learning_rate": 10**400}, "learning_rate is a number of 401 digits"),
+        (TrainingConfig, {"average_of": "a"}, "average_of is 'a'; expected a list of texts"),
+        (DataConfig, {"images": "photos"}, "images is 'photos'; expected a list of texts"),
+        (ModelConfig, {"tokens": "byte"}, "tokens is 'byte'; choose word or character"),
+        (TrainingConfig, {"truncate_steps": -1}, "truncate_steps is -1; it must be at least 0"),
+        (TrainingConfig, {"epochs": 0}, "epochs is 0"),
+        (TrainingConfig, {"self_critical": True, "captions_per_picture": 1}, "2 or more"),
+        (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate is nan"),
+    ],
+)
+def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(CaptionerError, match=message):
+        kind(**settings)
+
+
+def test_a_list_becomes_a_tuple() -> None:
+    assert TrainingConfig(average_of=["a/best", "b/last"]).average_of == ("a/best", "b/last")
+
+
+def test_toml_there_and_back(tmp_path: Path) -> None:
+    run = RunConfig(
+        data=DataConfig(images=("/a", '/b "quoted"'), captions=("/ä \U0001f408 \x7f\t.json",)),
+        model=ModelConfig(encoder="resnet18", hidden_size=64),
+        training=TrainingConfig(learning_rate=3e-5, autocast=True),
+        decoding=DecodingConfig(beam_size=3, length_penalty=1),
+    )
+    file = tmp_path / "settings.toml"
+    file.write_text(to_toml(run), encoding="utf-8")
+    assert read_toml(file) == run
+
+
+def test_toml_with_a_typo_lists_what_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[training]\nepoch = 3\n")
+    with pytest.raises(CaptionerError, match="unknown setting epoch; known are .*epochs"):
+        read_toml(file)
+    file.write_text("[trainning]\nepochs = 3\n")
+    with pytest.raises(CaptionerError, match="unknown entry trainning; expected tables"):
+        read_toml(file)
+    file.write_text("epochs = \n")
+    with pytest.raises(CaptionerError, match="cannot be read as a TOML file"):
+        read_toml(file)
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[data]\nimages = ["pictures", "/elsewhere"]\n')
+    assert read_toml(file).data.images == (str(tmp_path / "pictures"), "/elsewhere")
+
+
+STAGES = """
+[training]
+seed = 7
+epochs = 4
+
+[[stages]]
+name = "words"
+
+[[stages]]
+name = "encoder"
+[stages.training]
+epochs = 2
+fine_tune_from = "features.14"
+[stages.data]
+images = ["more"]
+"""
+
+
+def test_stages_share_what_they_do_not_say(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(STAGES)
+    stages = read_stages(file)
+    assert list(stages) == ["words", "encoder"]
+    assert stages["words"] == RunConfig(training=TrainingConfig(seed=7, epochs=4))
+    expected = TrainingConfig(seed=7, epochs=2, fine_tune_from="features.14")
+    assert stages["encoder"].training == expected
+    assert stages["encoder"].data.images == (str(tmp_path / "more"),)
+    written = "\n".join(to_toml(run, name) for name, run in stages.items())
+    file.write_text(written)
+    assert read_stages(file) == stages
+    with pytest.raises(CaptionerError, match="has stages"):
+        read_toml(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[stages]]\n[stages.training]\nepochs = 2\n", "has the name None"),
+        ('[[stages]]\nname = "a"\n[[stages]]\nname = "a"\n', "has the name 'a'"),
+        ('[[stages]]\nname = "../a"\n', "has the name '../a'"),
+        ('[[stages]]\nname = "cache"\n', "has the name 'cache'"),
+        ('[[stages]]\nname = "a"\nepochs = 2\n', "unknown entry epochs"),
+        ('stages = "a"\n', "write each as \\[\\[stages\\]\\]"),
+        ("stages = []\n", "write each as \\[\\[stages\\]\\]"),
+        ('[[stages]]\nname = "a"\n[stages.training]\nepoch = 2\n', "unknown setting epoch"),
+    ],
+)
+def test_stages_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(CaptionerError, match=message):
+        read_stages(file)
+
+
+def test_the_recipe_of_what_ships_can_be_read() -> None:
+    stages = read_stages(Path(__file__).parents[2] / "checkpoints" / "recipe.toml")
+    assert list(stages) == [
+        "words", "encoder", "balance", "critic", "critic_again", "answers",
+    ]  # fmt: skip
+    named = {name.split("/")[0] for name in stages["answers"].training.average_of}
+    assert named == {"encoder", "balance", "critic", "critic_again"}

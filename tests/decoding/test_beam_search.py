@@ -1,0 +1,218 @@
+"""Search: greedy, beams and samples against brute force, and what may never be written."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import N, make_decoder
+from torch import Tensor
+from torch.nn import functional
+
+from captioner.config.settings import DecodingConfig
+from captioner.data.images import open_picture, to_tensor
+from captioner.data.vocabulary import END, NEVER_WRITTEN, START
+from captioner.decoding.beam_search import decode
+from captioner.decoding.step import Hypothesis
+from captioner.model import checkpoint
+from captioner.model.decoder import CaptionDecoder
+
+WORDS = (4, 5, 6)
+
+
+@torch.no_grad()
+def chances(decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...]) -> list[Tensor]:
+    """Log probabilities of every next token after each beginning of these words."""
+    keys, state = decoder.attention.project(features), decoder.start(features)
+    found = []
+    for position, word in enumerate((START, *words)):
+        logits, state, _ = decoder.step(torch.tensor([word]), state, features, keys)
+        logits[:, NEVER_WRITTEN] = float("-inf")
+        if position == 0:
+            logits[:, END] = float("-inf")
+        found.append(functional.log_softmax(logits[0], dim=-1))
+    return found
+
+
+def score(
+    decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...], max_words: int
+) -> float:
+    steps = chances(decoder, features, words)
+    total = sum(float(step[word]) for step, word in zip(steps, words, strict=False))
+    return total if len(words) == max_words else total + float(steps[-1][END])
+
+
+def brute_force(
+    decoder: CaptionDecoder, features: Tensor, max_words: int, length_penalty: float
+) -> list[tuple[int, ...]]:
+    """Every caption, best first."""
+    captions = [
+        words
+        for length in range(1, max_words + 1)
+        for words in itertools.product(WORDS, repeat=length)
+    ]
+    return sorted(
+        captions,
+        key=lambda words: (
+            -score(decoder, features, words, max_words) / (len(words) + 1) ** length_penalty
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("length_penalty", [0.0, 0.7, 2.0])
+def test_a_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> None:
+    decoder, features = make_decoder(seed)
+    features = features[:2]
+    config = DecodingConfig(
+        beam_size=50, num_captions=6, max_words=3, length_penalty=length_penalty, block_ngrams=0
+    )
+    found = decode(decoder, features, config)
+    for picture, hypotheses in enumerate(found):
+        own = features[picture : picture + 1]
+        expected = brute_force(decoder, own, 3, length_penalty)[:6]
+        assert [h.tokens for h in hypotheses] == expected
+        for hypothesis in hypotheses:
+            total = score(decoder, own, hypothesis.tokens, 3)
+            assert hypothesis.log_probability == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_beam_of_one_is_greedy(seed: int) -> None:
+    decoder, features = make_decoder(seed)
+    config = DecodingConfig(beam_size=1, max_words=8, length_penalty=1.0, block_ngrams=0)
+    for picture, [hypothesis] in enumerate(decode(decoder, features, config)):
+        words: tuple[int, ...] = ()
+        while len(words) < 8:
+            best = int(chances(decoder, features[picture : picture + 1], words)[-1].argmax())
+            if best == END:
+                break
+            words += (best,)
+        assert hypothesis.tokens == words
+
+
+@pytest.mark.parametrize("beam_size", [2, 3, 5])
+def test_batched_equals_one_by_one(beam_size: int) -> None:
+    decoder, features = make_decoder(3)
+    config = DecodingConfig(beam_size=beam_size, num_captions=2, max_words=6)
+    together = decode(decoder, features, config)
+    for picture, hypotheses in enumerate(together):
+        [alone] = decode(decoder, features[picture : picture + 1], config)
+        assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
+        for one, other in zip(hypotheses, alone, strict=True):
+            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+            torch.testing.assert_close(one.weights, other.weights)
+
+
+def check_form(hypothesis: Hypothesis, max_words: int) -> None:
+    words = len(hypothesis.tokens)
+    assert 1 <= words <= max_words
+    assert set(hypothesis.tokens) <= set(WORDS)
+    assert len(hypothesis.probabilities) == words
+    assert hypothesis.weights.shape == (words, N)
+    torch.testing.assert_close(hypothesis.weights.sum(1), torch.ones(words))
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 4])
+@pytest.mark.parametrize("end_bias", [-100.0, 0.0, 100.0])
+def test_always_a_caption_whatever_the_model_wants(beam_size: int, end_bias: float) -> None:
+    decoder, features = make_decoder(1)
+    with torch.no_grad():
+        decoder.output_bias[END] = end_bias
+        decoder.output_bias[NEVER_WRITTEN] = 50.0
+    config = DecodingConfig(beam_size=beam_size, max_words=5, block_ngrams=0)
+    for [hypothesis] in decode(decoder, features, config):
+        check_form(hypothesis, 5)
+        assert len(hypothesis.tokens) == {-100.0: 5, 100.0: 1}.get(end_bias, len(hypothesis.tokens))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_ngram_twice(size: int) -> None:
+    decoder, features = make_decoder(2)
+    with torch.no_grad():
+        decoder.output_bias[END] = -100.0  # left alone it would go on and on
+    repeated = 0
+    for block in (0, size):
+        config = DecodingConfig(beam_size=2, max_words=12, block_ngrams=block)
+        for [hypothesis] in decode(decoder, features, config):
+            tokens = hypothesis.tokens
+            ngrams = Counter(tokens[i : i + size] for i in range(len(tokens) - size + 1))
+            if block:
+                assert max(ngrams.values()) == 1
+            else:
+                repeated += max(ngrams.values()) > 1
+    assert repeated == len(features)
+
+
+def test_samples_follow_the_models_probabilities() -> None:
+    decoder, features = make_decoder(5, sharpness=1.5)
+    config = DecodingConfig(sample=True, num_captions=4000, max_words=1, block_ngrams=0)
+    [samples] = decode(decoder, features[:1], config)
+    counts = Counter(hypothesis.tokens[0] for hypothesis in samples)
+    expected = chances(decoder, features[:1], ())[0].exp()
+    for word in WORDS:
+        # Three standard deviations of a share over 4,000 draws are at most 0.024.
+        assert counts[word] / 4000 == pytest.approx(float(expected[word]), abs=0.024)
+    assert samples[0].probabilities[0] == pytest.approx(float(expected[samples[0].tokens[0]]))
+
+
+def test_sampling_has_a_seed_and_its_cuts_work() -> None:
+    decoder, features = make_decoder(5, sharpness=1.5)
+
+    def draw(**settings: float) -> list[list[tuple[int, ...]]]:
+        config = DecodingConfig(sample=True, num_captions=30, max_words=6, **settings)  # type: ignore[arg-type]
+        found = decode(decoder, features, config)
+        for group in found:
+            for hypothesis in group:
+                check_form(hypothesis, 6)
+        return [[hypothesis.tokens for hypothesis in group] for group in found]
+
+    assert draw(seed=3) == draw(seed=3)
+    assert draw(seed=3) != draw(seed=4)
+    greedy = [
+        [h.tokens for h in group]
+        for group in decode(decoder, features, DecodingConfig(beam_size=1, max_words=6))
+    ]
+    for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 0.01}):
+        assert [sorted(set(group)) for group in draw(**cut)] == greedy
+
+
+def test_batched_equals_the_plainest_search_on_trained_weights() -> None:
+    """One picture and one beam at a time, every sum sorted anew, with the checkpoint that ships."""
+    model = checkpoint.load(checkpoint.default_checkpoint()).model
+    decoder, _ = model.writer()
+    samples = sorted((Path(__file__).parents[2] / "data" / "samples").glob("*.jpg"))
+    pixels = [to_tensor(open_picture(file), model.config.image_size) for file in samples]
+    with torch.no_grad():
+        features = model.encoder(torch.stack(pixels))
+    config = DecodingConfig(beam_size=3, max_words=20, block_ngrams=0)
+    together = decode(decoder, features, config)
+    assert len(together) == len(samples) > 1
+    for picture, [hypothesis] in enumerate(together):
+        assert hypothesis.tokens == plain_beam(decoder, features[picture : picture + 1], 3, 20)
+
+
+@torch.no_grad()
+def plain_beam(
+    decoder: CaptionDecoder, features: Tensor, beams: int, max_words: int
+) -> tuple[int, ...]:
+    keys = decoder.attention.project(features)
+    waiting = [(0.0, (START,), decoder.start(features))]
+    ended: list[tuple[float, tuple[int, ...]]] = []
+    while waiting:
+        longer = []
+        for total, words, state in waiting:
+            logits, after, _ = decoder.step(torch.tensor(words[-1:]), state, features, keys)
+            logits[:, NEVER_WRITTEN] = float("-inf")
+            if len(words) == 1:
+                logits[:, END] = float("-inf")
+            if len(words) > max_words:
+                ended.append((total, words[1:]))
+                continue
+            for word, chance in enumerate(functional.log_softmax(logits[0], dim=-1).tolist()):
+                longer.append((total + chance, (*words, word), after))
+        longer = sorted(longer, key=lambda item: -item[0])[: beams - len(ended)]
+        ended += [(total, words[1:-1]) for total, words, _ in longer if words[-1] == END]
+        waiting = [item for item in longer if item[1][-1] != END]
+    return max(ended)[1]

@@ -1,0 +1,240 @@
+"""Checkpoints: what goes in comes out, and what is wrong is said."""
+
+import dataclasses
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from captioner import Captioner
+from captioner.config.settings import DecodingConfig, ModelConfig
+from captioner.data.vocabulary import Vocabulary
+from captioner.errors import CaptionerError
+from captioner.model import checkpoint
+from captioner.model.captioning_model import CaptioningModel
+from captioner.model.checkpoint import Checkpoint
+from captioner.model.recurrence import LSTMCell
+
+SMALL: dict[str, object] = {
+    "encoder_stage": "features.3",
+    "image_size": 33,
+    "feature_size": 6,
+    "attention_size": 4,
+    "attention_heads": 2,
+    "embedding_size": 5,
+    "hidden_size": 7,
+}
+
+
+def make_checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    config = ModelConfig(**SMALL)  # type: ignore[arg-type]
+    return Checkpoint(
+        model=CaptioningModel(config, Vocabulary(["ein", "hündchen"])),
+        training={"learning_rate": 0.5},
+        decoding=DecodingConfig(beam_size=3),
+        scores=[{"set": "made up", "values": {"BLEU-4": 0.25}}],
+    )
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_there_and_back(tmp_path: Path, half: bool) -> None:
+    saved = make_checkpoint()
+    file = tmp_path / "folder" / "model.safetensors"
+    file.parent.mkdir()
+    checkpoint.save(saved, file, half=half)
+    loaded = checkpoint.load(file)
+    assert loaded.model.config == saved.model.config
+    assert loaded.model.vocabulary.words == saved.model.vocabulary.words
+    assert (loaded.training, loaded.decoding) == (saved.training, saved.decoding)
+    assert loaded.scores == saved.scores
+    assert not loaded.model.training
+    ours, theirs = (checkpoint.named_tensors(c.model) for c in (saved, loaded))
+    assert set(ours) == set(theirs)
+    for name, value in ours.items():
+        expected = value.half().to(value.dtype) if half else value
+        assert torch.equal(theirs[name], expected), name
+    assert list(file.parent.iterdir()) == [file]
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert file.stat().st_mode == ordinary.stat().st_mode  # others may read it as any file
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    """Change entries of a checkpoint's metadata."""
+    with safe_open(file, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        about = json.loads(opened.metadata()["captioner"])
+    save_file(tensors, file, metadata={"captioner": json.dumps(about | changes)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 99}, "checkpoint format 99, this captioner reads format 1"),
+        ({"vocabulary": ["ein"]}, "weights do not fit its settings"),
+        ({"vocabulary": []}, "vocabulary is empty"),
+        ({"preprocessing": {"size": 33, "resize": "crop"}}, "pictures were prepared as"),
+        ({"model": {"colour": "red"}}, "unknown setting colour"),
+        ({"model": SMALL | {"cell": "gru"}}, r"decoder.cell.candidate_bias expected \(7,\), given"),
+        (
+            {"model": SMALL | {"cell": "rnn"}},
+            r"initial_state.weight expected \(7, 6\), given \(14, 6\)",
+        ),
+        ({"model": SMALL | {"sentinel": True}}, r"decoder.sentinel.* given absent"),
+        ({"model": SMALL | {"top_down": True}}, r"decoder.attention_cell.* given absent"),
+        ({"model": SMALL | {"layers": 0}}, "layers is 0; it must be at least 1"),
+        ({"model": SMALL | {"tokens": "character"}}, "the vocabulary holds words, such as 'ein'"),
+        ({"training": None}, "damaged"),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    rewrite(file, **changes)
+    with pytest.raises(CaptionerError, match=message):
+        checkpoint.load(file)
+
+
+def test_settings_that_a_checkpoint_is_too_old_to_name_are_as_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    saved = make_checkpoint()
+    checkpoint.save(saved, file)
+    later = {"cell", "layers", "tokens", "sentinel", "top_down"}
+    settings = dataclasses.asdict(saved.model.config)
+    rewrite(file, model={name: settings[name] for name in settings.keys() - later})
+    names = checkpoint.read_tensors(file)[0].keys()
+    assert {"decoder.cell.hidden_gates.weight", "decoder.word_input.bias"} <= names
+    loaded = checkpoint.load(file).model
+    assert loaded.config == saved.model.config
+    assert isinstance(loaded.decoder.cell, LSTMCell)
+
+
+def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    with pytest.raises(CaptionerError, match="no such checkpoint file"):
+        checkpoint.load(file)
+    checkpoint.save(make_checkpoint(), file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(CaptionerError, match="not a readable .safetensors checkpoint"):
+        checkpoint.load(file)
+    file.write_text("hello")
+    with pytest.raises(CaptionerError, match="not a readable .safetensors checkpoint"):
+        checkpoint.load(file)
+    save_file({"weight": torch.zeros(2)}, file)
+    with pytest.raises(CaptionerError, match="not a captioner checkpoint"):
+        checkpoint.load(file)
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    before = file.read_bytes()
+
+    def full_disk(tensors: object, partial: Path, metadata: object) -> None:
+        partial.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(CaptionerError, match="No space left on device.*free some space"):
+        checkpoint.save(make_checkpoint(), file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_score_is_kept_once_a_set_and_the_weights_stay(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file, half=True)
+    before = checkpoint.read_tensors(file)[0]
+    for value in (0.5, 0.75):
+        checkpoint.add_score(file, {"set": "mine", "values": {"BLEU-4": value}})
+    assert checkpoint.load(file).scores == [
+        {"set": "made up", "values": {"BLEU-4": 0.25}},
+        {"set": "mine", "values": {"BLEU-4": 0.75}},
+    ]
+    after = checkpoint.read_tensors(file)[0]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(after[name].dtype == value.dtype for name, value in before.items())
+
+
+def test_scores_recorded_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file, half=True)
+    names = [f"set {number}" for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        scores = [{"set": name, "values": {"BLEU-4": 0.5}} for name in names]
+        list(pool.map(partial(checkpoint.add_score, file), scores))
+    kept = [score["set"] for score in checkpoint.load(file).scores]
+    assert sorted(kept) == sorted(["made up", *names])
+
+
+def test_a_captioner_leaves_the_checkpoint_that_it_was_given_as_it_was(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    loaded = checkpoint.load(tiny_checkpoint)
+    captioner = Captioner(loaded, torch.device("cpu"))
+    checkpoint.save(loaded, tmp_path / "again.safetensors")
+    before, after = (
+        checkpoint.read_tensors(file)[0]
+        for file in (tiny_checkpoint, tmp_path / "again.safetensors")
+    )
+    assert all(torch.equal(before[name], value) for name, value in after.items())
+    with pytest.raises(CaptionerError, match="save one that checkpoint.load gives"):
+        checkpoint.save(
+            dataclasses.replace(loaded, model=captioner.model), tmp_path / "folded.safetensors"
+        )
+
+
+def test_training_settings_of_another_release_do_not_keep_a_checkpoint_from_loading(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    recorded = {"fault_cost": 0.3, "learning_rate": "fast", "a setting of tomorrow": [1]}
+    rewrite(file, training=recorded)
+    assert checkpoint.load(file).training == recorded
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "off", "on"),
+    [("model", "fine_stage", "", "features.1"), ("decoding", "mirror", False, True)],
+)
+def test_a_retired_setting_is_accepted_where_it_was_off(
+    tmp_path: Path, part: str, name: str, off: object, on: object
+) -> None:
+    file = tmp_path / "model.safetensors"
+    saved = make_checkpoint()
+    checkpoint.save(saved, file)
+    settings = {
+        "model": dataclasses.asdict(saved.model.config),
+        "decoding": dataclasses.asdict(saved.decoding),
+    }[part]
+    rewrite(file, **{part: settings | {name: off}})
+    assert checkpoint.load(file).decoding == saved.decoding
+    rewrite(file, **{part: settings | {name: on}})
+    with pytest.raises(CaptionerError, match=f"made with {name} .* no longer has"):
+        checkpoint.load(file)
+
+
+def test_the_bundled_checkpoint_captions_the_samples_as_when_it_was_made() -> None:
+    """The file is read byte for byte as it was released; whatever the code, it says the same."""
+    file = checkpoint.default_checkpoint()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest == "f894a7272848ce6ff3558f7f0118509938d356dc57504c3bc2f33d27080f4986"
+    samples = sorted((Path(__file__).parents[2] / "data" / "samples").glob("*.jpg"))
+    said = [caption.text for caption in Captioner.load(file, "cpu").caption(samples)]
+    assert said == [
+        "a man in a red jacket is standing in front of a crowd",
+        "a man in a black shirt is holding a camera",
+        "a cat sitting on top of a wooden table",
+        "a piece of food on a table next to a glass of wine",
+        "a large black and white photo of a tall building",
+    ]

@@ -1,0 +1,276 @@
+"""captioner serve: the JSON API over real connections, and all that may go wrong with them."""
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from helpers import make_picture, post
+from PIL import Image
+
+from captioner import Captioner
+from captioner.serve.app import create_app
+
+Serve = Callable[[object], str]
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> Captioner:
+    return Captioner.load(tiny_checkpoint, "cpu")
+
+
+@pytest.fixture(scope="module")
+def address(model: Captioner, serve_app: Serve) -> str:
+    return serve_app(create_app(model))
+
+
+def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
+    content = make_picture(1, (300, 431), "JPEG")
+    answer = post(address, "/api/caption", content, num_captions=2, beam_size=3)
+    assert answer.status_code == 200
+    expected = model.caption(content, num_captions=2, beam_size=3)
+    found = answer.json()["captions"]
+    assert answer.json()["picture"] is None
+    for said, caption in zip(found, expected, strict=True):
+        assert said["text"] == caption.text
+        assert said["log_probability"] == pytest.approx(caption.log_probability, rel=1e-3)
+        np.testing.assert_allclose(said["attention"], caption.attention, atol=1e-4)
+        for word, own in zip(said["words"], caption.words, strict=True):
+            assert word["word"] == own.word
+            assert word["probability"] == pytest.approx(own.probability, rel=1e-3)
+            assert len(word["runners_up"]) == 4
+
+
+def test_settings_change_the_caption(address: str, model: Captioner) -> None:
+    content = make_picture(2)
+    short = post(address, "/api/caption", content, max_words=2).json()["captions"]
+    assert [len(one["words"]) for one in short] == [len(model.caption(content, max_words=2).words)]
+    drawn = {
+        post(address, "/api/caption", content, temperature=3, seed=seed).json()["captions"][0][
+            "text"
+        ]
+        for seed in (1, 1, 2, 3, 4)
+    }
+    assert 1 < len(drawn) <= 4
+
+
+def test_the_preview_is_upright(address: str) -> None:
+    with io.BytesIO() as content:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (90, 30)).save(content, "JPEG", exif=exif)
+        answer = post(address, "/api/caption", content.getvalue(), preview=True)
+    uri = answer.json()["picture"]
+    assert uri.startswith("data:image/jpeg;base64,")
+    with Image.open(httpx_bytes(uri)) as shown:
+        assert shown.size == (30, 90)
+
+
+def httpx_bytes(uri: str) -> io.BytesIO:
+    import base64
+
+    return io.BytesIO(base64.b64decode(uri.partition("base64,")[2]))
+
+
+def test_the_answer_is_the_models_own(address: str, model: Captioner) -> None:
+    content = make_picture(3)
+    answer = post(address, "/api/answer", content, question="what color is this?").json()
+    expected = model.answer(content, "what color is this?")
+    assert answer["question"] == "what color is this?"
+    assert answer["text"] == expected.text
+    assert [one["text"] for one in answer["top"]] == [one.text for one in expected.top]
+    np.testing.assert_allclose(answer["attention"], expected.attention, atol=1e-4)
+
+
+def test_the_explorer_holds_what_the_api_says(address: str) -> None:
+    content = make_picture(4)
+    fields = {"num_captions": 2, "question": ["is this red?", "what is this?"]}
+    page = post(address, "/api/explorer", content, **fields)
+    assert page.headers["content-disposition"] == 'attachment; filename="explorer.html"'
+    [shown] = json.loads(page.text.partition('type="application/json">')[2].partition("<")[0])
+    captions = post(address, "/api/caption", content, num_captions=2).json()["captions"]
+    assert shown["captions"] == captions
+    assert [one["question"] for one in shown["answers"]] == fields["question"]
+
+
+def test_fifty_at_once_each_get_their_own_caption(address: str, model: Captioner) -> None:
+    contents = [make_picture(100 + number) for number in range(50)]
+    with ThreadPoolExecutor(50) as clients:
+        answers = list(clients.map(lambda one: post(address, "/api/caption", one), contents))
+    assert [answer.status_code for answer in answers] == [200] * 50
+    said = [answer.json()["captions"][0]["text"] for answer in answers]
+    assert said == [caption.text for caption in model.caption(contents)]
+    assert len(set(said)) > 5
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that promises many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(100_000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"not a picture", 400, "is not a picture that can be read; expected one of JPEG"),
+        (b"", 400, "is not a picture"),
+        (make_picture(1, (300, 300), "JPEG")[:2000], 400, "damaged or incomplete"),
+        (make_picture(1, (300, 300))[:2000], 400, "damaged or incomplete"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 400, "is not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "is not a picture"),
+        (bomb(8000, 7000), 413, "more than 50 million pixels"),
+        (bomb(60_000, 60_000), 413, "more than 50 million pixels"),
+        (b"x" * (16 * MIB), 413, "larger than 16 MiB"),
+    ],
+    ids=["text", "empty", "jpeg cut", "png cut", "eps", "svg", "large", "bomb", "bytes"],
+)
+def test_what_is_no_picture_is_refused_in_a_line(
+    address: str, content: bytes, status: int, message: str
+) -> None:
+    for path, fields in (("/api/caption", {}), ("/api/answer", {"question": "what is this?"})):
+        answer = post(address, path, content, **fields)
+        assert answer.status_code == status
+        assert list(answer.json()) == ["error"]
+        assert message in answer.json()["error"]
+        assert "\n" not in answer.json()["error"]
+    assert post(address, "/api/caption", make_picture(1)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "message"),
+    [
+        ("/api/caption", {"beam_size": 11}, "beam_size: "),
+        ("/api/caption", {"beam_size": "many"}, "beam_size: "),
+        ("/api/caption", {"num_captions": 6}, "num_captions: "),
+        ("/api/caption", {"temperature": "nan"}, "temperature"),
+        ("/api/caption", {"num_captions": 4, "beam_size": 2}, "num_captions is 4 but beam_size"),
+        ("/api/answer", {}, "question: "),
+        ("/api/answer", {"question": "x" * 501}, "question: "),
+        ("/api/explorer", {"question": ["is it", "x" * 501]}, "String should have at most 500"),
+        ("/api/explorer", {"question": ["is it"] * 21}, "question: "),
+        ("/api/answer", {"question": "quis est?"}, "no word of the question 'quis est?' is known"),
+    ],
+)
+def test_bad_fields_are_told_in_a_line(
+    address: str, path: str, fields: dict[str, object], message: str
+) -> None:
+    answer = post(address, path, make_picture(1), **fields)
+    assert answer.status_code in (400, 422)
+    assert message in answer.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"nothing like a form", b"--x\r\n", b"--x\r\n\r\n\r\n"])
+def test_requests_that_are_no_form(address: str, body: bytes) -> None:
+    for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "application/json"):
+        answer = httpx.post(address + "/api/caption", content=body, headers={"content-type": kind})
+        assert answer.status_code in (400, 422)
+        assert list(answer.json()) == ["error"]
+
+
+def test_a_file_is_never_found_by_a_path(address: str) -> None:
+    for path in (
+        "/../captioner/api.py",
+        "/%2e%2e/pyproject.toml",
+        "/page.css/../page.html",
+        "/etc",
+    ):
+        assert httpx.get(address + path).status_code == 404
+    files = {"image": (None, "/etc/passwd")}  # a path where the picture should be
+    answer = httpx.post(address + "/api/caption", files=files)
+    assert answer.status_code == 422
+    assert "root:" not in answer.text
+
+
+def test_a_checkpoint_that_cannot_answer_says_so(
+    captions_checkpoint: Path, serve_app: Serve
+) -> None:
+    address = serve_app(create_app(Captioner.load(captions_checkpoint, "cpu")))
+    assert httpx.get(address + "/api/about").json()["answers"] is False
+    for path in ("/api/answer", "/api/explorer"):
+        answer = post(address, path, make_picture(1), question="what is this?")
+        assert answer.status_code == 501
+        assert "answers no questions" in answer.json()["error"]
+    assert post(address, "/api/explorer", make_picture(1)).status_code == 200
+
+
+def test_the_description_names_every_path_and_loads_nothing_from_elsewhere(address: str) -> None:
+    described = httpx.get(address + "/openapi.json").json()
+    assert set(described["paths"]) == {
+        "/api/about", "/api/caption", "/api/answer", "/api/explorer"
+    }  # fmt: skip
+    for path in ("/", "/docs"):
+        page = httpx.get(address + path)
+        assert page.status_code == 200
+        assert 'src="http' not in page.text and 'href="http' not in page.text
+    for path in ("/swagger/swagger-ui.css", "/swagger/swagger-ui-bundle.js", "/docs.js"):
+        assert path in page.text
+        assert httpx.get(address + path).status_code == 200
+    assert httpx.get(address + "/redoc").status_code == 404
+
+
+def test_every_answer_has_the_security_headers(address: str) -> None:
+    answers = [
+        httpx.get(address + "/"),
+        httpx.get(address + "/explorer.js"),
+        httpx.get(address + "/nothing"),
+        post(address, "/api/caption", b"no picture"),
+        httpx.get(address + "/", headers={"host": "evil.example"}),
+    ]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in answer.headers
+        assert "server" not in answer.headers or "uvicorn" in answer.headers["server"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost:1", 200),
+        ("[::1]:8000", 200),
+        ("192.168.0.7", 200),
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example", 400),
+        ("localhost.evil.example:8000", 400),
+        ("evil@127.0.0.1.example", 400),
+        ("", 400),
+        ("[", 400),
+    ],
+)
+def test_only_our_own_names_are_answered_to(address: str, host: str, status: int) -> None:
+    """A name that an attacker has pointed at this machine must not reach it (DNS rebinding)."""
+    assert httpx.get(address + "/", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+def test_pages_of_other_origins_may_not_ask(address: str, origin: str) -> None:
+    files = {"image": ("a.png", make_picture(1))}
+    refused = httpx.post(address + "/api/caption", files=files, headers={"origin": origin})
+    assert refused.status_code == 403
+    own = httpx.post(address + "/api/caption", files=files, headers={"origin": address})
+    assert own.status_code == 200
+    asked = httpx.options(
+        address + "/api/caption",
+        headers={"origin": origin, "access-control-request-method": "POST"},
+    )
+    assert asked.status_code in (403, 405)

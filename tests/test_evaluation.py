@@ -1,0 +1,125 @@
+"""Deletion and insertion: a decoder that needs one cell, and a real one."""
+
+import numpy as np
+import pytest
+import torch
+from captioner.evaluation import ORDERS, SHARES, probabilities_without
+
+from captioner.model.attention import FixedContext, SpatialAttention
+from captioner.model.decoder import CaptionDecoder
+from captioner.model.recurrence import make_cell
+
+CELLS, WORDS = 16, 11
+
+
+def make_decoder(attention: object) -> CaptionDecoder:
+    torch.manual_seed(5)
+    return CaptionDecoder(
+        attention=attention,  # type: ignore[arg-type]
+        cell=make_cell("lstm", hidden_size=13, layers=1, dropout=0.0),
+        vocabulary_size=WORDS,
+        feature_size=14,
+        embedding_size=7,
+        context_gate=True,
+        embedding_dropout=0.0,
+        hidden_dropout=0.0,
+    ).eval()
+
+
+@pytest.fixture
+def spatial() -> CaptionDecoder:
+    return make_decoder(
+        SpatialAttention(query_size=13, feature_size=14, attention_size=10, heads=2)
+    )
+
+
+def test_a_word_needs_the_cell_that_says_it() -> None:
+    """Only cell 3 has a feature at all, and that feature means word 9."""
+    decoder = make_decoder(FixedContext())
+    features = torch.zeros(CELLS, 14)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.zero_()
+        features[3, 0] = 16.0
+        decoder.context_output.weight[0, 0] = 8.0  # the gate, sigmoid(0), halves it
+        decoder.embedding.weight[9, 0] = 1.0
+    weights = np.full((1, CELLS), 0.01)
+    weights[0, 3] = 0.85
+    found = probabilities_without(decoder, features, [9], [[0]], weights, np.random.default_rng(0))
+    deletion, insertion, _ = found[0]
+    assert found.shape == (1, len(ORDERS), len(SHARES))
+    np.testing.assert_allclose(deletion, 1 / WORDS, rtol=1e-5)
+    # The mean of so many cells, one of them 16, halved, times 8, is the logit; the others are 0.
+    logits = [16 / round(share * CELLS) / 2 * 8 for share in SHARES]
+    np.testing.assert_allclose(
+        insertion, [np.exp(one) / (np.exp(one) + WORDS - 1) for one in logits], rtol=1e-5
+    )
+
+
+def test_a_cell_that_is_gone_is_a_cell_that_is_masked(spatial: CaptionDecoder) -> None:
+    """Fewer cells give what attention's own mask gives at a first word with the same start."""
+    features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(2))
+    features -= features.mean(0)  # the start, from the mean, may differ: take it out
+    with torch.no_grad():
+        spatial.initial_state.weight.zero_()
+    weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 1)
+    found = probabilities_without(spatial, features, [7], [[0]], weights, np.random.default_rng(0))
+    for level, share in enumerate(SHARES):
+        mask = torch.zeros(1, CELLS, dtype=torch.bool)
+        mask[0, np.argsort(-weights[0])[: round(share * CELLS)].copy()] = True
+        with torch.no_grad():
+            state = spatial.start(features[None])
+            embedded = spatial.embedding(torch.tensor([1]))
+            keys = spatial.attention.project(features[None])
+            context, _ = spatial.attention(state[0], keys, features[None], mask)  # type: ignore[call-arg]
+            context, state = spatial.recur(spatial.word_input(embedded), context, state, state)
+            logits = spatial.logits(embedded, context, state[0])
+        expected = torch.softmax(logits, -1)[0, 7]
+        assert found[0, ORDERS.index("insertion"), level] == pytest.approx(
+            float(expected), rel=1e-4
+        )
+
+
+def test_words_asked_together_equal_words_asked_alone(spatial: CaptionDecoder) -> None:
+    features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(3))
+    tokens, words = [4, 9, 5, 8, 10], [[1], [2, 3], [4]]
+    weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 3)
+
+    def ask(chosen: list[int]) -> np.ndarray:
+        return probabilities_without(
+            spatial,
+            features,
+            tokens,
+            [words[number] for number in chosen],
+            weights[chosen],
+            np.random.default_rng(0),
+        )
+
+    together = ask([0, 1, 2])
+    for number in range(3):
+        # All but the random order, which is drawn anew.
+        np.testing.assert_allclose(together[number, :2], ask([number])[0, :2], rtol=1e-5)
+
+
+def test_a_word_of_several_tokens_is_as_probable_as_all_of_them(spatial: CaptionDecoder) -> None:
+    features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(3))
+    weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 1).repeat(3, 0)
+    found = probabilities_without(
+        spatial, features, [4, 9, 5], [[1, 2], [1], [2]], weights, np.random.default_rng(0)
+    )
+    both, first, second = found[:, :2]
+    np.testing.assert_allclose(both, first * second, rtol=1e-5)
+
+
+def test_an_even_map_is_no_better_than_chance(spatial: CaptionDecoder) -> None:
+    """With ties, the order must not be that of the cells."""
+    features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(4)) * 3
+    even = np.full((400, CELLS), 1 / CELLS)
+    found = probabilities_without(
+        spatial, features, [4, 9], [[1]] * 400, even, np.random.default_rng(0)
+    ).mean(2)
+    deletion, insertion, random = found.mean(0)
+    error = found.std(0).max() / 20
+    assert abs(deletion - random) < 5 * error
+    assert abs(insertion - random) < 5 * error
+    assert error < 0.05 * random
