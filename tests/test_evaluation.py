@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from captioner.evaluation import ORDERS, SHARES, probabilities_without
 
+from captioner.evaluation import ORDERS, SHARES, probabilities_without
 from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import make_cell

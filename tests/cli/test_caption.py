@@ -141,12 +141,12 @@ def test_nothing_to_caption_is_one_line_and_status_2(run, photos, arguments, mes
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["caption"], ["attend", "--output", "maps.png"]])
+@pytest.mark.parametrize("arguments", [["caption"], ["attend", "--output", "maps.png"]])
 def test_a_single_missing_file_is_found_out_before_anything_is_loaded(
-    run, photos, monkeypatch, command
+    run, photos, monkeypatch, arguments
 ):
     monkeypatch.setitem(sys.modules, "captioner.api", None)  # importing it now would fail
-    status, out, err = run(*command, "gone.png")
+    status, out, err = run(*arguments, "gone.png")
     assert (status, out, err) == (2, "", "captioner: error: no such file: gone.png\n")
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from helpers import make_picture, post
 from PIL import Image
+from torch import Tensor
 
 from captioner import Captioner, CaptionerError
 from captioner.serve.app import create_app
@@ -82,18 +83,18 @@ class Slow:
     """A model that looks at nothing until it may; it notes how many pictures came together."""
 
     def __init__(self, model: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
-        from captioner.serve import inference as desk
+        from captioner.serve import inference
 
         self.may = threading.Event()
         self.batches: list[int] = []
-        real = desk.caption_pictures
+        real = inference.caption_records
 
-        def find(model: Captioner, pictures: Sequence, decoding: object) -> object:
-            self.batches.append(len(pictures))
+        def find(model: Captioner, features: Tensor, decoding: DecodingConfig) -> object:
+            self.batches.append(len(features))
             assert self.may.wait(30)
-            return real(model, pictures, decoding)
+            return real(model, features, decoding)
 
-        monkeypatch.setattr(desk, "caption_pictures", find)
+        monkeypatch.setattr(inference, "caption_records", find)
 
 
 def test_what_arrives_together_is_looked_at_together(
