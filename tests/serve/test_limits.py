@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioner import Captioner, CaptionerError
+from captioner.config.settings import DecodingConfig
 from captioner.serve.app import create_app
 from captioner.serve.batch_worker import Look, Worker
 from captioner.serve.limits import Limits
