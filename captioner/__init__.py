@@ -1,14 +1,18 @@
-"""captioner: say what is in a photograph, and show where each word looked.
+"""captioner: says what is in a photograph, answers questions about it, shows where it looked.
 
-The flow, one module a step:
+    from captioner import Captioner
+    model = Captioner.load()
+    print(model.caption("photo.jpg").text)
 
-    images      a picture file            -> pixels          (B, 3, S, S)
-    encoder     pixels                    -> features        (B, N, D)
-    attention   query, keys, features     -> context, weights (B, D), (B, N)
-    decoder     words so far + context    -> next word       (B, V), until the end token
-    search      greedy, beam or sampling over the decoder's step
-    answering   a question's words     -> query, to the same attention -> answer
-    api         all of it behind Captioner.load().caption("photo.jpg") and .answer(...)
+The rooms, in the order in which a picture becomes a caption:
+
+    data         a picture file  -> pixels (B, 3, S, S)
+    model        pixels          -> features (B, N, D); words so far -> the next word (B, V)
+    decoding     features        -> captions: beam search or sampling over the decoder's step
+    api          all of it behind Captioner.load().caption(...) and .answer(...)
+
+and around them config (settings), training, metrics (scores), evaluation (whole data sets),
+visualization (attention maps), questions (made from captions), serve (the web page), cli.
 
 Dimensions, everywhere: B batch, N grid locations, D feature size, T caption words, Q question
 words, H hidden state size, A attention size, E embedding size, V vocabulary, K beam, G rows that
@@ -43,3 +47,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api if name == "Captioner" else replies, name)
     raise AttributeError(f"module 'captioner' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, those that are imported on demand included."""
+    return sorted({*globals(), *__all__})

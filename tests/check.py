@@ -5,20 +5,18 @@ import sys
 from pathlib import Path
 
 CHECKS = (
-    ("ruff", "format", "--check", "."),
-    ("ruff", "check", "."),
-    ("mypy",),
-    ("importlinter", "lint"),
-    ("pytest",),
+    ("-m", "ruff", "format", "--check", "."),
+    ("-m", "ruff", "check", "."),
+    ("-m", "mypy"),
+    ("-c", "from importlinter.cli import lint_imports_command as lint; lint()"),
+    ("-m", "pytest"),
 )
 
 
 def main() -> None:
     for check in CHECKS:
-        print("$", *check, flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", *check], cwd=Path(__file__).parents[1], check=False
-        )
+        print("$ python", *check, flush=True)
+        done = subprocess.run([sys.executable, *check], cwd=Path(__file__).parents[1], check=False)
         if done.returncode:
             sys.exit(f"{' '.join(check)} failed")
 

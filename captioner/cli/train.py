@@ -5,13 +5,45 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
+import tomllib
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from captioner.errors import CaptionerError
+
+if TYPE_CHECKING:
+    from captioner.config.settings import RunConfig
+
+# The options that set one setting each, by its table; --set reaches all the others.
+FLAGS = {
+    "data": (
+        "images",
+        "captions",
+        "val_captions",
+        "questions",
+        "answers",
+        "image_names",
+        "val_questions",
+        "val_answers",
+        "val_image_names",
+    ),
+    "model": ("encoder", "cell", "layers", "attention", "tokens", "glimpses"),
+    "training": (
+        "epochs",
+        "pictures_per_batch",
+        "learning_rate",
+        "seed",
+        "encoder_weights",
+        "fine_tune_from",
+        "truncate_steps",
+        "start_from",
+        "freeze_captioner",
+    ),
+    "decoding": (),
+}
 
 
 def train(
@@ -91,6 +123,15 @@ def train(
         bool | None,
         typer.Option("--freeze-captioner", help="With --start-from: train the answers alone."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Any setting of the TOML file, such as training.label_smoothing=0.05; may be "
+            "given several times.",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in --output stopped.")
@@ -100,73 +141,13 @@ def train(
 
     Stop with Ctrl-C at any time and go on with --resume.
     """
-    from captioner.config.settings import DataConfig, RunConfig, from_dict
-    from captioner.config.toml_file import read_stages
+    given = {name: value for name, value in locals().items() if value is not None}
+
     from captioner.runtime import choose_device
     from captioner.training.setup import Interrupted
     from captioner.training.stages import fit_stages
 
-    data: dict[str, list[Any] | None] = {
-        "images": images,
-        "captions": captions,
-        "val_captions": val_captions,
-        "questions": questions,
-        "answers": answers,
-        "image_names": image_names,
-        "val_questions": val_questions,
-        "val_answers": val_answers,
-        "val_image_names": val_image_names,
-    }
-    model: dict[str, Any] = {
-        "encoder": encoder,
-        "cell": cell,
-        "layers": layers,
-        "attention": attention,
-        "tokens": tokens,
-        "glimpses": glimpses,
-    }
-    if attention in ("additive", "none"):
-        model["attention_heads"] = 1  # several heads are dot attention's; its default has 8
-    training = {
-        "epochs": epochs,
-        "pictures_per_batch": pictures_per_batch,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "encoder_weights": encoder_weights,
-        "fine_tune_from": fine_tune_from,
-        "truncate_steps": truncate_steps,
-        "start_from": str(start_from) if start_from else None,
-        "freeze_captioner": freeze_captioner,
-    }
-    given = [*data.values(), config, *model.values(), *training.values()]
-    settings = output / "settings.toml"
-    if resume and any(value is not None for value in given):
-        raise CaptionerError(
-            f"--resume takes its settings from {settings}; give only --output and --device with it"
-        )
-    if resume and not settings.exists():
-        raise CaptionerError(f"{output}: no run to resume; start it without --resume")
-    if not resume and _holds_a_run(output):
-        raise CaptionerError(
-            f"{output} already holds a run; go on with --resume or choose another --output"
-        )
-    file = settings if resume else config
-    stages = read_stages(file) if file else {"": RunConfig()}
-    if start_from and len(stages) > 1:
-        raise CaptionerError(
-            f"{config} has {len(stages)} stages, each of which goes on from the one before; write "
-            "start_from into the [stages.training] of the first instead of giving --start-from"
-        )
-    lists = {name: [str(path) for path in paths] for name, paths in data.items() if paths}
-    for name, run in stages.items():
-        stages[name] = RunConfig(
-            data=from_dict(DataConfig, dataclasses.asdict(run.data) | lists, "options"),
-            model=dataclasses.replace(run.model, **_given(model)),
-            training=dataclasses.replace(run.training, **_given(training)),
-            decoding=run.decoding,
-        )
-        if stages[name].training.start_from and _given(model):
-            _refuse_changes(stages[name].training.start_from, _given(model))
+    stages = choose_settings(output, given, resume=resume)
     with _Screen() as screen:
         try:
             last = fit_stages(
@@ -178,13 +159,98 @@ def train(
     print(last / "best.safetensors")
 
 
+def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dict[str, RunConfig]:
+    """The settings of each stage: those of the file, with the options given in their place.
+
+    given: the command's options by name. Raises CaptionerError for options that do not go
+    together, a folder that holds another run or none to resume, and wrong settings.
+    """
+    from captioner.config.settings import RunConfig
+    from captioner.config.toml_file import read_stages
+
+    changes = changed_settings(given)
+    config: Path | None = given.get("config")
+    file = output / "settings.toml" if resume else config
+    if resume and (config or any(changes.values())):
+        raise CaptionerError(
+            f"--resume takes its settings from {file}; give only --output and --device with it"
+        )
+    if resume and not (output / "settings.toml").exists():
+        raise CaptionerError(f"{output}: no run to resume; start it without --resume")
+    if not resume and _holds_a_run(output):
+        raise CaptionerError(
+            f"{output} already holds a run; go on with --resume or choose another --output"
+        )
+    stages = read_stages(file) if file else {"": RunConfig()}
+    if "start_from" in changes["training"] and len(stages) > 1:
+        raise CaptionerError(
+            f"{config} has {len(stages)} stages, each of which goes on from the one before; write "
+            "start_from into the [stages.training] of the first instead of giving --start-from"
+        )
+    for name, run in stages.items():
+        stages[name] = _with_changes(run, changes)
+        start_from = stages[name].training.start_from
+        if start_from and changes["model"]:
+            _refuse_changes(start_from, changes["model"])
+    return stages
+
+
+def changed_settings(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the options change, by table; --set comes last.
+
+    Raises CaptionerError for a --set that names no table and setting.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        table: {name: _plain(given[name]) for name in names if name in given}
+        for table, names in FLAGS.items()
+    }
+    for text in given.get("settings", []):
+        key, equals, value = text.partition("=")
+        table, dot, name = key.strip().partition(".")
+        if not (equals and dot and name) or table not in changes:
+            raise CaptionerError(
+                f"--set {text}: expected TABLE.KEY=VALUE, with one of the tables "
+                f"{', '.join(changes)}, as in training.label_smoothing=0.05"
+            )
+        changes[table][name] = _toml_value(value.strip())
+    if changes["model"].get("attention") in ("additive", "none"):
+        changes["model"].setdefault("attention_heads", 1)  # whatever the file says for dot
+    return changes
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as a setting: paths become texts."""
+    if isinstance(value, list):
+        return [str(path) for path in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _toml_value(text: str) -> Any:
+    """A value as a TOML file has it; a text needs no quotes here."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _with_changes(run: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:
+    """A run's settings with the changes of each table."""
+    from captioner.config.settings import from_dict
+
+    tables = {
+        table: from_dict(
+            type(getattr(run, table)),
+            dataclasses.asdict(getattr(run, table)) | changes[table],
+            f"options of [{table}]",
+        )
+        for table in changes
+    }
+    return dataclasses.replace(run, **tables)
+
+
 def _holds_a_run(output: Path) -> bool:
     """Whether a run, or a stage of one, has left a state here."""
     return any(list(output.glob(f"{stage}state.safetensors")) for stage in ("", "*/"))
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _refuse_changes(start_from: str, asked: dict[str, Any]) -> None:

@@ -69,6 +69,8 @@ class ModelConfig:
         one_of(self, "attention", "additive", "dot", "none")
         one_of(self, "tokens", "word", "character")
         one_of(self, "cell", "lstm", "gru", "rnn", "highway")
+        if self.attention != "dot" and self.attention_heads == ModelConfig.attention_heads:
+            object.__setattr__(self, "attention_heads", 1)  # the default is dot attention's
         if self.attention != "dot" and self.attention_heads != 1:
             raise CaptionerError(
                 f"attention_heads is {self.attention_heads}; only dot attention has more than one "

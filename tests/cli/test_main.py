@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import captioner
-from captioner import CaptionerError, cli
+from captioner import CaptionerError, __version__, cli
+
+SAMPLE = Path(__file__).parents[2] / "data" / "samples" / "camera.jpg"
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -45,6 +48,29 @@ def test_help_loads_nothing_heavy(arguments):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: captioner")
+
+
+def test_the_package_can_be_run_as_a_module():
+    command = [sys.executable, "-m", "captioner", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"captioner {__version__}\n")
+
+
+def test_captioning_a_picture_loads_few_files_and_none_of_training_or_scores():
+    """A reader who follows a picture to its caption has no more than these to open."""
+    script = (
+        "import sys; from captioner import Captioner\n"
+        "print(Captioner.load().caption(sys.argv[1]).text)\n"
+        "files = [n for n, m in sys.modules.items()\n"
+        "         if n.startswith('captioner.') and not hasattr(m, '__path__')]\n"
+        "print(*sorted(files), sep='\\n', file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script, str(SAMPLE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("a man"), done.stderr
+    loaded = done.stderr.split()
+    assert not [name for name in loaded if name.split(".")[1] in ("training", "metrics")]
+    assert len(loaded) <= 25, loaded
 
 
 def test_version():

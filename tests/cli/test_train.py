@@ -97,6 +97,31 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     assert "--resume takes its settings from" in err
 
 
+def test_any_setting_can_be_given_by_its_name_in_the_file(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers, true and false, texts with and without quotes; it comes after the other options."""
+    given = [
+        "training.label_smoothing=0.05",
+        "training.mirror=false",
+        "training.epochs = 1",
+        "model.cell=gru",
+        'model.attention="additive"',
+        "decoding.length_penalty=0.5",
+    ]
+    options = [text for setting in given for text in ("--set", setting)]
+    status, out, _ = run(*arguments(own, "--epochs", "9", *options), capsys=capsys)
+    assert status == 0
+    saved = checkpoint.load(Path(out.strip()))
+    assert (saved.training["label_smoothing"], saved.training["mirror"]) == (0.05, False)
+    assert saved.training["epochs"] == 1
+    assert (saved.model.config.cell, saved.model.config.attention) == ("gru", "additive")
+    assert saved.decoding.length_penalty == 0.5
+    resumed = ["train", "--output", str(own / "run"), "--resume", "--set", "training.epochs=2"]
+    status, _, err = run(*resumed, capsys=capsys)
+    assert status == 2 and "--resume takes its settings from" in err
+
+
 def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     still = '\n[[stages]]\nname = "still"\n[stages.training]\nlearning_rate = 0.0\nepochs = 1\n'
     (own / "settings.toml").write_text(f'{SETTINGS}\n[[stages]]\nname = "words"\n{still}')
@@ -138,6 +163,12 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
             f"give the weights of that same network, or set encoder to {SHIPPED_ENCODER}",
         ),
         (["--fine-tune-from", "layer9"], "no stage 'layer9'; its stages are features.0"),
+        (["--set", "epochs=3"], "--set epochs=3: expected TABLE.KEY=VALUE, with one of the tables"),
+        (["--set", "trainig.epochs=3"], "one of the tables data, model, training, decoding"),
+        (["--set", "training.epochs"], "--set training.epochs: expected TABLE.KEY=VALUE"),
+        (["--set", "training.epoch=3"], "options of [training]: unknown setting epoch; known are"),
+        (["--set", "training.epochs=many"], "epochs is 'many', of type str; expected int"),
+        (["--set", "training.label_smoothing=2"], "label_smoothing is 2.0; it must lie between 0"),
     ],
 )
 def test_bad_options_are_one_line_and_leave_nothing(

@@ -1,1 +1,1 @@
-"""."""
+"""A small made set: coloured shapes, with captions, questions and boxes that are always right."""
