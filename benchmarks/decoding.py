@@ -36,7 +36,7 @@ def make_decoders() -> tuple[PlainDecoder, CaptionDecoder]:
     torch.manual_seed(0)
     plain = PlainDecoder(D, A, E, H, V)
     decoder = CaptionDecoder(
-        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=None),
+        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, additive=True),
         cell=LSTMCell(hidden_size=H),
         vocabulary_size=V,
         feature_size=D,

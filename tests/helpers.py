@@ -58,7 +58,7 @@ class Quiet:
 def make_decoder(seed: int = 0, sharpness: float = 4.0) -> tuple[CaptionDecoder, Tensor]:
     torch.manual_seed(seed)
     decoder = CaptionDecoder(
-        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=None),
+        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, additive=True),
         cell=LSTMCell(hidden_size=H),
         vocabulary_size=V,
         feature_size=D,

@@ -72,7 +72,9 @@ def test_a_cell_that_is_gone_is_a_cell_that_is_masked(spatial: CaptionDecoder) -
             embedded = spatial.embedding(torch.tensor([1]))
             keys = spatial.attention.project(features[None])
             context, _ = spatial.attention(state[0], keys, features[None], mask)  # type: ignore[call-arg]
-            context, state = spatial.recur(spatial.word_input(embedded), context, state, state)
+            context, state = spatial.decoder_step(
+                spatial.word_input(embedded), context, state, state
+            )
             logits = spatial.logits(embedded, context, state[0])
         expected = torch.softmax(logits, -1)[0, 7]
         assert found[0, ORDERS.index("insertion"), level] == pytest.approx(

@@ -49,7 +49,7 @@ def attend(
     word under the mouse where the model looked, how sure it was and what else it could have
     written; with --question the answer as well. A .png shows one picture once a word, bright where
     the model looked; a .gif plays through the words; an .npz holds the arrays `weights` (T, rows,
-    columns) and `words` (T). With --question those three hold a map a glimpse instead of a word.
+    columns) and `words` (T). With --question those three hold a map per look instead of per word.
     """
     suffix = output.suffix.lower()
     check_output(output, suffix)

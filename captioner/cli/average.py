@@ -11,7 +11,7 @@ from captioner.errors import CaptionerError
 def average(
     checkpoints: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Checkpoints that went on from a common start."),
+        typer.Argument(metavar="FILE...", help="Checkpoints fine-tuned from a common start."),
     ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="The checkpoint to write.")],
     half_precision: Annotated[
@@ -20,8 +20,8 @@ def average(
 ) -> None:
     """Average the weights of several checkpoints of the same network.
 
-    Epochs or stages of a run, or runs that went on from the same checkpoint, are often better
-    together than the best of them, at the price of one. How to decode is the first one's choice.
+    The mean of epochs or stages of a run, or of runs fine-tuned from the same checkpoint, is often
+    better than the best of them. The decoding settings are those of the first checkpoint.
     """
     if output.exists():
         raise CaptionerError(f"{output} exists already; choose another --output")

@@ -1,4 +1,4 @@
-"""captioner evaluate: decode a data set with a model and score what it said."""
+"""captioner evaluate: caption a data set, or answer its questions, and score the result."""
 
 import json
 import sys
@@ -9,10 +9,14 @@ from typing import Annotated
 import typer
 
 from captioner.cli import options
-from captioner.cli.answer_table import answers_record, print_answers
 from captioner.cli.evaluate_attention import attention
 from captioner.cli.progress import show_progress
-from captioner.cli.score import as_record, print_table
+from captioner.cli.score_table import (
+    answers_record,
+    captions_record,
+    print_answers,
+    print_captions,
+)
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
@@ -64,9 +68,9 @@ def captions(
 ) -> None:
     """Caption every picture of a set and score the captions.
 
-    Prints BLEU, ROUGE-L and CIDEr with a signature that says how they came about. The references
-    are in COCO's form, Karpathy's, or one's own CSV or JSON Lines. How to decode is the
-    checkpoint's choice where no option says otherwise.
+    Prints BLEU, ROUGE-L and CIDEr with a signature that says how they were computed. The
+    references are in COCO's or Karpathy's format, or in a CSV or JSON Lines file. Decoding options
+    that are not given come from the checkpoint.
     """
     _require_folder(results)
     if record is not None and checkpoint is None:
@@ -109,9 +113,9 @@ def captions(
         add_score(checkpoint, kept)
     intervals = bootstrap.intervals(scores)
     if as_json:
-        print(json.dumps(as_record(scores, intervals, differences=None)))
+        print(json.dumps(captions_record(scores, intervals, differences=None)))
     else:
-        print_table(scores, intervals, differences=None)
+        print_captions(scores, intervals, differences=None)
     for warning in scores.warnings:
         print(f"captioner: warning: {warning}", file=sys.stderr)
 
@@ -147,9 +151,9 @@ def answers(
 ) -> None:
     """Answer every question of a set and score the answers with the VQA accuracy.
 
-    Beside it stand two baselines that do not look: the answer that does best when given always,
-    and the same model asked the same questions of an empty grey picture. A model trained with
-    --glimpses 0 is a stronger one.
+    Also scores two baselines that do not see the picture: always giving the one best answer, and
+    the same model given an empty grey picture. A model trained with --glimpses 0 is a stronger
+    baseline.
     """
     _require_folder(results)
     if record is not None and checkpoint is None:
@@ -167,7 +171,9 @@ def answers(
     asked = read_questions(questions, annotations, images, image_names)
     seen = None
     if training_questions:
-        seen = [one.text for file in training_questions for one in read_question_file(file)]
+        seen = [
+            question.text for file in training_questions for question in read_question_file(file)
+        ]
     model = Captioner.load(checkpoint, device)
     groups = group_by_picture(asked)
     answered = answer_questions(model, groups, batch_size)
@@ -178,12 +184,12 @@ def answers(
     }
     if results is not None:
         write_records([{"question_id": key, "answer": text} for key, text in said.items()], results)
-    nothing = grey_picture(model.config.image_size)
+    grey = grey_picture(model.config.image_size)
     parts = [asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE)]
-    blindly = answer_questions(model, [(nothing, part) for part in parts], batch_size=1)
-    unseeing = {
+    answered_blind = answer_questions(model, [(grey, part) for part in parts], batch_size=1)
+    said_blind = {
         key: text
-        for answers in show_progress(blindly, total=len(parts))
+        for answers in show_progress(answered_blind, total=len(parts))
         for key, text in answers.items()
     }
     scores, blind = (
@@ -194,7 +200,7 @@ def answers(
             seen=seen,
             model=(checkpoint or default_checkpoint()).name,
         )
-        for given in (said, unseeing)
+        for given in (said, said_blind)
     )
     if record is not None and checkpoint is not None:
         kept = {
@@ -222,6 +228,6 @@ def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
 
 
 def _require_folder(results: Path | None) -> None:
-    """Refuse an output that could not be written, before minutes of work."""
+    """Check that the result file can be written, before minutes of work."""
     if results is not None and not results.parent.is_dir():
         raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")

@@ -1,4 +1,4 @@
-"""captioner evaluate attention: whether the model looked at what it named, and needed to."""
+"""captioner evaluate attention: does the model look at what it names, and need to?"""
 
 import json
 from pathlib import Path
@@ -24,12 +24,12 @@ def attention(
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
-    """Ask whether the model looked at what it named, and whether it needed to.
+    """Test whether the model looks at what it names, and whether it needs to.
 
-    Captions every picture. For each word that names a category of the instances file, it sees
-    whether the heaviest attention cell lies in a box of that category, and how probable the word
-    is when 1/8 to 7/8 of the cells are masked, the most or the least attended first. Printed
-    beside what looking everywhere alike would reach.
+    Captions every picture. For each word that names a category of the instances file, it checks
+    whether the cell with the largest weight lies in a box of that category, and how probable the
+    word is when 1/8 to 7/8 of the cells are masked, the most or the least attended first. Uniform
+    attention is printed beside it.
     """
     import numpy as np
 
@@ -37,7 +37,7 @@ def attention(
     from captioner.cli.progress import show_progress
     from captioner.data.box_files import read_instances
     from captioner.evaluation import caption_with_features, mask_cells
-    from captioner.metrics.pointing_game import named_places, pointing_game, total
+    from captioner.metrics.pointing_game import named_indices, pointing_game, total
     from captioner.visualization.attention_maps import entropy
 
     pictures, categories = read_instances(instances, images)
@@ -52,8 +52,8 @@ def attention(
         words = [word.word for word in best.words]
         games.append(pointing_game(words, best.attention, picture.boxes, categories))
         entropies.append(entropy(best.attention))
-        if places := named_places(words, categories):
-            masked.append(mask_cells(model, features, best, places, generator))
+        if indices := named_indices(words, categories):
+            masked.append(mask_cells(model, features, best, indices, generator))
     found = total(games)
     if not found.named:
         raise CaptionerError(
@@ -74,11 +74,11 @@ def attention(
     if as_json:
         print(json.dumps(record))
     else:
-        print_table(record)
+        print_attention(record)
 
 
-def print_table(record: dict[str, float]) -> None:
-    """The figures, those of attention beside those of looking everywhere alike."""
+def print_attention(record: dict[str, float]) -> None:
+    """Print the scores of attention beside those of uniform attention."""
     rows = [
         ("heaviest cell in its box", record["pointing"], record["uniform"], "higher is better"),
         ("probability, deletion", record["deletion"], record["random"], "lower is better"),

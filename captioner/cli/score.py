@@ -1,4 +1,4 @@
-"""captioner score: score results that are in files; no model, no Java."""
+"""captioner score: score result files, without a model and without Java."""
 
 import json
 from pathlib import Path
@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
-from captioner.cli.answer_table import answers_record, print_answers
+from captioner.cli.score_table import (
+    answers_record,
+    captions_record,
+    print_answers,
+    print_captions,
+)
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
-    from captioner.metrics.bootstrap import Difference, Interval
 
 app = typer.Typer()
 
 
 @app.callback()
 def score() -> None:
-    """Score result files that exist; no model is run."""
+    """Score result files; no model is run."""
 
 
 @app.command()
@@ -84,9 +88,9 @@ def captions(
         page = report.write_page(results.name, scores, intervals, said, references)
         atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
     if as_json:
-        print(json.dumps(as_record(scores, intervals, differences)))
+        print(json.dumps(captions_record(scores, intervals, differences)))
     else:
-        print_table(scores, intervals, differences)
+        print_captions(scores, intervals, differences)
     for warning in scores.warnings:
         typer.echo(f"captioner: warning: {warning}", err=True)
 
@@ -130,52 +134,3 @@ def answers(
         print_answers(scores)
     if seen is not None and scores.unseen is None:
         typer.echo("captioner: every question stands in the training questions too", err=True)
-
-
-def as_record(
-    scores: "CaptionScores",
-    intervals: "dict[str, Interval]",
-    differences: "dict[str, Difference] | None",
-) -> dict[str, object]:
-    """Everything that the table says, and each picture's scores, ready for JSON."""
-    record: dict[str, object] = {
-        "scores": scores.values,
-        "intervals": {name: [found.low, found.high] for name, found in intervals.items()},
-        "diversity": scores.diversity,
-        "pictures": len(scores.pictures),
-        "signature": scores.signature,
-        "warnings": list(scores.warnings),
-        "per_picture": [
-            {"image_id": picture}
-            | {name: float(values[row]) for name, values in scores.per_picture.items()}
-            for row, picture in enumerate(scores.pictures)
-        ],
-    }
-    if differences is not None:
-        record["differences"] = {
-            name: {"value": gap.value, "interval": [gap.low, gap.high], "p_value": gap.p_value}
-            for name, gap in differences.items()
-        }
-    return record
-
-
-def print_table(
-    scores: "CaptionScores",
-    intervals: "dict[str, Interval]",
-    differences: "dict[str, Difference] | None",
-) -> None:
-    """Print scores as fractions with their intervals, how the words vary, and the signature."""
-    width = max(map(len, (*scores.values, *scores.diversity)))
-    heading = f"{'':{width}}  score   95% interval"
-    print(heading if differences is None else f"{heading}      difference, 95% interval, p-value")
-    for name, value in scores.values.items():
-        line = f"{name:{width}}  {value:.4f}"
-        if name in intervals:
-            line += f"  [{intervals[name].low:.4f}, {intervals[name].high:.4f}]"
-        if differences is not None and name in differences:
-            gap = differences[name]
-            line += f"  {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] p {gap.p_value:.3f}"
-        print(line)
-    for name, value in scores.diversity.items():
-        print(f"{name:{width}}  {value:g}")
-    print(scores.signature)

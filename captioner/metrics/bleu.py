@@ -11,7 +11,7 @@ from captioner.errors import CaptionerError
 
 ORDERS = 4
 # The official code's guards against dividing by zero. They decide the scores of captions shorter
-# than four words, which is where nltk's own corpus_bleu goes another way.
+# than four words, where nltk's own corpus_bleu differs.
 _TINY = 1e-15
 _SMALL = 1e-9
 
@@ -39,7 +39,7 @@ def count(
     if len(candidates) != len(references):
         raise CaptionerError(
             f"BLEU got {len(candidates)} candidates for {len(references)} pictures; "
-            "give one candidate a picture."
+            "give one candidate per picture."
         )
     matches = np.zeros((len(candidates), ORDERS))
     reference_lengths = np.zeros(len(candidates))
@@ -48,7 +48,7 @@ def count(
             raise CaptionerError(f"BLEU needs references for every picture; {row} has none.")
         for order in range(min(ORDERS, len(candidate))):
             found = modified_precision(captions, candidate, order + 1).numerator
-            if not found:  # then no longer n-gram is shared either
+            if not found:  # then no longer n-gram can match either
                 break
             matches[row, order] = found
         reference_lengths[row] = closest_ref_length(captions, len(candidate))
@@ -58,12 +58,12 @@ def count(
 
 
 def per_picture(counts: BleuCounts) -> np.ndarray:
-    """Give each caption's own BLEU-1..4, (P, 4), from 0 to 1."""
+    """Return BLEU-1..4 of each caption, (P, 4), from 0 to 1."""
     return from_counts(counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths)
 
 
 def corpus(counts: BleuCounts) -> np.ndarray:
-    """Give the BLEU-1..4 of all captions together, (4,), from 0 to 1."""
+    """Return the BLEU-1..4 of all captions together, (4,), from 0 to 1."""
     return from_counts(
         counts.matches.sum(0),
         counts.ngrams.sum(0),
@@ -92,7 +92,7 @@ def from_counts(
 def bleu(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> np.ndarray:
-    """Give the corpus BLEU-1..4, (4,), from 0 to 1, as the official COCO code has it.
+    """Return the corpus BLEU-1..4, (4,), from 0 to 1, equal to the official COCO code.
 
     candidates: P lists of tokens; references: for each of them its references, lists of tokens.
     Raises CaptionerError if the numbers differ or a picture has no references.

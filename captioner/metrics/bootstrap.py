@@ -1,4 +1,4 @@
-"""How far a score may be trusted: paired bootstrap resampling over pictures."""
+"""Confidence intervals of scores: paired bootstrap resampling over pictures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 
 from captioner.errors import CaptionerError
 from captioner.metrics import bleu
-from captioner.metrics.caption_scores import CaptionScores
+from captioner.metrics.caption_scores import METRICS, CaptionScores
 
 DRAWS = 1000
 SEED = 0
 LEVEL = 0.95
-MEANS = ("ROUGE-L", "CIDEr", "SPICE")
-"""Corpus scores that are means over pictures. METEOR's is not; it gets no interval."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """One system's score minus another's, its 95% interval and how easily chance explains it."""
+    """The score of one system minus that of another, its 95% interval and p-value."""
 
     value: float
     low: float
@@ -38,7 +36,7 @@ class Difference:
 
 
 def intervals(scores: CaptionScores) -> dict[str, Interval]:
-    """Give each score's 95% interval over 1,000 draws of the pictures with replacement.
+    """Return the 95% interval of each score, from 1,000 draws of the pictures with replacement.
 
     The document frequencies of CIDEr stay those of all pictures. The draws are the same every
     time, so that the same input gives the same interval.
@@ -58,16 +56,16 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
     """
     if first.pictures != second.pictures:
         raise CaptionerError(
-            f"two systems compare on the same pictures only; got {len(first.pictures):,} and "
-            f"{len(second.pictures):,} that differ."
+            f"compare two systems on the same pictures only; got {len(first.pictures):,} and "
+            f"{len(second.pictures):,} different pictures."
         )
     if first.values.keys() != second.values.keys():
-        raise CaptionerError("two systems compare on the same metrics only.")
+        raise CaptionerError("compare two systems on the same metrics only.")
     drawn, others = _resample(first), _resample(second)
     found = {}
     for name, values in drawn.items():
         gaps = values - others[name]
-        # One more of each, so that no finite number of draws makes certain.
+        # Add one to both counts, so that the p-value is never 0.
         against = 1 + min((gaps <= 0).sum(), (gaps >= 0).sum())
         p_value = min(1.0, 2 * against / (DRAWS + 1))
         found[name] = Difference(
@@ -77,7 +75,7 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
 
 
 def mean_interval(totals: np.ndarray, counts: np.ndarray) -> Interval:
-    """The mean of what stands in groups that belong to one picture each, with its 95% interval.
+    """Return the mean of values that are grouped by picture, with its 95% interval.
 
     totals, counts (P,): the sum and the number of the values of each picture. Whole pictures are
     drawn, with all their values, since values of one picture are not independent.
@@ -88,9 +86,10 @@ def mean_interval(totals: np.ndarray, counts: np.ndarray) -> Interval:
 
 
 def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
-    """Give each metric's (DRAWS,) scores on pictures drawn with replacement."""
+    """Return the scores of each metric, (DRAWS,), on pictures drawn with replacement."""
     counts = scores.bleu_counts
-    means = [name for name in scores.values if name in MEANS]
+    # METEOR is not a mean over pictures and gets no interval.
+    means = [metric.name for metric in METRICS if metric.is_mean and metric.name in scores.values]
     columns = [counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths]
     columns += [scores.per_picture[name] for name in means]
     table = np.column_stack(columns)
@@ -100,8 +99,8 @@ def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
         totals[:, :four], totals[:, four : 2 * four], totals[:, 2 * four], totals[:, 2 * four + 1]
     )
     drawn = {f"BLEU-{n + 1}": by_order[:, n] for n in range(four)}
-    for place, name in enumerate(means):
-        drawn[name] = totals[:, 2 * four + 2 + place] / len(table)
+    for index, name in enumerate(means):
+        drawn[name] = totals[:, 2 * four + 2 + index] / len(table)
     return drawn
 
 

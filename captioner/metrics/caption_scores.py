@@ -1,10 +1,11 @@
-"""All scores of a set of captions at once, with what they need to be compared and repeated."""
+"""All metrics of a set of captions: scores, diversity, warnings and the signature."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,44 @@ from captioner.metrics.rouge import rouge_l
 from captioner.version import __version__
 
 
+class Metric(NamedTuple):
+    """A row of METRICS."""
+
+    name: str
+    # P captions and the references of each, tokenized -> the corpus score and each picture's, (P,).
+    score: Callable[[Sequence[list[str]], Sequence[Sequence[list[str]]]], tuple[float, np.ndarray]]
+    is_mean: bool  # the corpus score is the mean over pictures, so the bootstrap can resample it
+
+
+def _rouge_l(
+    captions: Sequence[list[str]], references: Sequence[Sequence[list[str]]]
+) -> tuple[float, np.ndarray]:
+    per_picture = rouge_l(captions, references)
+    return float(per_picture.mean()), per_picture
+
+
+def _cider_d(
+    captions: Sequence[list[str]], references: Sequence[Sequence[list[str]]]
+) -> tuple[float, np.ndarray]:
+    per_picture = cider_d(
+        [_split(caption) for caption in captions],
+        [[_split(text) for text in texts] for texts in references],
+    )
+    return float(per_picture.mean()), per_picture
+
+
+# Every metric but BLEU, which gives four scores at once and keeps its counts for the bootstrap.
+# To add a metric, write its module and add a row here.
+METRICS = (
+    Metric("METEOR", meteor, is_mean=False),
+    Metric("ROUGE-L", _rouge_l, is_mean=True),
+    Metric("CIDEr", _cider_d, is_mean=True),
+    Metric("SPICE", spice, is_mean=True),
+)
+
+
 def distinct(captions: Sequence[Sequence[str]], order: int) -> float:
-    """Give the share of n-grams that are different from each other (Li et al. 2016, distinct-n).
+    """Return distinct-n, the share of n-grams that are different (Li et al. 2016).
 
     captions: lists of tokens; order: n. From 0 to 1, and 0 when there are no n-grams.
     """
@@ -33,7 +70,7 @@ def distinct(captions: Sequence[Sequence[str]], order: int) -> float:
 def diversity(
     captions: Sequence[Sequence[str]], seen: Collection[Sequence[str]] | None = None
 ) -> dict[str, float]:
-    """Describe the variety and length of captions, lists of tokens.
+    """Measure the variety and length of captions, lists of tokens.
 
     The result has "distinct-1" and "distinct-2" (see `distinct`), "vocabulary" (different words),
     "different captions" (share), "words a caption" (mean) and, with seen, the tokenized captions
@@ -53,26 +90,26 @@ def diversity(
     return found
 
 
-SHARE = 0.1  # of the pictures that one caption may serve
-REPEATED = 0.01  # of the captions that may say the same three words twice
+MAX_SHARED = 0.1  # largest share of the pictures that may have the same caption
+MAX_REPEATING = 0.01  # largest share of the captions that may repeat themselves
 
 
 def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Say what is suspicious about captions: empty, one for many pictures, repeating themselves.
+    """List what is suspicious: empty captions, one caption for many pictures, repeated words.
 
-    captions: one a picture, lists of tokens. The result has one sentence a finding.
+    captions: one per picture, lists of tokens. The result has one sentence per finding.
     """
     found = []
     empty = sum(not words for words in captions)
     if empty:
         found.append(f"{empty:,} of {len(captions):,} captions have no words; they score 0.")
-    (commonest, times), *_ = Counter(tuple(words) for words in captions).most_common(1)
-    if times > 1 and times > SHARE * len(captions):
+    (commonest, count), *_ = Counter(tuple(words) for words in captions).most_common(1)
+    if count > 1 and count > MAX_SHARED * len(captions):
         found.append(
-            f"one caption serves {times:,} of {len(captions):,} pictures: {' '.join(commonest)!r}."
+            f"one caption serves {count:,} of {len(captions):,} pictures: {' '.join(commonest)!r}."
         )
     repeating = [words for words in captions if repeats(words)]
-    if len(repeating) > REPEATED * len(captions):
+    if len(repeating) > MAX_REPEATING * len(captions):
         found.append(
             f"{len(repeating):,} of {len(captions):,} captions repeat themselves, "
             f"such as {' '.join(repeating[0])!r}."
@@ -81,7 +118,7 @@ def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def repeats(words: Sequence[str]) -> bool:
-    """Tell whether a caption says a word twice running or the same three words twice."""
+    """Return whether a caption has the same word twice in a row, or the same three words twice."""
     if any(first == second for first, second in zip(words, words[1:], strict=False)):
         return True
     trigrams = list(zip(words, words[1:], words[2:], strict=False))
@@ -92,13 +129,13 @@ def repeats(words: Sequence[str]) -> bool:
 class CaptionScores:
     """The scores of one caption for each of P pictures."""
 
-    values: dict[str, float]  # the corpus's, as fractions: {"BLEU-4": 0.21, "CIDEr": 0.61}
-    diversity: dict[str, float]  # see captioner.metrics.diversity.diversity
-    signature: str  # how the values were computed; scores compare where it is the same
-    warnings: tuple[str, ...]  # signs that the captions are worse than the values, a sentence each
+    values: dict[str, float]  # corpus scores, as fractions: {"BLEU-4": 0.21, "CIDEr": 0.61}
+    diversity: dict[str, float]  # see `diversity`
+    signature: str  # how the values were computed; compare only scores with equal signatures
+    warnings: tuple[str, ...]  # see `find_warnings`
     pictures: tuple[PictureId, ...]  # the ids, in the order of the arrays below
-    per_picture: dict[str, np.ndarray]  # for each metric its (P,) scores
-    bleu_counts: bleu.BleuCounts  # what BLEU's corpus score is made of
+    per_picture: dict[str, np.ndarray]  # metric name -> scores, (P,)
+    bleu_counts: bleu.BleuCounts  # per picture; the bootstrap resamples them
 
 
 def score_captions(
@@ -111,40 +148,37 @@ def score_captions(
     with_meteor: bool = False,
     with_spice: bool = False,
 ) -> CaptionScores:
-    """Score one caption a picture with BLEU-1..4, ROUGE-L and CIDEr, as the official code does.
+    """Score one caption per picture with BLEU-1..4, ROUGE-L and CIDEr, as the official code does.
 
     candidates, references: picture id -> caption, and -> reference captions. seen: training
-    captions; with them the share of novel captions is told. allow_partial: score the pictures that
+    captions, needed for the share of novel captions. allow_partial: score the pictures that
     both have, and say so in the signature. decoding: how the captions were made, for the
     signature. with_meteor, with_spice: score these too, which needs Java and pycocoevalcap.
     Raises CaptionerError if the two are not for the same pictures, a picture has no references, or
-    a caption is no text.
+    a caption is not text.
     """
     pictures = matched_pictures(candidates, references, allow_partial)
     captions = [tokenize(candidates[picture]) for picture in pictures]
-    wanted = [[tokenize(text) for text in references[picture]] for picture in pictures]
-    # The official code joins tokens with spaces and has BLEU and CIDEr part them again wherever
-    # there is white space: also inside "1 1/2", which is one token and one word of ROUGE-L.
+    tokenized = [[tokenize(text) for text in references[picture]] for picture in pictures]
+    # The official code joins tokens with spaces and has BLEU and CIDEr split them again at all
+    # white space: also inside "1 1/2", which is one token, and one word for ROUGE-L.
     words = [_split(caption) for caption in captions]
-    wanted_words = [[_split(caption) for caption in texts] for texts in wanted]
-    counts = bleu.count(words, wanted_words)
+    reference_words = [[_split(caption) for caption in texts] for texts in tokenized]
+    counts = bleu.count(words, reference_words)
     by_order = bleu.per_picture(counts)
     corpus = bleu.corpus(counts)
     per_picture = {f"BLEU-{n + 1}": by_order[:, n] for n in range(bleu.ORDERS)}
     values = {f"BLEU-{n + 1}": float(corpus[n]) for n in range(bleu.ORDERS)}
-    if with_meteor:
-        values["METEOR"], per_picture["METEOR"] = meteor(captions, wanted)
-    per_picture["ROUGE-L"] = rouge_l(captions, wanted)
-    per_picture["CIDEr"] = cider_d(words, wanted_words)
-    values |= {name: float(per_picture[name].mean()) for name in ("ROUGE-L", "CIDEr")}
-    if with_spice:
-        values["SPICE"], per_picture["SPICE"] = spice(captions, wanted)
+    chosen = {"METEOR": with_meteor, "SPICE": with_spice}
+    for metric in METRICS:
+        if chosen.get(metric.name, True):
+            values[metric.name], per_picture[metric.name] = metric.score(captions, tokenized)
     known = None if seen is None else [tokenize(text) for text in seen]
-    every = set(candidates) | set(references)
+    all_pictures = set(candidates) | set(references)
     return CaptionScores(
         values=values,
         diversity=diversity(captions, known),
-        signature=_sign(values, wanted, len(every), decoding),
+        signature=_sign(values, tokenized, len(all_pictures), decoding),
         warnings=find_warnings(captions),
         pictures=tuple(pictures),
         per_picture=per_picture,
@@ -160,7 +194,7 @@ def _split(tokens: list[str]) -> list[str]:
 def _sign(
     metrics: Iterable[str], references: Sequence[Sequence[object]], pictures: int, decoding: str
 ) -> str:
-    """Write down everything that a score depends on beside the captions (after sacreBLEU)."""
+    """Return a signature: all that a score depends on besides the captions (like sacreBLEU)."""
     fewest, most = min(map(len, references)), max(map(len, references))
     partial = f" of {pictures}, partial" if len(references) < pictures else ""
     return "|".join(

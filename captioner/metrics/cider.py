@@ -1,4 +1,4 @@
-"""CIDEr-D: agreement with the references, weighing the words that tell pictures apart.
+"""CIDEr-D: agreement with the references, weighted by how rare each n-gram is.
 
 Vedantam et al. 2015, "CIDEr: Consensus-based Image Description Evaluation". What the official COCO
 code prints as "CIDEr" is the variant the paper calls CIDEr-D: counts are clipped at the
@@ -29,15 +29,15 @@ class _Vectors:
 
     keys: np.ndarray
     weights: np.ndarray
-    norms: np.ndarray  # one a sentence
+    norms: np.ndarray  # (sentences,)
 
 
 class CiderD:
-    """Scores captions against the references of pictures it has been given once, up front.
+    """Scores captions against the references of a fixed set of pictures.
 
     Everything that depends on the references alone (document frequencies, TF-IDF vectors, norms)
-    is computed here, so that a call to `score` costs only its candidates: a reward that can be
-    asked for at every training step.
+    is computed here, so that a call to `score` costs only its candidates and can serve as a
+    reward at every training step.
 
     references: for each picture its reference captions, lists of tokens. The document frequency of
     an n-gram is the number of these pictures that have it. Raises CaptionerError if there are no
@@ -86,7 +86,7 @@ class CiderD:
         if wanted.shape != (len(candidates),):
             raise CaptionerError(
                 f"CIDEr got {len(candidates)} candidates for {wanted.size} pictures; "
-                "give one picture index a candidate."
+                "give one picture index per candidate."
             )
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self._count)):
             raise CaptionerError(
@@ -110,15 +110,17 @@ class CiderD:
     ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         """Yield, for each order, every n-gram's sentence and id.
 
-        An id is the place among the codes in `self._codes`, which `learn` sets to those met here;
-        n-grams that are not there get ids beyond.
+        An id is the index in `self._codes[order]`, which `learn` fills from these sentences;
+        n-grams that are not in it get ids after its end.
         """
         lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
-        fresh: dict[str, int] = {}
+        new_words: dict[str, int] = {}
         known = self._words
         words = np.array(
             [
-                known[word] if word in known else fresh.setdefault(word, len(known) + len(fresh))
+                known[word]
+                if word in known
+                else new_words.setdefault(word, len(known) + len(new_words))
                 for sentence in sentences
                 for word in sentence
             ],
@@ -139,7 +141,7 @@ class CiderD:
             ids[starts] = found
 
     def _ids(self, codes: np.ndarray, order: int) -> np.ndarray:
-        """Look codes up among the known ones."""
+        """Return the ids of n-gram codes; unknown codes get ids after the known ones."""
         known = self._codes[order]
         if not len(known):
             return np.unique(codes, return_inverse=True)[1].astype(np.int64)
@@ -151,7 +153,7 @@ class CiderD:
     def _vectors(
         self, sentence: np.ndarray, ids: np.ndarray, sentences: int, order: int
     ) -> _Vectors:
-        """Weigh the n-grams of one order; those that no reference has count as rare as can be."""
+        """Weight the n-grams of one order by TF-IDF; unseen n-grams get the largest IDF."""
         keys, count = np.unique(sentence << _BITS | ids, return_counts=True)
         found = keys & _LOW
         idf = np.append(self._idf[order], np.log(len(self._count)))
@@ -163,7 +165,7 @@ class CiderD:
 def cider_d(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> np.ndarray:
-    """Score one candidate a picture: (P,), from 0 to 10; see `CiderD.score` for the equation.
+    """Score one candidate per picture: (P,), from 0 to 10; see `CiderD.score` for the equation.
 
     Their mean is what the official code prints as "CIDEr". candidates: P lists of tokens;
     references: for each of them its references, lists of tokens. Raises CaptionerError if the
@@ -175,7 +177,7 @@ def cider_d(
 def _clipped_cosine(
     candidates: _Vectors, references: _Vectors, candidate: np.ndarray, reference: np.ndarray
 ) -> np.ndarray:
-    """Give min(g(c), g(r)) . g(r) / (|g(c)| |g(r)|) for each pair (c, r)."""
+    """Return min(g(c), g(r)) . g(r) / (|g(c)| |g(r)|) for each pair (c, r)."""
     result = np.zeros(len(candidate))
     if not len(references.keys):
         return result
@@ -184,17 +186,17 @@ def _clipped_cosine(
     entry = _ranges(bounds[candidate], size)
     pair = np.repeat(np.arange(len(candidate)), size)
     wanted = reference[pair] << _BITS | candidates.keys[entry] & _LOW
-    place = np.minimum(np.searchsorted(references.keys, wanted), len(references.keys) - 1)
-    shared = references.keys[place] == wanted
-    theirs = references.weights[place[shared]]
-    product = np.minimum(candidates.weights[entry[shared]], theirs) * theirs
+    index = np.minimum(np.searchsorted(references.keys, wanted), len(references.keys) - 1)
+    shared = references.keys[index] == wanted
+    weights = references.weights[index[shared]]
+    product = np.minimum(candidates.weights[entry[shared]], weights) * weights
     result += np.bincount(pair[shared], weights=product, minlength=len(candidate))
     scale = candidates.norms[candidate] * references.norms[reference]
     return np.divide(result, scale, out=np.zeros_like(result), where=scale > 0)
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """Sort and drop what is there twice; np.unique, which hashes, takes several times as long."""
+    """Sort values and drop duplicates, several times faster than np.unique, which hashes."""
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 

@@ -69,10 +69,10 @@ def _require_java(metric: str) -> None:
 
 
 def _captions(candidates: Sequence[Sequence[str]]) -> dict[int, list[str]]:
-    return {place: [" ".join(words)] for place, words in enumerate(candidates)}
+    return {index: [" ".join(words)] for index, words in enumerate(candidates)}
 
 
 def _sentences(references: Sequence[Sequence[Sequence[str]]]) -> dict[int, list[str]]:
     return {
-        place: [" ".join(words) for words in captions] for place, captions in enumerate(references)
+        index: [" ".join(words) for words in captions] for index, captions in enumerate(references)
     }

@@ -1,4 +1,4 @@
-"""The pointing game: does the heaviest cell lie on the thing that the word names?"""
+"""The pointing game: is the cell with the largest weight on the object that the word names?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Pointing:
     """Counts over all words that name a category.
 
     named: such words; absent: those whose category is not in the picture at all (never hits);
-    hits: heaviest cell in a box of that category; chance: hits that a random cell would have.
+    hits: largest weight in a box of that category; chance: expected hits of a random cell.
     """
 
     named: int
@@ -24,26 +24,26 @@ class Pointing:
 
     @property
     def share(self) -> float:
-        """Hits among all named words."""
+        """The share of named words that are hits."""
         return self.hits / self.named if self.named else float("nan")
 
     @property
     def chance_share(self) -> float:
-        """What uniform attention would reach."""
+        """The share that uniform attention would reach."""
         return self.chance / self.named if self.named else float("nan")
 
 
 def category_of(word: str, categories: Mapping[str, int]) -> int | None:
-    """The category that a word names, in the singular or with a plural's s or es."""
+    """Return the category that a word names, in the singular or with a plural's s or es."""
     for singular in (word, word.removesuffix("s"), word.removesuffix("es")):
         if singular in categories:
             return categories[singular]
     return None
 
 
-def named_places(words: Sequence[str], categories: Mapping[str, int]) -> list[int]:
-    """The places of the words that name a category."""
-    return [place for place, word in enumerate(words) if category_of(word, categories) is not None]
+def named_indices(words: Sequence[str], categories: Mapping[str, int]) -> list[int]:
+    """Return the indices of the words that name a category."""
+    return [index for index, word in enumerate(words) if category_of(word, categories) is not None]
 
 
 def pointing_game(
@@ -54,8 +54,8 @@ def pointing_game(
 ) -> Pointing:
     """Play for one caption (Zhang et al. 2018, "Top-down neural attention by excitation backprop").
 
-    words (T) with weights (T, rows, columns); boxes: those of each category in the picture, by
-    category id. A cell lies in a box if its centre does.
+    words (T) with weights (T, rows, columns); boxes: category id -> boxes in the
+    picture. A cell lies in a box if its centre does.
     """
     _, rows, columns = weights.shape
     named, absent, hits, chance = 0, 0, 0, 0.0
@@ -74,7 +74,7 @@ def pointing_game(
 
 
 def total(games: Sequence[Pointing]) -> Pointing:
-    """All captions' counts together."""
+    """Add up the counts of all captions."""
     return Pointing(
         named=sum(game.named for game in games),
         absent=sum(game.absent for game in games),

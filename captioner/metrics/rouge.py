@@ -25,7 +25,7 @@ def rouge_l(
     if len(candidates) != len(references):
         raise CaptionerError(
             f"ROUGE-L got {len(candidates)} candidates for {len(references)} pictures; "
-            "give one candidate a picture."
+            "give one candidate per picture."
         )
     scores = np.zeros(len(candidates))
     for row, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):

@@ -17,13 +17,13 @@ from captioner.metrics import bootstrap
 from captioner.metrics.answer_results import Question, matched_questions
 from captioner.version import __version__
 
-ENOUGH = 3  # as many people make an answer fully right
+ENOUGH = 3  # matching answers that make a prediction fully right
 NOT_GIVEN = "not given"  # the type of questions whose annotations give none
 
 
 @dataclass(frozen=True)
 class GroupAccuracy:
-    """The accuracy over some of the questions, and of the set's commonest answer over the same."""
+    """The accuracy on a group of questions, and that of the commonest answer on the same group."""
 
     questions: int
     accuracy: float
@@ -38,9 +38,9 @@ class AnswerScores:
     interval: bootstrap.Interval  # of the overall accuracy, over pictures
     answer_types: dict[str, GroupAccuracy]  # the largest first
     question_types: dict[str, GroupAccuracy]  # the largest first
-    unseen: GroupAccuracy | None  # that training does not hold; None if none or not known
+    unseen: GroupAccuracy | None  # questions not in training; None if none or unknown
     commonest_answer: str  # which constant answer does best on this set, chosen in hindsight
-    signature: str  # how the accuracy was computed; accuracies compare where it is the same
+    signature: str  # how it was computed; compare only accuracies with equal signatures
     questions: tuple[Id, ...]  # the ids, in the order of the array below
     per_question: NDArray[np.float64]  # (Q,)
 
@@ -48,7 +48,7 @@ class AnswerScores:
 def vqa_accuracy(
     prediction: str, answers: Sequence[str], *, normalise_unanimous: bool = False
 ) -> float:
-    """The accuracy of a prediction by what people answered, as a fraction.
+    """Return the VQA accuracy of a prediction, as a fraction.
 
     With several answers: over all ways to leave one of them out, the mean of min(matches / 3, 1)
     with the others (Antol et al. 2015). As in the official code the prediction is normalised
@@ -71,12 +71,13 @@ def score_answers(
     seen: Iterable[str] | None = None,
     model: str = "unknown",
 ) -> AnswerScores:
-    """Score one answer a question, overall and by type, beside the commonest answer.
+    """Score one answer per question, overall and by type, beside the commonest answer.
 
     predictions: question id -> answer. normalise_unanimous: see vqa_accuracy. allow_partial: score
     the questions that both have, and say so in the signature. seen: the texts of the training
-    questions; with them questions with other words are scored apart. model: what answered, for the
-    signature. Raises CaptionerError for what matched_questions refuses.
+    questions; questions with other words are also scored apart. model: what answered, for the
+    signature. Raises CaptionerError where
+    matched_questions does.
     """
     asked = matched_questions(predictions, questions, allow_partial)
     compared = [_compared(question.answers, normalise_unanimous) for question in asked]
@@ -100,8 +101,8 @@ def score_answers(
         new = [n for n, one in enumerate(asked) if tuple(split_words(one.text)) not in known]
         unseen = group(new) if new else None
     every = set(predictions) | {question.question_id for question in questions}
-    answer_types = _places([question.answer_type or NOT_GIVEN for question in asked])
-    question_types = _places([question.question_type or NOT_GIVEN for question in asked])
+    answer_types = _indices_by_name([question.answer_type or NOT_GIVEN for question in asked])
+    question_types = _indices_by_name([question.question_type or NOT_GIVEN for question in asked])
     return AnswerScores(
         overall=group(range(len(asked))),
         interval=_interval(asked, accuracies),
@@ -116,7 +117,7 @@ def score_answers(
 
 
 def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
-    """People's answers in the form in which a normalised prediction is compared with them."""
+    """Return people's answers in the form that a normalised prediction is compared with."""
     if len(answers) == 1:
         return [normalise_list(answers[0])]
     if len(set(answers)) > 1:
@@ -125,7 +126,7 @@ def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
 
 
 def _as_said(prediction: str, people: int) -> str:
-    """A prediction in the form in which it is compared with that many people's answers."""
+    """Return a prediction in the form in which it is compared with the answers of people."""
     return normalise_list(prediction) if people == 1 else normalise(prediction)
 
 
@@ -142,27 +143,27 @@ def _leave_one_out(matches: int, people: int) -> float:
 
 
 def _best_constant(compared: Sequence[Sequence[str]]) -> tuple[str, NDArray[np.float64]]:
-    """The answer that, given always, is most accurate, and its accuracy on each question."""
+    """Return the best constant answer and its accuracy on each question."""
     accuracies: dict[str, dict[int, float]] = defaultdict(dict)
-    for place, wanted in enumerate(compared):
+    for index, wanted in enumerate(compared):
         for answer in dict.fromkeys(wanted):
-            accuracies[answer][place] = _leave_one_out(wanted.count(answer), len(wanted))
-    # What no prediction is once it is normalised, such as "none", cannot be given.
+            accuracies[answer][index] = _leave_one_out(wanted.count(answer), len(wanted))
+    # An answer that normalising changes, such as "none", can never be predicted.
     people = len(compared[0])
     possible = [answer for answer in accuracies if _as_said(answer, people) == answer]
     best = max(possible, key=lambda answer: sum(accuracies[answer].values()), default="")
     constant = np.zeros(len(compared))
-    for place, accuracy in accuracies.get(best, {}).items():
-        constant[place] = accuracy
+    for index, accuracy in accuracies.get(best, {}).items():
+        constant[index] = accuracy
     return best, constant
 
 
-def _places(names: Sequence[str]) -> dict[str, list[int]]:
-    """Where each name stands, the most frequent first (ties by spelling)."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, name in enumerate(names):
-        places[name].append(place)
-    return dict(sorted(places.items(), key=lambda item: (-len(item[1]), item[0])))
+def _indices_by_name(names: Sequence[str]) -> dict[str, list[int]]:
+    """Return the indices of each name, the most frequent name first (ties by spelling)."""
+    indices: dict[str, list[int]] = defaultdict(list)
+    for index, name in enumerate(names):
+        indices[name].append(index)
+    return dict(sorted(indices.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def _interval(asked: Sequence[Question], accuracies: NDArray[np.float64]) -> bootstrap.Interval:
@@ -173,7 +174,7 @@ def _interval(asked: Sequence[Question], accuracies: NDArray[np.float64]) -> boo
 
 
 def _sign(asked: Sequence[Question], questions: int, normalise_unanimous: bool, model: str) -> str:
-    """Write down everything that the accuracy depends on beside the answers."""
+    """Return a signature: all that the accuracy depends on besides the answers."""
     people = [len(question.answers) for question in asked]
     fewest, most = min(people), max(people)
     exact = most == 1

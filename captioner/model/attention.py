@@ -17,25 +17,31 @@ _NUMBERS_AT_ONCE = 2**19
 class SpatialAttention(nn.Module):
     """Weigh grid locations by how well their keys match a query (Xu et al. 2015, section 4).
 
-    With heads = None the score is additive, e_i = w · tanh(W_k a_i + W_q h) (Xu et al. 2015,
-    equations 4 and 5, after Bahdanau et al. 2014). With heads >= 1 it is the scaled dot product
-    softmax(q · k_i / sqrt(A / heads)) of each head (Vaswani et al. 2017, equation 1), and each
-    head reads its own slice of the features.
+    The score is the scaled dot product, softmax(q · k_i / sqrt(A / heads)) of each head (Vaswani et
+    al. 2017, equation 1), and each head reads its own slice of the features. With `additive` it is
+    e_i = w · tanh(W_k a_i + W_q h), of one head (Xu et al. 2015, equations 4 and 5, after Bahdanau
+    et al. 2014).
 
-    Stores nothing between calls: keys are projected once a picture and passed in.
+    Stores nothing between calls: keys are projected once per picture and passed in.
     """
 
     def __init__(
-        self, *, query_size: int, feature_size: int, attention_size: int, heads: int | None
+        self,
+        *,
+        query_size: int,
+        feature_size: int,
+        attention_size: int,
+        heads: int = 1,
+        additive: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.key_projection = nn.Linear(feature_size, attention_size, bias=heads is None)
+        self.key_projection = nn.Linear(feature_size, attention_size, bias=additive)
         self.query_projection = nn.Linear(query_size, attention_size, bias=False)
-        self.score = nn.Linear(attention_size, 1, bias=False) if heads is None else None
+        self.score = nn.Linear(attention_size, 1, bias=False) if additive else None
 
     def project(self, features: Tensor) -> Tensor:
-        """Keys (B, N, A) of features (B, N, D): once a picture, not once a word.
+        """Keys (B, N, A) of features (B, N, D): once per picture, not once per word.
 
         Additive attention takes them, and queries, as e^2x of what was projected.
         """
@@ -55,13 +61,13 @@ class SpatialAttention(nn.Module):
         query: (B·G, H), G consecutive rows for each picture (its captions, beams or samples).
         keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), True where it may look;
         a masked location weighs exactly 0. The weights of several heads are their mean. sentinel: a
-        key (B·G, A) and a value (B·G, D) for each row, one more place that it may look at, whose
-        weight is what those of the locations lack to 1.
+        key (B·G, A) and a value (B·G, D) for each row, one more location that it may read, whose
+        weight is what those of the grid lack to 1.
         """
         pictures, locations, _ = keys.shape
-        heads = self.heads or 1
+        heads = self.heads
         queries = self.query_projection(query).view(pictures, query.shape[0] // pictures, -1)
-        beside = None if sentinel is None else self._beside(queries, sentinel[0])
+        sentinel_scores = None if sentinel is None else self._sentinel_scores(queries, sentinel[0])
         if self.score is not None:
             queries = _doubled_exponential(queries).to(keys.dtype)
             scores = _AdditiveScores.apply(queries, keys, self.score.weight.squeeze(0))
@@ -69,24 +75,26 @@ class SpatialAttention(nn.Module):
         else:
             # Head by head: one product for all would copy keys and features for every word.
             pairs = zip(queries.chunk(heads, 2), keys.chunk(heads, 2), strict=True)
-            scores = torch.stack([one @ its.transpose(1, 2) for one, its in pairs], dim=1)
+            scores = torch.stack([query @ key.transpose(1, 2) for query, key in pairs], dim=1)
             scores = scores * (queries.shape[-1] // heads) ** -0.5  # (B, heads, G, N)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
-        if beside is not None:
-            scores = torch.cat([scores, beside.to(scores.dtype)], dim=-1)
+        if sentinel_scores is not None:
+            scores = torch.cat([scores, sentinel_scores.to(scores.dtype)], dim=-1)
         weights = torch.softmax(scores, dim=-1)
         if sentinel is not None:
-            weights, away = weights.split([locations, 1], dim=-1)
-        read = zip(weights.unbind(1), features.chunk(heads, 2), strict=True)
-        context = torch.stack([one @ its for one, its in read], dim=1)  # (B, heads, G, D / heads)
+            weights, sentinel_weights = weights.split([locations, 1], dim=-1)
+        slices = zip(weights.unbind(1), features.chunk(heads, 2), strict=True)
+        # (B, heads, G, D / heads)
+        context = torch.stack([head @ values for head, values in slices], dim=1)
         if sentinel is not None:
-            context = context + away * self._heads(sentinel[1].view(pictures, queries.shape[1], -1))
+            values = self._heads(sentinel[1].view(pictures, queries.shape[1], -1))
+            context = context + sentinel_weights * values
         context = context.transpose(1, 2).reshape(query.shape[0], features.shape[-1])
         return context, weights.mean(1).reshape(query.shape[0], locations)
 
-    def _beside(self, queries: Tensor, key: Tensor) -> Tensor:
-        """Scores (B, heads, G, 1) of a place of each row's own: queries (B, G, A), key (B·G, A)."""
+    def _sentinel_scores(self, queries: Tensor, key: Tensor) -> Tensor:
+        """Scores (B, heads, G, 1) of each row's sentinel: queries (B, G, A), key (B·G, A)."""
         key = key.view_as(queries)
         if self.score is not None:
             return self.score(torch.tanh(queries + key)).unsqueeze(1)
@@ -96,7 +104,7 @@ class SpatialAttention(nn.Module):
     def _heads(self, vectors: Tensor) -> Tensor:
         """(B, L, S) -> (B, heads, L, S / heads)."""
         rows, length, _ = vectors.shape
-        return vectors.view(rows, length, self.heads or 1, -1).transpose(1, 2)
+        return vectors.view(rows, length, self.heads, -1).transpose(1, 2)
 
 
 def _doubled_exponential(projected: Tensor) -> Tensor:
@@ -114,7 +122,9 @@ class _AdditiveScores(Function):
     def forward(ctx: Any, queries: Tensor, keys: Tensor, score: Tensor) -> Tensor:
         ctx.save_for_backward(queries, keys, score)
         score = score.to(keys.dtype)
-        products = [_ratios(some, its) @ score for some, its in _portions(queries, keys)]
+        products = [
+            _ratios(some, some_keys) @ score for some, some_keys in _portions(queries, keys)
+        ]
         return score.sum() - 2 * torch.cat(products)
 
     @staticmethod
@@ -125,10 +135,10 @@ class _AdditiveScores(Function):
         doubled = 2 * score.to(keys.dtype)
         key_gradients = torch.empty_like(keys)
         query_gradients, seen, done = [], torch.zeros_like(doubled), 0
-        for some, its in _portions(queries, keys):
+        for some, some_keys in _portions(queries, keys):
             now = slice(done, done + len(some))
             given, done = gradient[now], now.stop
-            ratios = _ratios(some, its)
+            ratios = _ratios(some, some_keys)
             weighed = _weighed_sum(given, ratios)
             seen += weighed.sum((0, 1))
             slopes = ratios.mul_(ratios)
@@ -173,7 +183,7 @@ class FixedContext(nn.Module):
     """
 
     def project(self, features: Tensor) -> Tensor:
-        """The mean (B, 1, D) of features (B, N, D): once a picture."""
+        """The mean (B, 1, D) of features (B, N, D): once per picture."""
         return features.mean(1, keepdim=True)
 
     def forward(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -101,7 +101,8 @@ def _attention(config: ModelConfig) -> SpatialAttention | FixedContext:
         query_size=config.hidden_size,
         feature_size=config.feature_size,
         attention_size=config.attention_size,
-        heads=config.attention_heads if config.attention == "dot" else None,
+        heads=config.attention_heads,
+        additive=config.attention == "additive",
     )
 
 

@@ -1,4 +1,4 @@
-"""The caption decoder: a recurrent network that looks at the picture before every word."""
+"""The caption decoder: a recurrent network with attention to the picture before every word."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ class CaptionDecoder(nn.Module):
     the hidden state (one gate a feature); words are predicted by the deep output layer
     E^T(dropout(E y + W_h h + W_z z)), equation 7, whose output matrix is the word embedding.
 
-    The cell itself looks, with the hidden state it has before the word. With an attention cell it
-    is that one which reads the word and looks, and the cell reads what it saw (Anderson et al.
-    2018); the state is then the cell's own parts first, after them those of the attention cell.
+    The query of the attention is the cell's hidden state before the word. With an attention cell,
+    it is that cell's, which has read the word, and the decoder's cell reads the context (Anderson
+    et al. 2018); the state is then the cell's own parts, followed by those of the attention cell.
     """
 
     def __init__(
@@ -84,41 +84,44 @@ class CaptionDecoder(nn.Module):
             return state
         return (*state, *self.attention_cell.start(mean))
 
-    def turn(self, word_input: Tensor, state: State) -> tuple[Tensor, State, State]:
-        """Before attention: what the cell is to read beside the context, who looks, and the state.
+    def attention_step(self, word_input: Tensor, state: State) -> tuple[Tensor, State, State]:
+        """Before attention: the cell's input beside the context, the query's state, and the state.
 
-        word_input (rows, gates H): the embedded words, projected. Who looks is a cell's state.
+        word_input (rows, gates H): the embedded words, projected. The query's state is that of the
+        attention cell where there is one, else the cell's own.
         """
         if self.attention_cell is None:
             return word_input, state, state
         own = self.cell.state_parts
-        projected, looker = self.attention_cell(word_input, state[0], state[own:])
-        return projected, looker, (*state[:own], *looker)
+        projected, query_state = self.attention_cell(word_input, state[0], state[own:])
+        return projected, query_state, (*state[:own], *query_state)
 
-    def query(self, embedded: Tensor, looker: State) -> Tensor:
-        """What `look` is asked with: the hidden state of the cell that looks (rows, H).
+    def query(self, embedded: Tensor, query_state: State) -> Tensor:
+        """The query of `attend` (rows, H); with a sentinel, its key and value follow.
 
-        With a sentinel, that goes with it; embedded: the words E y (rows, E) that were read.
+        embedded: the words E y (rows, E) that were read.
         """
-        return looker[0] if self.sentinel is None else self.sentinel.query(embedded, looker)
+        if self.sentinel is None:
+            return query_state[0]
+        return self.sentinel.query(embedded, query_state)
 
-    def look(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def attend(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Context (rows, D) and weights (rows, N), which with a sentinel sum to less than 1."""
-        reader = self.attention if self.sentinel is None else self.sentinel
-        return reader(query, keys, features)
+        attention = self.attention if self.sentinel is None else self.sentinel
+        return attention(query, keys, features)
 
-    def recur(
-        self, projected: Tensor, context: Tensor, looker: State, state: State
+    def decoder_step(
+        self, projected: Tensor, context: Tensor, query_state: State, state: State
     ) -> tuple[Tensor, State]:
         """After attention: gate the context (rows, D), then one step of the cell.
 
-        projected, looker, state: from `turn`. Returns context and state.
+        projected, query_state, state: from `attention_step`. Returns context and state.
         """
         if self.context_gate is not None:
-            context = context * torch.sigmoid(self.context_gate(looker[0]))
+            context = context * torch.sigmoid(self.context_gate(query_state[0]))  # (rows, D)
         own = self.cell.state_parts
-        written = self.cell(projected + self.context_input(context), state[:own])
-        return context, (*written, *state[own:])
+        new = self.cell(projected + self.context_input(context), state[:own])
+        return context, (*new, *state[own:])
 
     def logits(self, embedded: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
         """Deep output: scores (rows, V) of every word, from E y (rows, E), z and h."""
@@ -136,10 +139,11 @@ class CaptionDecoder(nn.Module):
 
         G consecutive rows look at the same picture of features (B, N, D) and keys (B, N, A).
         """
-        embedded = self.embedding_dropout(self.embedding(words))
-        projected, looker, state = self.turn(self.word_input(embedded), state)
-        context, weights = self.look(self.query(embedded, looker), keys, features)
-        context, state = self.recur(projected, context, looker, state)
+        embedded = self.embedding_dropout(self.embedding(words))  # (B·G, E)
+        projected, query_state, state = self.attention_step(self.word_input(embedded), state)
+        query = self.query(embedded, query_state)  # (B·G, H)
+        context, weights = self.attend(query, keys, features)  # (B·G, D), (B·G, N)
+        context, state = self.decoder_step(projected, context, query_state, state)
         return self.logits(embedded, context, state[0]), state, weights
 
     def forward(
@@ -161,72 +165,71 @@ class CaptionDecoder(nn.Module):
         rows = torch.tensor(order, device=tokens.device)
         tokens, pictures = tokens[rows], pictures[rows]
         state: State = tuple(part[pictures] for part in self.start(features))
-        ranks, places = _layout(pictures.tolist())
-        # The pictures of the longest captions first: those whose captions have ended are cut off.
-        features = features.index_select(0, pictures[[place == 0 for place in places]])
-        keys = self.attention.project(features)
-        # Under autocast the keys are bfloat16; features as well then, converted once, not a step.
+        grouping = _Grouping(pictures.tolist())
+        # The pictures of the longest captions come first: the others are cut off as theirs end.
+        features = features.index_select(0, pictures[grouping.first])
+        keys = self.attention.project(features)  # (B, N, A)
+        # Under autocast the keys are bfloat16; features as well then, converted once for all steps.
         features = features.to(keys.dtype)
-        embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))
-        # Taken apart and cut shorter at once: the gradient of a part of a tensor is as large as all
-        # of it, filled with zeros.
+        embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))  # (captions, T, E)
+        # Taken apart at once: the gradient of a part of a tensor is as large as all of it, filled
+        # with zeros.
         word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)
         steps = []
         for position in range(lengths[order[0]]):
-            count = sum(length > position for length in lengths)
+            count = sum(length > position for length in lengths)  # captions that have not ended
             state = tuple(part[:count] for part in state)
             if truncate_steps and position and position % truncate_steps == 0:
                 state = tuple(part.detach() for part in state)
-            # Captions of one picture share its keys: attention reads them once for all of them.
-            # The places of captions that have ended are read in vain, which costs less than a
-            # copy of the keys for each caption.
-            looking = max(ranks[:count]) + 1
-            group = max(places[:count]) + 1
-            slots = torch.tensor(
-                [rank * group + place for rank, place in zip(ranks[:count], places, strict=False)],
-                device=tokens.device,
-            )
-            if looking < len(keys):
-                keys, features = keys[:looking], features[:looking]
-            projected, looker, state = self.turn(word_inputs[position][:count], state)
-            query = self.query(embedded_words[position][:count], looker)
-            queries = query.new_zeros(looking * group, query.shape[1])
+            active, group, slots = grouping.slots(count, tokens.device)
+            if active < len(keys):
+                keys, features = keys[:active], features[:active]
+            word_input, words = word_inputs[position][:count], embedded_words[position][:count]
+            projected, query_state, state = self.attention_step(word_input, state)
+            query = self.query(words, query_state)  # (count, H)
+            queries = query.new_zeros(active * group, query.shape[1])
             queries = queries.index_copy(0, slots, query)
-            context, weights = (part[slots] for part in self.look(queries, keys, features))
-            context, state = self.recur(projected, context, looker, state)
-            steps.append(
-                (
-                    embedded_words[position][:count],
-                    context,
-                    state[0],
-                    weights,
-                    tokens[:count, position + 1],
-                    rows[:count],
-                    torch.full_like(rows[:count], position),
-                )
-            )
-        words, contexts, hiddens, looked, targets, captions, positions = (
-            torch.cat(part) for part in zip(*steps, strict=True)
+            context, weights = (part[slots] for part in self.attend(queries, keys, features))
+            context, state = self.decoder_step(projected, context, query_state, state)
+            targets = tokens[:count, position + 1]
+            positions = torch.full_like(rows[:count], position)
+            steps.append((words, context, state[0], weights, targets, rows[:count], positions))
+        words, contexts, hidden, weights, targets, captions, positions = (
+            torch.cat(parts) for parts in zip(*steps, strict=True)
         )
         return TeacherForced(
-            logits=self.logits(words, contexts, hiddens),
+            logits=self.logits(words, contexts, hidden),  # (M, V)
             targets=targets,
-            weights=looked,
+            weights=weights,
             captions=captions,
             positions=positions,
         )
 
 
-def _layout(pictures: list[int]) -> tuple[list[int], list[int]]:
-    """Of each caption: the rank of its picture by first appearance, its place among the picture's.
+class _Grouping:
+    """Which captions describe the same picture, so that attention reads its keys once for them.
 
-    pictures: which picture each caption describes.
+    pictures: the picture that each caption describes. A caption's slot is its picture's rank, by
+    first appearance, times the size of a group, plus its index among the picture's captions. The
+    slots of captions that have ended are computed in vain, which costs less than a copy of the
+    keys for each caption.
     """
-    ranks: dict[int, int] = {}
-    counts: Counter[int] = Counter()
-    places = []
-    for picture in pictures:
-        ranks.setdefault(picture, len(ranks))
-        places.append(counts[picture])
-        counts[picture] += 1
-    return [ranks[picture] for picture in pictures], places
+
+    def __init__(self, pictures: list[int]) -> None:
+        ranks: dict[int, int] = {}
+        counts: Counter[int] = Counter()
+        self.indices: list[int] = []
+        for picture in pictures:
+            ranks.setdefault(picture, len(ranks))
+            self.indices.append(counts[picture])
+            counts[picture] += 1
+        self.ranks = [ranks[picture] for picture in pictures]
+        self.first = [index == 0 for index in self.indices]
+
+    def slots(self, count: int, device: torch.device) -> tuple[int, int, Tensor]:
+        """Of the first `count` captions: their pictures, the size of a group, their slots."""
+        pictures = max(self.ranks[:count]) + 1
+        group = max(self.indices[:count]) + 1
+        pairs = zip(self.ranks[:count], self.indices[:count], strict=True)
+        slots = torch.tensor([rank * group + index for rank, index in pairs], device=device)
+        return pictures, group, slots

@@ -39,12 +39,12 @@ class AdaptiveAttention(nn.Module):
         self.key = nn.Linear(hidden_size, attention_size)
         self.value = nn.Linear(hidden_size, feature_size, bias=False)
 
-    def query(self, embedded: Tensor, looker: State) -> Tensor:
+    def query(self, embedded: Tensor, query_state: State) -> Tensor:
         """Hidden state and, behind it, the sentinel's key and value: (rows, H + A + D).
 
-        embedded: the words E y (rows, E) that were read; looker: the state of the cell that looks.
+        embedded: the words E y (rows, E) that were read; query_state: of the cell that asks.
         """
-        hidden, memory = looker[0], looker[self.memory_part]
+        hidden, memory = query_state[0], query_state[self.memory_part]
         gate = torch.sigmoid(self.word_gate(embedded) + self.hidden_gate(hidden))
         sentinel = gate * torch.tanh(memory)
         return torch.cat([hidden, self.key(sentinel), self.value(sentinel)], dim=-1)

@@ -18,6 +18,10 @@ from captioner.training.data import Texts
 
 
 def build_model(run: RunConfig, train: Texts, started: Checkpoint | None) -> CaptioningModel:
+    """Build the model that training starts from; `started`: the checkpoint in start_from, if any.
+
+    Raises CaptionerError where settings or weights do not fit.
+    """
     config = run.training
     if started is not None:
         model = _extend(run, train, started.model)
@@ -53,7 +57,7 @@ def _extend(run: RunConfig, train: Texts, started: CaptioningModel) -> Captionin
         started.answer_texts or _answers(run, train),
     )
     known = checkpoint.named_tensors(started)
-    if started.decoder is None:  # the attention has the name of the first that it belongs to
+    if started.decoder is None:  # the shared attention is named after the first head that has it
         first = "decoder" if model.decoder is not None else "answers"
         known = {
             re.sub(r"^answers\.attention\.", f"{first}.attention.", name): value
@@ -66,14 +70,14 @@ def _extend(run: RunConfig, train: Texts, started: CaptioningModel) -> Captionin
 
 
 def _copy_word_embeddings(model: CaptioningModel) -> None:
-    """Start the vectors of a question's words from those that the captions have taught."""
+    """Copy the word embeddings of the decoder to the same words of the questions."""
     decoder, vocabulary = model.writer()
     head, question_vocabulary = model.answerer()
-    places = {word: place for place, word in enumerate(vocabulary.words)}
+    indices = {word: index for index, word in enumerate(vocabulary.words)}
     with torch.no_grad():
-        for number, word in enumerate(question_vocabulary.words):
-            if word in places:
-                head.embedding.weight[number] = decoder.embedding.weight[places[word]]
+        for index, word in enumerate(question_vocabulary.words):
+            if word in indices:
+                head.embedding.weight[index] = decoder.embedding.weight[indices[word]]
 
 
 def _caption_words(run: RunConfig, train: Texts) -> Vocabulary | None:
@@ -97,9 +101,10 @@ def _answers(run: RunConfig, train: Texts) -> tuple[str, ...]:
 def _config_for_finetuning(
     started: CaptioningModel, new: ModelConfig, config: TrainingConfig
 ) -> ModelConfig:
-    """The settings of a model that is trained further: its own, with the dropout asked for.
+    """The settings of the started model, with the dropout of the new settings.
 
-    What only the answer head has can be chosen as long as there is none.
+    The settings of the answer head can be chosen as long as the model has none. Raises
+    CaptionerError where another setting differs.
     """
     free = DROPOUTS if started.answers else (*DROPOUTS, "glimpses", "answer_size")
     changed = dataclasses.replace(started.config, **{name: getattr(new, name) for name in free})

@@ -32,13 +32,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Reporter(Protocol):
-    """Who hears how a run gets on, and who can ask it to stop."""
+    """Receives the progress of a run and can ask it to stop."""
 
     def note(self, text: str) -> None:
-        """One line of news."""
+        """Show a message of one line."""
 
     def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        """So much of a task is done."""
+        """Show that `done` of `total` parts of a task are finished."""
 
     def interrupted(self) -> bool:
         """Whether the run should save its state and stop."""
@@ -106,21 +106,12 @@ def prepare(
         reporter.note(
             "this processor computes bfloat16 many times slower than float32: turn autocast off"
         )
+    # Validation sees every picture as it is, with all its captions.
     plain = dataclasses.replace(
         config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
     )
     captions, questions = _batches(train, model, config, caches, reporter, mirrored=config.mirror)
     val_captions, val_questions = _batches(held_out, model, plain, caches, reporter, mirrored=False)
-    reward = None
-    if config.self_critical and captions is not None:
-        _, vocabulary = model.writer()
-        texts = [item.captions for item in train.captions]
-        reward = CaptionReward(
-            texts,
-            vocabulary,
-            bleu_reward=config.bleu_reward,
-            repeat_cost=config.repeat_cost,
-        )
     return Task(
         run=run,
         output=output,
@@ -129,11 +120,26 @@ def prepare(
         val_captions=val_captions,
         questions=questions,
         val_questions=val_questions,
-        reward=reward,
+        reward=_caption_reward(train, model, config),
         device=device,
         reporter=reporter,
         log=TrainingLog(output / "log.jsonl"),
         data=describe(run.data, train) | ({"started from": started.data} if started else {}),
+    )
+
+
+def _caption_reward(
+    train: Texts, model: CaptioningModel, config: TrainingConfig
+) -> CaptionReward | None:
+    """The reward of self-critical training; None for other training."""
+    if not config.self_critical or not train.captions:
+        return None
+    _, vocabulary = model.writer()
+    return CaptionReward(
+        [item.captions for item in train.captions],
+        vocabulary,
+        bleu_reward=config.bleu_reward,
+        repeat_cost=config.repeat_cost,
     )
 
 
@@ -155,7 +161,10 @@ def _answerable(
 
 
 def _warn_of_the_other_task(model: CaptioningModel, train: Texts, reporter: Reporter) -> None:
-    """What is learned changes the encoder and the attention that the other task uses too."""
+    """Warn where a task that the checkpoint has learned is not trained: it will get worse.
+
+    Both tasks share the encoder and the attention.
+    """
     for head, texts, name, remedy in (
         (model.decoder, train.captions, "captions", " or use --freeze-captioner"),
         (model.answers, train.questions, "questions", ""),
@@ -169,8 +178,8 @@ def _warn_of_the_other_task(model: CaptioningModel, train: Texts, reporter: Repo
 
 def _has_bfloat16() -> bool:
     """Whether matrix products in bfloat16 use the processor's own instructions."""
-    there = torch.backends.mkldnn.is_available()
-    return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    available = torch.backends.mkldnn.is_available()
+    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _batches(

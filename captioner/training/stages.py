@@ -27,47 +27,30 @@ def fit_stages(
     """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
 
     All keep their feature caches in one folder, so that those that freeze the same weights and
-    learn from the same pictures encode them once. A stage goes on from the best checkpoint of the
-    one before, unless it says start_from or average_of itself. All texts, and the checkpoints in
-    start_from that no earlier stage makes, are read before anything is trained. A resumed run goes
-    on in the stage that it was in. The only stage of a run without stages is named "" and fits in
-    `output` itself. Raises what `fit` does, and CaptionerError where another run is at work in
-    `output`.
+    learn from the same pictures encode them once. A stage starts from the best checkpoint of the
+    one before, unless it sets start_from or average_of itself. All texts, and the checkpoints in
+    start_from that no earlier stage makes, are read before anything is trained. A resumed run
+    continues in the stage that it was in. The only stage of a run without stages is named "" and
+    fits in `output` itself. Raises what `fit` does, and CaptionerError where another run is at work
+    in `output`.
     """
-    runs: dict[str, RunConfig] = {}
-    before: Path | None = None
-    for name, run in stages.items():
-        if run.training.average_of:
-            _require_checkpoints(name, run.training.average_of, list(runs))
-            run = _continue_from(run, output / name / "start.safetensors")
-        elif before is not None and not run.training.start_from:
-            run = _continue_from(run, before / "best.safetensors")
-        runs[name], before = run, output / name
+    runs = _with_starts(stages, output)
     names = list(runs)
     if not resume and names != [""]:
-        made: set[Path] = set()
-        for name, run in runs.items():
-            read_data(run)
-            start = stages[name].training.start_from
-            if start and Path(start).resolve() not in made:
-                checkpoint.load(checkpoint.named(start))
-            made |= {(output / f"{one}.safetensors").resolve() for one in _checkpoints_of([name])}
+        _check_inputs(runs, stages, output)
     make_folder(output)
     with exclusive_lock(output / ".lock", wait=False):
         begun = [name for name in names if (output / name / "state.safetensors").exists()]
         if not resume and names != [""]:
             settings = [to_toml(run, name) for name, run in stages.items()]
             write_settings("\n".join(settings), output)
-        # Whatever lies before a stage that has begun is over.
+        # All stages before one that has begun are finished.
         for name in names[names.index(begun[-1]) if begun else 0 :]:
             if name:
                 reporter.note(f"stage {name}")
             averaged = stages[name].training.average_of
             if averaged and name not in begun:
-                mean = averaging.average([output / f"{one}.safetensors" for one in averaged])
-                mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
-                make_folder(output / name)
-                checkpoint.save(mean, output / name / "start.safetensors", half=False)
+                _save_average(averaged, name, output)
             fit(
                 runs[name],
                 output / name,
@@ -77,6 +60,42 @@ def fit_stages(
                 caches=output / CACHE_FOLDER,
             )
     return output / names[-1]
+
+
+def _with_starts(stages: dict[str, RunConfig], output: Path) -> dict[str, RunConfig]:
+    """The settings of each stage, with the checkpoint that it starts from in start_from."""
+    runs: dict[str, RunConfig] = {}
+    before: Path | None = None
+    for name, run in stages.items():
+        if run.training.average_of:
+            _require_checkpoints(name, run.training.average_of, list(runs))
+            run = _continue_from(run, output / name / "start.safetensors")
+        elif before is not None and not run.training.start_from:
+            run = _continue_from(run, before / "best.safetensors")
+        runs[name], before = run, output / name
+    return runs
+
+
+def _check_inputs(runs: dict[str, RunConfig], stages: dict[str, RunConfig], output: Path) -> None:
+    """Read all texts, and all checkpoints that no earlier stage makes, before training begins.
+
+    runs: the stages with their starts. Raises CaptionerError where a file is missing or wrong.
+    """
+    made: set[Path] = set()
+    for name, run in runs.items():
+        read_data(run)
+        start = stages[name].training.start_from
+        if start and Path(start).resolve() not in made:
+            checkpoint.load(checkpoint.named(start))
+        made |= {(output / f"{file}.safetensors").resolve() for file in _checkpoints_of([name])}
+
+
+def _save_average(averaged: Sequence[str], stage: str, output: Path) -> None:
+    """Save the mean weights of these checkpoints as the start of a stage."""
+    mean = averaging.average([output / f"{name}.safetensors" for name in averaged])
+    mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
+    make_folder(output / stage)
+    checkpoint.save(mean, output / stage / "start.safetensors", half=False)
 
 
 def _continue_from(run: RunConfig, start: Path) -> RunConfig:
@@ -91,7 +110,7 @@ def _checkpoints_of(stages: Sequence[str]) -> list[str]:
 
 
 def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str]) -> None:
-    """Refuse to average what no earlier stage will have made."""
+    """Raise CaptionerError unless these are two or more checkpoints of earlier stages."""
     made = _checkpoints_of(earlier)
     wrong = [name for name in names if name not in made]
     if wrong or len(set(names)) < 2:

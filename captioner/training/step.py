@@ -1,4 +1,4 @@
-"""One step of training: the losses of a batch of captions and of one of questions, and the move."""
+"""One step of training: the losses of both batches and the update of the weights."""
 
 import math
 
@@ -75,7 +75,7 @@ def _caption_part(task: Task, batch: Batch, step: int) -> tuple[Tensor, dict[str
     samples = _draw(task, maps, step) if task.reward else []
     task.model.train()
     with _autocast(task):
-        features = task.model.encoder.head(maps)
+        features = task.model.encoder.head(maps)  # (P, N, D)
         if not task.reward:
             return _cross_entropy(task, batch, features), {}
         loss, reward = _self_critical(task, batch, samples, features)
@@ -124,7 +124,7 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
     with torch.no_grad(), _autocast(task):
         features = model.encoder.head(maps)
         drawn = draw(decoder, features, _sampling(task), range(first, first + len(maps)))
-    return [[*one.tokens, END] for those in drawn for one in those]
+    return [[*sample.tokens, END] for samples in drawn for sample in samples]
 
 
 def _sampling(task: Task) -> DecodingConfig:
@@ -148,7 +148,7 @@ def _self_critical(
     assert task.reward is not None
     sampling = _sampling(task)
     indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
-    rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)
+    rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)  # (P * samples,)
     advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
     tokens, lengths = pad_captions(samples)
     rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
@@ -176,13 +176,13 @@ def frozen_maps(encoder: Encoder, views: Views) -> Tensor:
 
 
 def answer_batch(model: CaptioningModel, batch: QuestionBatch) -> Answered:
-    """What a model thinks of a batch's questions."""
+    """The logits and attention of the answer head for a batch of questions."""
     head, _ = model.answerer()
     device = model.encoder.positions.device
     if head.glimpses:
-        features = model.encoder.head(frozen_maps(model.encoder, batch.views))
-        keys = head.attention.project(features)
-    else:  # a blind head reads none of it
+        features = model.encoder.head(frozen_maps(model.encoder, batch.views))  # (P, N, D)
+        keys = head.attention.project(features)  # (P, N, A)
+    else:  # a blind head reads no features
         rows, columns = model.encoder.grid
         features = keys = torch.empty(len(batch.views.pictures), rows * columns, 0, device=device)
     return head(batch.words.to(device), batch.lengths, batch.rows.to(device), features, keys)

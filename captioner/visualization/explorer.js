@@ -57,13 +57,17 @@ const Explorer = (() => {
       sure: percent(answer.probability),
       heading: "Answers",
       steps: (answer.attention.length ? answer.attention : [null]).map((map, index) => ({
-        label: !map ? "no glimpse" : answer.attention.length > 1 ? `glimpse ${index + 1}` : "glimpse",
+        label: !map ? "no look" : answer.attention.length > 1 ? `${ordinal(index + 1)} look` : "look",
         looked: map && answer.looked[index],
         map,
         choices: answer.top.map((one) => ({ ...one, written: one.text === answer.text })),
       })),
     }));
     return [...captions, ...answers];
+  }
+
+  function ordinal(number) {
+    return `${number}${["th", "st", "nd", "rd"][number] ?? "th"}`;
   }
 
   function colour(heat) {
@@ -261,7 +265,7 @@ const Explorer = (() => {
         // Firefox turns the release of the space bar into a click.
         onkeyup: (event) => { if (event.key === " ") event.preventDefault(); },
       }, ...words);
-      strip.setAttribute("aria-label", sentence.question ? "Glimpses" : "Words of the caption");
+      strip.setAttribute("aria-label", sentence.question ? "Looks" : "Words of the caption");
       body.replaceChildren(
         element("p", { className: "question", hidden: !sentence.question },
           sentence.question

@@ -71,8 +71,8 @@ def caption_record(caption: Caption, others: Alternatives) -> Record:
 def answer_record(question: str, answer: Answer) -> Record:
     """An answer as it stands in the page and in the web API's answer.
 
-    {"question", "text", "probability", "top": [{"text", "probability"}], "looked": one a glimpse,
-    "attention": a map a glimpse}.
+    {"question", "text", "probability", "top": [{"text", "probability"}], "looked": one per look,
+    "attention": a map per look}.
     """
     return {
         "question": question,

@@ -206,7 +206,7 @@ def test_the_record_of_answers_has_all_types_and_every_question(asked: dict[str,
 def test_a_baseline_is_a_column_of_the_table_and_stands_in_every_group(
     asked: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from captioner.cli.answer_table import answers_record, print_answers
+    from captioner.cli.score_table import answers_record, print_answers
     from captioner.data.question_files import read_question_file
     from captioner.metrics.vqa_accuracy import score_answers
 

@@ -14,7 +14,9 @@ HEADS = [None, 1, 2]
 
 def attention_and_inputs(heads: int | None) -> tuple[SpatialAttention, Tensor, Tensor]:
     torch.manual_seed(0)
-    attention = SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=heads)
+    attention = SpatialAttention(
+        query_size=H, feature_size=D, attention_size=A, heads=heads or 1, additive=heads is None
+    )
     return attention, torch.randn(B, H), torch.randn(B, N, D)
 
 
@@ -75,7 +77,7 @@ def test_dot_product_by_hand() -> None:
 
 
 def test_additive_by_hand() -> None:
-    attention = SpatialAttention(query_size=1, feature_size=1, attention_size=1, heads=None)
+    attention = SpatialAttention(query_size=1, feature_size=1, attention_size=1, additive=True)
     assert attention.score is not None
     with torch.no_grad():
         attention.query_projection.weight.fill_(2.0)

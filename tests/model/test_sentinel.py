@@ -30,7 +30,9 @@ HEADS = [None, 1, 2]
 def make_sentinel(heads: int | None, memory_part: int = 1) -> AdaptiveAttention:
     torch.manual_seed(0)
     return AdaptiveAttention(
-        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=heads),
+        attention=SpatialAttention(
+            query_size=H, feature_size=D, attention_size=A, heads=heads or 1, additive=heads is None
+        ),
         memory_part=memory_part,
         hidden_size=H,
         embedding_size=E,

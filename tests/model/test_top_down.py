@@ -30,7 +30,9 @@ def make_decoder(
 ) -> CaptionDecoder:
     torch.manual_seed(3)
     writer, looker = (make_cell(name, hidden_size=H, layers=layers, dropout=0.0) for _ in range(2))
-    attention = SpatialAttention(query_size=H, feature_size=D, attention_size=A, heads=heads)
+    attention = SpatialAttention(
+        query_size=H, feature_size=D, attention_size=A, heads=heads or 1, additive=heads is None
+    )
     beside = AdaptiveAttention(
         attention=attention,
         memory_part=writer.memory_part,

@@ -66,7 +66,7 @@ def test_from_upload_to_caption_to_question_to_download(
     expect(kept.locator(".name")).to_have_text(photo.name)
     assert kept.get_by_role("radio").count() == 2 + 3  # a caption, the answer; the three views
     kept.get_by_label(question).check()
-    expect(word(kept, "glimpse 1").or_(word(kept, "glimpse"))).to_be_visible()
+    expect(word(kept, "1st look").or_(word(kept, "look"))).to_be_visible()
     assert all(re.match(rf"{address}/|file:|data:|blob:", url) for url in visit.asked)
 
 

@@ -74,7 +74,7 @@ def test_self_critical_loss_weighs_words_by_their_captions_advantage() -> None:
 def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None:
     torch.manual_seed(0)
     decoder = CaptionDecoder(
-        attention=SpatialAttention(query_size=6, feature_size=4, attention_size=4, heads=None),
+        attention=SpatialAttention(query_size=6, feature_size=4, attention_size=4, additive=True),
         cell=make_cell("lstm", hidden_size=6, layers=1, dropout=0.0),
         vocabulary_size=7,
         feature_size=4,

@@ -180,15 +180,15 @@ def test_tapping_on_a_phone(visit: Visit, explorer: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_several_captions_and_an_answer_with_its_glimpses(visit: Visit, explorer: str) -> None:
+def test_several_captions_and_an_answer_with_its_looks(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     page.get_by_label("a cat").check()
     expect(word(page, "cat")).to_be_visible()
     assert page.get_by_role("toolbar").get_by_role("button").all_inner_texts() == ["a", "cat"]
     assert brightest(page) == (0, 4)
     page.get_by_label("what color is it? red").check()
-    word(page, "glimpse 2").hover()
-    expect(page.locator("[aria-live]")).to_have_text("glimpse 2: looked at the upper centre")
+    word(page, "2nd look").hover()
+    expect(page.locator("[aria-live]")).to_have_text("2nd look: looked at the upper centre")
     assert brightest(page) == (0, 2)
     assert page.locator(".others li").all_text_contents() == ["red (chosen)70 %", "blue20 %"]
 
@@ -234,12 +234,12 @@ def test_without_scripts_pictures_and_captions_are_there(visit: Visit, explorer:
     expect(page.get_by_text("what color is it? red").first).to_be_visible()
 
 
-def test_an_answer_without_a_glimpse(visit: Visit, tmp_path: Path) -> None:
+def test_an_answer_without_a_look(visit: Visit, tmp_path: Path) -> None:
     answer = Answer("red", 0.7, (AnswerChoice("red", 0.7),), np.zeros((0, ROWS, COLUMNS)))
     record = picture_record("a", Image.new("RGB", (9, 9)), [], [answer_record("what?", answer)])
     save_explorer([record], tmp_path / "blind.html")
     page = visit.open((tmp_path / "blind.html").as_uri())
-    expect(page.locator("[aria-live]")).to_have_text("no glimpse: looked at nothing")
+    expect(page.locator("[aria-live]")).to_have_text("no look: looked at nothing")
     expect(page.locator(".stage canvas")).to_be_hidden()
 
 

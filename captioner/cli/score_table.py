@@ -1,9 +1,11 @@
-"""The accuracy of answers as a table and as JSON, beside that of baselines."""
+"""Scores of captions and of answers, as printed tables and as JSON."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from captioner.metrics import CaptionScores
+    from captioner.metrics.bootstrap import Difference, Interval
     from captioner.metrics.vqa_accuracy import AnswerScores, GroupAccuracy
 
 MOST_TYPES = 15  # question types in the table; VQA v2 has 65
@@ -12,25 +14,74 @@ COMMONEST = "commonest answer"
 _Group = tuple[str, str]  # the part of the record, and the name in it if the part has several
 
 
+def captions_record(
+    scores: "CaptionScores",
+    intervals: "dict[str, Interval]",
+    differences: "dict[str, Difference] | None",
+) -> dict[str, object]:
+    """Return all scores, those of each picture too, ready for JSON."""
+    record: dict[str, object] = {
+        "scores": scores.values,
+        "intervals": {name: [found.low, found.high] for name, found in intervals.items()},
+        "diversity": scores.diversity,
+        "pictures": len(scores.pictures),
+        "signature": scores.signature,
+        "warnings": list(scores.warnings),
+        "per_picture": [
+            {"image_id": picture}
+            | {name: float(values[row]) for name, values in scores.per_picture.items()}
+            for row, picture in enumerate(scores.pictures)
+        ],
+    }
+    if differences is not None:
+        record["differences"] = {
+            name: {"value": gap.value, "interval": [gap.low, gap.high], "p_value": gap.p_value}
+            for name, gap in differences.items()
+        }
+    return record
+
+
+def print_captions(
+    scores: "CaptionScores",
+    intervals: "dict[str, Interval]",
+    differences: "dict[str, Difference] | None",
+) -> None:
+    """Print scores as fractions with their intervals, the diversity and the signature."""
+    width = max(map(len, (*scores.values, *scores.diversity)))
+    heading = f"{'':{width}}  score   95% interval"
+    print(heading if differences is None else f"{heading}      difference, 95% interval, p-value")
+    for name, value in scores.values.items():
+        line = f"{name:{width}}  {value:.4f}"
+        if name in intervals:
+            line += f"  [{intervals[name].low:.4f}, {intervals[name].high:.4f}]"
+        if differences is not None and name in differences:
+            gap = differences[name]
+            line += f"  {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] p {gap.p_value:.3f}"
+        print(line)
+    for name, value in scores.diversity.items():
+        print(f"{name:{width}}  {value:g}")
+    print(scores.signature)
+
+
 def answers_record(
     scores: "AnswerScores", baselines: "Mapping[str, AnswerScores] | None" = None
 ) -> dict[str, object]:
-    """All that the table says, every question type and each question, ready for JSON.
+    """Return all accuracies, those of each question type and question too, ready for JSON.
 
-    baselines: what they are -> scores of other answers to the same questions, with the same
-    options. They and the commonest answer stand in every group.
+    baselines: name -> scores of other answers to the same questions, with the same options. They
+    and the commonest answer are in every group.
     """
     groups = {
         key: {
             "accuracy": group.accuracy,
             "questions": group.questions,
-            "baselines": _beside(key, group, baselines),
+            "baselines": _baselines_of(key, group, baselines),
         }
         for key, group in _groups(scores).items()
     }
 
     def named(part: str) -> dict[str, object]:
-        return {name: group for (place, name), group in groups.items() if place == part}
+        return {name: group for (key, name), group in groups.items() if key == part}
 
     return {
         "accuracy": scores.overall.accuracy,
@@ -52,9 +103,9 @@ def answers_record(
 def print_answers(
     scores: "AnswerScores", baselines: "Mapping[str, AnswerScores] | None" = None
 ) -> None:
-    """Print accuracies as fractions, a row a group and a column a baseline, and the signature.
+    """Print accuracies as fractions, a row per group, a column per baseline, and the signature.
 
-    baselines: as answers_record has them.
+    baselines: as in answers_record.
     """
     groups = _groups(scores)
     for name in list(scores.question_types)[MOST_TYPES:]:
@@ -65,13 +116,13 @@ def print_answers(
     columns = [COMMONEST, *(baselines or {})]
     print("  ".join([f"{'':{width}}", "accuracy", "95% interval    ", "questions", *columns]))
     for key, group in groups.items():
-        beside = _beside(key, group, baselines)
+        others = _baselines_of(key, group, baselines)
         cells = [
             f"{titles[key]:{width}}",
             f"{group.accuracy:8.4f}",
             f"{interval if key[0] == 'overall' else '':16}",
             f"{group.questions:>9,}",
-            *(f"{beside[column]:>{len(column)}.4f}" for column in columns),
+            *(f"{others[column]:>{len(column)}.4f}" for column in columns),
         ]
         print("  ".join(cells))
     hidden = len(scores.question_types) - MOST_TYPES
@@ -102,9 +153,9 @@ def _title(part: str, name: str) -> str:
     }[part]
 
 
-def _beside(
+def _baselines_of(
     key: _Group, group: "GroupAccuracy", baselines: "Mapping[str, AnswerScores] | None"
 ) -> dict[str, float]:
-    """The accuracy of the commonest answer and of each baseline on the same questions."""
+    """Return the accuracy of the commonest answer and of each baseline on the same questions."""
     others = {title: _groups(found)[key].accuracy for title, found in (baselines or {}).items()}
     return {COMMONEST: group.commonest} | others
