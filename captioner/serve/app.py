@@ -18,7 +18,7 @@ from captioner.api import Captioner
 from captioner.config.settings import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
 from captioner.serve import schemas as schema
-from captioner.serve.inference import Desk, Prepared
+from captioner.serve.inference import InferenceService, Prepared
 from captioner.serve.limits import Guard, Limits, Refusal
 from captioner.version import __version__
 from captioner.visualization.explorer import asset, write_explorer
@@ -52,12 +52,12 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
     # Uploads stay in memory, where Guard bounds them: 0 means that none is ever spooled to disk.
     MultiPartParser.spool_max_size = 0
     limits = limits or Limits()
-    desk = Desk(model, limits)
+    service = InferenceService(model, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        desk.close()
+        service.close()
 
     app = FastAPIOffline(  # which has Swagger UI's files in it
         title="captioner",
@@ -69,7 +69,7 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
         lifespan=lifespan,
     )
     add_pages(app)
-    add_api(app, model, desk, limits)
+    add_api(app, model, service, limits)
     add_error_handlers(app)
     return Guard(app, limits=limits, host=host)
 
@@ -100,7 +100,7 @@ def serve_asset(room: str, name: str, media_type: str) -> Callable[[Request], Aw
     return give
 
 
-def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
+def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: Limits) -> None:
     """/api/about, /api/caption, /api/answer and /api/explorer."""
 
     def choose_decoding(
@@ -130,7 +130,7 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
     async def prepare(image: UploadFile, *, preview: bool) -> Prepared:
         content = await image.read()
         await image.close()  # and its copy of the bytes is gone
-        return await desk.prepare(content, preview=preview)
+        return await service.prepare(content, preview=preview)
 
     def require_answers() -> None:
         if not model.can_answer:
@@ -162,14 +162,17 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
     ) -> schema.Captions:
         require_captions()
         prepared = await prepare(image, preview=preview)
-        captions = await desk.caption(prepared, decoding)
-        return schema.Captions.model_validate({"captions": captions, "picture": prepared.preview})
+        result = await service.run(prepared, decoding)
+        return schema.Captions.model_validate(
+            {"captions": result.captions, "picture": prepared.preview}
+        )
 
     @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
     async def answer(image: Image, question: Annotated[Question, Form()]) -> schema.Answer:
         require_answers()
         prepared = await prepare(image, preview=False)
-        return schema.Answer.model_validate(await desk.answer(prepared, question))
+        result = await service.run(prepared, None, [question])
+        return schema.Answer.model_validate(result.answers[0])
 
     @app.post(
         "/api/explorer",
@@ -186,11 +189,12 @@ def add_api(app: FastAPI, model: Captioner, desk: Desk, limits: Limits) -> None:
         if questions:
             require_answers()
         prepared = await prepare(image, preview=True)
+        result = await service.run(prepared, decoding if model.can_caption else None, questions)
         record = {
             "name": image.filename or "picture",
             "picture": prepared.preview,
-            "captions": await desk.caption(prepared, decoding) if model.can_caption else [],
-            "answers": [await desk.answer(prepared, text) for text in questions],
+            "captions": result.captions,
+            "answers": result.answers,
         }
         attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}
         return HTMLResponse(write_explorer([record]), headers=attachment)

@@ -13,11 +13,11 @@ from captioner.api import Captioner
 from captioner.config.settings import DecodingConfig
 from captioner.data.images import FORMATS, open_picture
 from captioner.errors import CaptionerError
-from captioner.serve.batch_worker import Found, Look, Worker
+from captioner.serve.batch_worker import BatchWorker, Request, Result
 from captioner.serve.limits import Limits, Refusal
 from captioner.visualization.explorer import Record, answer_record, caption_records, data_uri
 
-TOP = 5  # answers told
+TOP = 5  # answers shown
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Prepared:
     preview: str | None
 
 
-class Desk:
-    """Takes pictures in and gives out what was found in them.
+class InferenceService:
+    """Runs the model on uploaded pictures.
 
-    One picture is decoded at a time, for that takes most memory; only its small copy waits for the
-    one thread that holds the model.
+    One picture is decoded at a time, since that takes most memory; only its small copy waits for
+    the one thread that runs the model, which encodes it once for all that is asked of it.
     """
 
     def __init__(self, model: Captioner, limits: Limits) -> None:
         self.model = model
         self.limits = limits
         self.decoder = ThreadPoolExecutor(1, thread_name_prefix="captioner-decoder")
-        self.worker = Worker(self._find, batch=limits.batch)
+        self.worker = BatchWorker(self._infer, batch=limits.batch)
 
     async def prepare(self, content: bytes, *, preview: bool) -> Prepared:
         """Decode an upload. Raises CaptionerError for what is no picture, Refusal if too large."""
@@ -49,21 +49,25 @@ class Desk:
             )
         )
 
-    async def caption(self, prepared: Prepared, decoding: DecodingConfig) -> list[Record]:
-        """Records of the captions, best first."""
-        return await self._look(Look(prepared.picture, decoding=decoding))
+    async def run(
+        self, prepared: Prepared, decoding: DecodingConfig | None, questions: Sequence[str] = ()
+    ) -> Result:
+        """Captions as `decoding` says, none without it, and answers to the questions.
 
-    async def answer(self, prepared: Prepared, question: str) -> Record:
-        """The record of the answer; CaptionerError where the question cannot be understood."""
-        return await self._look(Look(prepared.picture, question=question))
+        Raises CaptionerError for a question that cannot be understood, Refusal if it takes too
+        long.
+        """
+        request = Request(prepared.picture, decoding, tuple(questions))
+        result: Result = await self._in_time(asyncio.wrap_future(self.worker.submit(request)))
+        for answer in result.answers:
+            if isinstance(answer, CaptionerError):
+                raise answer
+        return result
 
     def close(self) -> None:
         """End the threads."""
         self.worker.close()
         self.decoder.shutdown(wait=False, cancel_futures=True)
-
-    async def _look(self, look: Look) -> Any:
-        return await self._in_time(asyncio.wrap_future(self.worker.submit(look)))
 
     async def _in_time(self, work: asyncio.Future[Any]) -> Any:
         try:
@@ -83,18 +87,26 @@ class Desk:
             preview=data_uri(picture) if preview else None,
         )
 
-    def _find(self, looks: Sequence[Look]) -> Sequence[Found]:
-        """What the model says of each; all have the same decoding, or are questions."""
-        decoding = looks[0].decoding
+    def _infer(self, requests: Sequence[Request]) -> list[Result]:
+        """The results of requests with the same decoding."""
+        features = self.model.encode([request.picture for request in requests])  # (B, N, D)
+        decoding = requests[0].decoding
+        captions: list[list[Record]] = [[] for _ in requests]
         if decoding is not None:
-            features = self.model.encode([look.picture for look in looks])
-            return caption_records(self.model, features, decoding)
-        asked = [(look.picture, [look.question or ""]) for look in looks]
-        replies = self.model.answer_each(asked, top=TOP, batch_size=len(looks))
-        return [
-            answer if isinstance(answer, CaptionerError) else answer_record(question, answer)
-            for (_, [question]), (_, [answer]) in zip(asked, replies, strict=True)
-        ]
+            captions = caption_records(self.model, features, decoding)
+        questions = [request.questions for request in requests]
+        answers: list[list[Record | CaptionerError]] = [[] for _ in requests]
+        if any(questions):
+            answers = [
+                [
+                    answer if isinstance(answer, CaptionerError) else answer_record(text, answer)
+                    for text, answer in zip(texts, found, strict=True)
+                ]
+                for texts, found in zip(
+                    questions, self.model.answer_features(features, questions, TOP), strict=True
+                )
+            ]
+        return [Result(*pair) for pair in zip(captions, answers, strict=True)]
 
 
 def _pixels(content: bytes) -> float:

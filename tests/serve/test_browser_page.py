@@ -54,7 +54,7 @@ def test_from_upload_to_caption_to_question_to_download(
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text(f"{question} {answer.text}")
     expect(page.locator(".question")).to_contain_text(f"{question} {answer.text}")
-    expect(words.first).to_contain_text("glimpse")
+    expect(words.first).to_contain_text("look")
     check_accessibility(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= screen["viewport"]["width"]
 

@@ -15,10 +15,10 @@ from helpers import make_picture, post
 from PIL import Image
 from torch import Tensor
 
-from captioner import Captioner, CaptionerError
+from captioner import Captioner
 from captioner.config.settings import DecodingConfig
 from captioner.serve.app import create_app
-from captioner.serve.batch_worker import Look, Worker
+from captioner.serve.batch_worker import BatchWorker, Request, Result
 from captioner.serve.limits import Limits
 
 Serve = Callable[[object], str]
@@ -206,24 +206,22 @@ def test_memory_stays_bounded(address: str) -> None:
     assert grown < 250_000  # KiB; all twenty at once would take 700,000
 
 
-def test_a_batch_that_fails_takes_no_other_with_it(model: Captioner) -> None:
+def test_a_batch_that_fails_takes_no_other_with_it() -> None:
     picture = Image.new("RGB", (8, 8))
     calls: list[int] = []
 
-    def find(looks: Sequence[Look]) -> list:
-        calls.append(len(looks))
-        if looks[0].question == "break":
+    def infer(requests: Sequence[Request]) -> list[Result]:
+        calls.append(len(requests))
+        if requests[0].questions == ("break",):
             raise RuntimeError("broken")
-        return [CaptionerError("unknown") if one.question == "?" else {} for one in looks]
+        return [Result([], [{"text": text} for text in one.questions]) for one in requests]
 
-    worker = Worker(find, batch=3)
-    broken = worker.submit(Look(picture, question="break"))
+    worker = BatchWorker(infer, batch=3)
+    broken = worker.submit(Request(picture, questions=("break",)))
     with pytest.raises(RuntimeError, match="broken"):
         broken.result(5)
-    asked = [worker.submit(Look(picture, question=text)) for text in ("a", "?", "b")]
-    assert asked[0].result(5) == asked[2].result(5) == {}
-    with pytest.raises(CaptionerError, match="unknown"):
-        asked[1].result(5)
+    asked = [worker.submit(Request(picture, questions=(text,))) for text in ("a", "?", "b")]
+    assert [one.result(5).answers[0] for one in asked] == [{"text": text} for text in "a?b"]
     worker.close()
     worker.thread.join(5)
     assert not worker.thread.is_alive()

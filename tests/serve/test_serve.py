@@ -100,6 +100,28 @@ def test_the_explorer_holds_what_the_api_says(address: str) -> None:
     assert [one["question"] for one in shown["answers"]] == fields["question"]
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/api/caption", {"num_captions": 2}),
+        ("/api/answer", {"question": "is this red?"}),
+        ("/api/explorer", {"question": ["is this red?", "what is this?"]}),
+    ],
+)
+def test_a_picture_is_encoded_once_whatever_is_asked_of_it(
+    address: str, model: Captioner, path: str, fields: dict[str, object]
+) -> None:
+    encoded: list[int] = []
+    hook = model.model.encoder.register_forward_hook(
+        lambda encoder, inputs, features: encoded.append(len(features))
+    )
+    try:
+        assert post(address, path, make_picture(6), **fields).status_code == 200
+    finally:
+        hook.remove()
+    assert encoded == [1]
+
+
 def test_fifty_at_once_each_get_their_own_caption(address: str, model: Captioner) -> None:
     contents = [make_picture(100 + number) for number in range(50)]
     with ThreadPoolExecutor(50) as clients:
