@@ -9,25 +9,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from captioner.questions import noun_words, scene_words
+from captioner.questions import words
 
 _TOKEN = re.compile(r"'s\b|[a-z]+(?:['-][a-z]+)*|\d+|[,.;:!?()]")
 _PUNCTUATION = frozenset(",.;:!?()")
 _SINGULAR = {"a": 1, "an": 1, "one": 1, "single": 1, "lone": 1}
 _DEFINITE = {"the", "his", "her", "its", "their", "this", "that"}
 _UNCOUNTED = {"another", "some", "several", "many", "other", "few", "each", "second"}
-_FIRST_WORDS = {*_SINGULAR, *noun_words.NUMBERS, *_DEFINITE, *_UNCOUNTED}
+_FIRST_WORDS = {*_SINGULAR, *words.NUMBERS, *_DEFINITE, *_UNCOUNTED}
 _LONGEST_NAME = 4  # words
 _WORDS_BEFORE = 7  # of a noun phrase, before its noun
 
 CATEGORIES: dict[str, dict[str, str]] = {
-    "person": noun_words.PEOPLE,
-    "animal": noun_words.ANIMALS,
-    "vehicle": noun_words.VEHICLES,
-    "food": noun_words.FOODS,
-    "garment": noun_words.GARMENTS,
-    "object": noun_words.OBJECTS,
-    "place": scene_words.PLACES,
+    "person": words.PEOPLE,
+    "animal": words.ANIMALS,
+    "vehicle": words.VEHICLES,
+    "food": words.FOODS,
+    "garment": words.GARMENTS,
+    "object": words.OBJECTS,
+    "place": words.PLACES,
 }
 CATEGORY = {thing: category for category, things in CATEGORIES.items() for thing in things}
 
@@ -35,10 +35,10 @@ CATEGORY = {thing: category for category, things in CATEGORIES.items() for thing
 def plural(name: str) -> str:
     """The plural of a noun, of which only the last word changes."""
     *rest, last = name.split(" ")
-    if last in noun_words.ALWAYS_PLURAL or (last.endswith("s") and not last.endswith(("ss", "us"))):
+    if last in words.ALWAYS_PLURAL or (last.endswith("s") and not last.endswith(("ss", "us"))):
         made = last
-    elif last in noun_words.IRREGULAR:
-        made = noun_words.IRREGULAR[last]
+    elif last in words.IRREGULAR:
+        made = words.IRREGULAR[last]
     elif last.endswith(("s", "sh", "ch", "x")):
         made = last + "es"
     elif last.endswith("y") and last[-2:-1] not in "aeiou":
@@ -65,21 +65,21 @@ def _names() -> dict[tuple[str, ...], tuple[str, bool]]:
     """The thing that each name stands for, by the name's words, and whether it is a plural."""
     names: dict[tuple[str, ...], tuple[str, bool]] = {}
     for things in CATEGORIES.values():
-        for thing, words in things.items():
-            for word in words.split(","):
+        for thing, listed in things.items():
+            for word in listed.split(","):
                 names[tuple(plural(word).split(" "))] = thing, True
-                if word not in noun_words.ALWAYS_PLURAL:
+                if word not in words.ALWAYS_PLURAL:
                     names[tuple(word.split(" "))] = thing, False
     return names
 
 
 _NAMES = _names()
-_FUNCTION_WORDS = frozenset(scene_words.FUNCTION_WORDS.split())
-_NOT_REAL = frozenset(noun_words.NOT_REAL.split())
-_COLOUR = {word: name for name, words in noun_words.COLOURS.items() for word in words.split()}
+_FUNCTION_WORDS = frozenset(words.FUNCTION_WORDS.split())
+_NOT_REAL = frozenset(words.NOT_REAL.split())
+_COLOUR = {word: name for name, words in words.COLOURS.items() for word in words.split()}
 _ACTION = {
     form: answer
-    for answer, verbs in scene_words.ACTIONS.items()
+    for answer, verbs in words.ACTIONS.items()
     for verb in verbs.split(",")
     for form in verb_forms(verb)
 }
@@ -102,10 +102,10 @@ _NO_VERB_BEFORE = {"pool", "castle", "wall", "board", "stick", "shoes", "gear", 
 _NEED_NO_OBJECT = {form for verb in ("swing", "fly", "roll", "slide") for form in verb_forms(verb)}
 _RELATION_VERBS = {
     relation: {form for verb in verbs.split(",") for form in verb_forms(verb)}
-    for relation, (verbs, *_) in scene_words.RELATIONS.items()
+    for relation, (verbs, *_) in words.RELATIONS.items()
 }
 # Of "hold" and "holds" too, so that a noun before them counts as a whole noun phrase.
-_VERBS = frozenset(_ACTION).union(scene_words.OTHER_VERBS.split(), *_RELATION_VERBS.values())
+_VERBS = frozenset(_ACTION).union(words.OTHER_VERBS.split(), *_RELATION_VERBS.values())
 _ENDS = _FUNCTION_WORDS | _PUNCTUATION | _VERBS
 
 
@@ -128,7 +128,7 @@ class Mention:
         return CATEGORY[self.thing]
 
 
-class Caption:
+class ParsedCaption:
     """One caption: its tokens and the noun phrases in them."""
 
     def __init__(self, text: str) -> None:
@@ -150,10 +150,10 @@ class Caption:
     @cached_property
     def named(self) -> frozenset[str]:
         """Everything that any run of words could name, whatever else it may mean there."""
-        words = [part for token in self.tokens for part in token.split("-")]
+        parts = [part for token in self.tokens for part in token.split("-")]
         runs = (
-            tuple(words[start : start + length])
-            for start in range(len(words))
+            tuple(parts[start : start + length])
+            for start in range(len(parts))
             for length in range(1, _LONGEST_NAME + 1)
         )
         return frozenset(_NAMES[run][0] for run in runs if run in _NAMES)
@@ -178,7 +178,7 @@ class Caption:
     def _is_quantity(self, position: int) -> bool:
         """Whether it is the "group" of "a group of cows", which says nothing of people."""
         after = self.tokens[position + 1 : position + 2]
-        return after == ["of"] and self.tokens[position] in scene_words.QUANTITIES
+        return after == ["of"] and self.tokens[position] in words.QUANTITIES
 
     def _match(self, position: int) -> int:
         for length in range(min(_LONGEST_NAME, len(self.tokens) - position), 0, -1):
@@ -189,9 +189,9 @@ class Caption:
     def _mention(self, noun: int, end: int) -> Mention:
         thing, many = _NAMES[tuple(self.tokens[noun:end])]
         start = self._phrase_start(noun)
-        words = self.tokens[start:noun]
-        first = words[0] if words else ""
-        number = _SINGULAR.get(first) or noun_words.NUMBERS.get(first)
+        before = self.tokens[start:noun]
+        first = before[0] if before else ""
+        number = _SINGULAR.get(first) or words.NUMBERS.get(first)
         definite = not many and number is None and first not in _UNCOUNTED
         if many and number == 1:
             number = None
@@ -200,11 +200,11 @@ class Caption:
             many=many,
             number=1 if definite else number,
             definite=definite,
-            colours=frozenset(_COLOUR[word] for word in words if word in _COLOUR),
+            colours=frozenset(_COLOUR[word] for word in before if word in _COLOUR),
             start=start,
             end=end,
             sure=self._ends_phrase(end)
-            and _NOT_REAL.isdisjoint(words)
+            and _NOT_REAL.isdisjoint(before)
             and not self._is_likeness(start),
         )
 
@@ -258,7 +258,7 @@ class Caption:
     def _find_relations(self) -> Iterator[tuple[Mention, str, Mention]]:
         """Who does what with what, such as (the man, "riding", the horse)."""
         for position, word in enumerate(self.tokens):
-            for relation, (_, links, _) in scene_words.RELATIONS.items():
+            for relation, (_, links, _) in words.RELATIONS.items():
                 if word not in _RELATION_VERBS[relation] or not self._is_verb(position):
                     continue
                 subject, thing = self._subject_of(position), self._object_after(position, links)

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from captioner.questions import noun_words
-from captioner.questions.caption_parser import Caption, Mention
+from captioner.questions import words
+from captioner.questions.caption_parser import Mention, ParsedCaption
 
 
 class PictureFacts:
     """All captions of one picture together."""
 
     def __init__(self, captions: Iterable[str]) -> None:
-        self.captions = [Caption(text) for text in captions]
+        self.captions = [ParsedCaption(text) for text in captions]
         # Of three captions and more, two have to agree before anything counts as true.
         self.support = 2 if len(self.captions) > 2 else 1
 
@@ -71,7 +71,7 @@ class PictureFacts:
 def ancestors(thing: str) -> set[str]:
     """What a thing is a kind of: a boy is a child and a person."""
     above = set()
-    while thing in noun_words.KINDS_OF_PEOPLE:
-        thing = noun_words.KINDS_OF_PEOPLE[thing]
+    while thing in words.KINDS_OF_PEOPLE:
+        thing = words.KINDS_OF_PEOPLE[thing]
         above.add(thing)
     return above

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from captioner.questions import absence_words, noun_words, scene_words
 from captioner.questions import templates as question_texts
+from captioner.questions import words
 from captioner.questions.caption_parser import CATEGORIES, CATEGORY, plural
 from captioner.questions.picture_facts import PictureFacts, ancestors
 from captioner.questions.templates import Question
@@ -25,7 +25,7 @@ _PLAYED_BY_PEOPLE = frozenset(
 _OVERLAPPING_SPORTS = {"frisbee", "cycling", "horse racing"}
 _SPORTS_WEAR = re.compile(r"(baseball|basketball|football|soccer|tennis) (cap|hat|shoe|shirt)s?")
 _ONE_PERSON = ("man", "woman", "boy", "girl", "baby", "child")
-_SUBJECTS = (*_ONE_PERSON, "person", *noun_words.ANIMALS)
+_SUBJECTS = (*_ONE_PERSON, "person", *words.ANIMALS)
 _COUNTED_ANIMALS = ("dog", "horse", "bird", "cow", "sheep", "elephant", "giraffe", "zebra", "bear")
 _COUNTED = (*_COUNTED_ANIMALS, "cat", "man", "woman", "boy", "girl", "child")
 _LARGEST_COUNT = 6
@@ -35,7 +35,7 @@ _NO_COLOUR = frozenset(
     + ("toilet", "sink", "house", "newspaper", "instrument", "drink", "scissors")
 )
 _TWO_COLOURS = ({"black", "white"}, {"brown", "white"}, {"black", "brown"})
-_WORN = frozenset(noun_words.GARMENTS) - {"collar", "gloves", "shoes"}
+_WORN = frozenset(words.GARMENTS) - {"collar", "gloves", "shoes"}
 _RIDDEN = ("horse", "bicycle", "motorcycle", "skateboard", "wave", "scooter")
 
 Asked = tuple[Question, str]
@@ -54,7 +54,7 @@ def questions_of(facts: PictureFacts) -> Iterator[Asked]:
 def _kinds(facts: PictureFacts) -> Iterator[Asked]:
     """What animal, vehicle or food: where the captions name one kind alone."""
     for category in ("animal", "vehicle", "food"):
-        things = set(CATEGORIES[category]) - set(noun_words.NO_VEHICLES.split())
+        things = set(CATEGORIES[category]) - set(words.NO_VEHICLES.split())
         named = facts.named & things
         if len(named) == 1:
             (thing,) = named
@@ -68,23 +68,23 @@ def _sports(facts: PictureFacts) -> Iterator[Asked]:
         text = _SPORTS_WEAR.sub("", f" {' '.join(caption.tokens)} ")
         counts.update(
             sport
-            for sport, words in scene_words.SPORTS.items()
-            if any(f" {word} " in text for word in words.split(","))
+            for sport, listed in words.SPORTS.items()
+            if any(f" {word} " in text for word in listed.split(","))
         )
     sport = _agreed(counts, facts.support)
     if not sport or len(counts) > 1 or (sport == "frisbee" and "dog" in facts.named):
         return
-    if sport in _PLAYED_BY_PEOPLE and not facts.named & set(noun_words.PEOPLE):
+    if sport in _PLAYED_BY_PEOPLE and not facts.named & set(words.PEOPLE):
         return
     yield question_texts.what_sport(), sport
-    for other in sorted(scene_words.SPORTS):
+    for other in sorted(words.SPORTS):
         if other == sport or not {other, sport} & _OVERLAPPING_SPORTS:
             yield question_texts.is_sport(other), _yes(other == sport)
 
 
 def _places(facts: PictureFacts) -> Iterator[Asked]:
-    counts = Counter({place: n for place, n in facts.sure.items() if place in scene_words.PLACES})
-    for vague, closer in scene_words.VAGUE_PLACES.items():
+    counts = Counter({place: n for place, n in facts.sure.items() if place in words.PLACES})
+    for vague, closer in words.VAGUE_PLACES.items():
         if any(counts[place] for place in closer):
             counts.pop(vague, None)
     place = _agreed(counts, facts.support)
@@ -93,10 +93,10 @@ def _places(facts: PictureFacts) -> Iterator[Asked]:
     yield question_texts.where(), place
     for subject in _subjects(facts):
         yield question_texts.where_is(subject.noun, subject.verb), place
-    for other in scene_words.AT_PLACES:
-        alike = other in scene_words.VAGUE_PLACES.get(
-            place, ()
-        ) or place in scene_words.VAGUE_PLACES.get(other, ())
+    for other in words.AT_PLACES:
+        alike = other in words.VAGUE_PLACES.get(place, ()) or place in words.VAGUE_PLACES.get(
+            other, ()
+        )
         if other == place or not (alike or other in facts.named):
             yield question_texts.is_place(other), _yes(other == place)
 
@@ -113,12 +113,12 @@ def _people(facts: PictureFacts) -> Iterator[Asked]:
 def _counts(facts: PictureFacts) -> Iterator[Asked]:
     """How many: where the captions that say so agree, "a dog" counting as one."""
     counted = {plural(thing): _count(facts, {thing}) for thing in _COUNTED}
-    counted["people"] = _count(facts, noun_words.PEOPLE)
+    counted["people"] = _count(facts, words.PEOPLE)
     for nouns, number in counted.items():
         if number:
             yield question_texts.how_many(nouns), str(number)
             for word in ("two", "three", "four"):
-                right = noun_words.NUMBERS[word] == number
+                right = words.NUMBERS[word] == number
                 yield question_texts.are_there(word, nouns), _yes(right)
 
 
@@ -183,11 +183,9 @@ def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[As
 
 def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
     """Yes for its colour, no for others, nothing for those that people mix up with it."""
-    for other in noun_words.COLOURS:
+    for other in words.COLOURS:
         alike = any(
-            {other, part} <= group
-            for group in noun_words.LIKE_COLOURS
-            for part in colour.split(" and ")
+            {other, part} <= group for group in words.LIKE_COLOURS for part in colour.split(" and ")
         )
         if other == colour or not (alike or other in colour):
             yield question_texts.is_colour(thing, other, owner), _yes(other == colour)
@@ -221,7 +219,7 @@ def _subjects(facts: PictureFacts) -> Iterator[_Subject]:
     if person:
         yield _Subject(frozenset((person, *ancestors(person))), person, "is")
     for thing in _SUBJECTS:
-        if thing not in facts.sure or (person and thing in noun_words.PEOPLE):
+        if thing not in facts.sure or (person and thing in words.PEOPLE):
             continue
         if facts.is_single(thing):
             yield _Subject(frozenset((thing,)), thing, "is")
@@ -246,18 +244,18 @@ def _deeds(facts: PictureFacts) -> Iterator[Asked]:
         action = _agreed(seen, facts.support)
         if action and action != "riding":
             yield question_texts.what_doing(subject.noun, subject.verb), action
-        for other in scene_words.ACTIONS if action else ():
-            apart = any({other, action} <= group for group in scene_words.APART)
+        for other in words.ACTIONS if action else ():
+            apart = any({other, action} <= group for group in words.APART)
             if other == action or (apart and not seen[other]):
                 question = question_texts.is_doing(subject.noun, subject.verb, other)
                 yield question, _yes(other == action)
-        for relation in scene_words.RELATIONS:
+        for relation in words.RELATIONS:
             yield from _relation(facts, subject, relation)
 
 
 def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator[Asked]:
     counts: Counter[str] = Counter()
-    categories = scene_words.RELATIONS[relation][2].split()
+    categories = words.RELATIONS[relation][2].split()
     for caption in facts.captions:
         counts.update(
             {
@@ -282,8 +280,8 @@ def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator
 
 def _presence(facts: PictureFacts) -> Iterator[Asked]:
     """Is there a dog: "no" only where nothing in many captions could have been one."""
-    for thing, (phrase, open_words) in absence_words.ASKED_THINGS.items():
-        kinds = {kind for kind in noun_words.PEOPLE if thing in ancestors(kind)}
+    for thing, (phrase, open_words) in words.ASKED_THINGS.items():
+        kinds = {kind for kind in words.PEOPLE if thing in ancestors(kind)}
         things = set(CATEGORIES.get(thing, ())) | kinds | {thing}
         question = question_texts.is_there(phrase, plural(thing))
         if any(facts.sure.get(name, 0) >= facts.support for name in things):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from captioner.questions import scene_words
+from captioner.questions import words
 
 # Things that "is there ...?" asks without "a", and things that come in pairs.
 _MASSES = ("snow", "grass", "water")
@@ -77,7 +77,7 @@ def where_is(noun: str, verb: str) -> Question:
 
 def is_place(place: str) -> Question:
     """Whether it is a certain place."""
-    there = scene_words.AT_PLACES[place]
+    there = words.AT_PLACES[place]
     return _question(
         "yes/no",
         f"was this picture taken {there}?",

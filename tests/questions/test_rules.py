@@ -2,7 +2,7 @@
 
 import pytest
 
-from captioner.questions.caption_parser import Caption, plural, verb_forms
+from captioner.questions.caption_parser import ParsedCaption, plural, verb_forms
 from captioner.questions.picture_facts import PictureFacts
 from captioner.questions.rules import questions_of
 
@@ -138,7 +138,7 @@ def test_absent_only_if_there_are_captions_enough() -> None:
 
 
 def test_words() -> None:
-    (dog,) = Caption("Two big black and white dogs").mentions
+    (dog,) = ParsedCaption("Two big black and white dogs").mentions
     assert (dog.thing, dog.number, dog.colours) == ("dog", 2, {"black", "white"})
     nouns = ["dog", "child", "woman", "bus", "baby", "hot dog", "sheep", "toothbrush"]
     plurals = ["dogs", "children", "women", "buses", "babies", "hot dogs", "sheep", "toothbrushes"]
