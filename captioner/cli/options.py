@@ -11,7 +11,7 @@ from captioner.errors import CaptionerError
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A .safetensors checkpoint. [default: the one that ships]"),
+    typer.Option(metavar="FILE", help="A .safetensors checkpoint. [default: the bundled one]"),
 ]
 Device = Annotated[
     str | None,

@@ -117,7 +117,7 @@ def train(
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint that training goes on from; shipped: the one that ships."),
+        typer.Option(help="Checkpoint to fine-tune; shipped: the bundled one."),
     ] = None,
     freeze_captioner: Annotated[
         bool | None,

@@ -136,7 +136,7 @@ class TrainingConfig:
     ships), "none" (random), or a file: a state dict (.pth, .safetensors) of torchvision's network
     or of EfficientNet-Lite as published, or a captioner checkpoint, whose encoder is taken.
     start_from: a checkpoint whose whole model and vocabularies training goes on from ("shipped":
-    the one that ships), or empty; with it encoder_weights and min_count do not count, and of
+    the bundled one), or empty; with it encoder_weights and min_count do not count, and of
     [model] only the dropouts do. A task that it has not learned yet is added to it.
     average_of: in a file of stages, checkpoints of earlier ones, such as "words/best" and
     "words/last", from whose mean weights this one goes on; empty: from the best of the one before.

@@ -35,6 +35,7 @@ class SpatialAttention(nn.Module):
         additive: bool = False,
     ) -> None:
         super().__init__()
+        assert heads == 1 or not additive, "additive attention has one head"
         self.heads = heads
         self.key_projection = nn.Linear(feature_size, attention_size, bias=additive)
         self.query_projection = nn.Linear(query_size, attention_size, bias=False)

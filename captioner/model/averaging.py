@@ -15,10 +15,10 @@ from captioner.model.checkpoint import Checkpoint
 def average(files: Sequence[Path]) -> Checkpoint:
     """The mean of all weights of checkpoints of one network (Wortsman et al. 2022, section 2).
 
-    It is of use where all of them went on from a common start: epochs or stages of a run, or runs
-    that fine-tuned the same checkpoint. Running statistics of batch norm are averaged as well,
-    which is right only where training left them as they were (update_batch_norm off). Settings
-    and description are the first one's, without its scores. Raises CaptionerError for fewer than
+    It is of use where all of them were fine-tuned from a common start: epochs or stages of a run,
+    or runs that fine-tuned the same checkpoint. Running statistics of batch norm are averaged too,
+    which is right only where training left them as they were (update_batch_norm off). Settings and
+    description are the first one's, without its scores. Raises CaptionerError for fewer than
     two files, and for one that cannot be loaded or differs in its network, words or answers.
     """
     if len(files) < 2:
@@ -41,8 +41,8 @@ def _check_alike(first: Checkpoint, other: Checkpoint, first_file: Path, file: P
     def network(config: ModelConfig) -> dict[str, object]:
         return {k: v for k, v in dataclasses.asdict(config).items() if k not in DROPOUTS}
 
-    own, its = network(first.model.config), network(other.model.config)
-    differing = [name for name in own if own[name] != its[name]]
+    first_network, other_network = network(first.model.config), network(other.model.config)
+    differing = [name for name in first_network if first_network[name] != other_network[name]]
     differing += [
         name
         for name in ("vocabulary", "question_vocabulary")
@@ -53,5 +53,5 @@ def _check_alike(first: Checkpoint, other: Checkpoint, first_file: Path, file: P
     if differing:
         raise CaptionerError(
             f"{file} differs from {first_file} in {', '.join(differing)}; only weights of the same "
-            "network can be averaged: give checkpoints that went on from a common start"
+            "network can be averaged: give checkpoints that were fine-tuned from a common start"
         )

@@ -164,19 +164,19 @@ def _own_words(vocabulary: Vocabulary | None) -> list[str] | None:
 
 
 def named(setting: str) -> Path:
-    """The checkpoint that a setting names: a file, or "shipped", the one that ships."""
+    """The checkpoint that a setting names: a file, or "shipped", the bundled one."""
     return default_checkpoint() if setting == "shipped" else Path(setting)
 
 
 def default_checkpoint() -> Path:
-    """The checkpoint that ships: in an installed package, or beside the package in a clone."""
+    """The bundled checkpoint: in an installed package, or beside the package in a clone."""
     here = Path(__file__).parents[1]
     for folder in (here, here.parent):
         file = folder / "checkpoints" / "default.safetensors"
         if file.is_file():
             return file
     raise CaptionerError(
-        "no checkpoint ships with this installation; give one with --checkpoint FILE"
+        "no checkpoint is bundled with this installation; give one with --checkpoint FILE"
     )
 
 

@@ -93,7 +93,7 @@ def _downloaded(backbone: str) -> dict[str, Tensor]:
         raise CaptionerError(
             f"the ImageNet weights of {backbone} cannot be downloaded ({error}); give a file with "
             "--encoder-weights FILE, --encoder efficientnet_lite2 --encoder-weights shipped for "
-            "the encoder that ships, or --encoder-weights none to start from random ones"
+            "the bundled encoder, or --encoder-weights none to start from random ones"
         ) from error
 
 
