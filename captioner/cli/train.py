@@ -235,8 +235,12 @@ def _toml_value(text: str) -> Any:
 
 def _with_changes(run: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:
     """A run's settings with the changes of each table."""
-    from captioner.config.settings import from_dict
+    from captioner.config.settings import ModelConfig, from_dict
 
+    if changes["model"].get("attention") == "dot" and run.model.attention != "dot":
+        # The file's one head was that of its other attention.
+        heads = {"attention_heads": ModelConfig.attention_heads}
+        changes = changes | {"model": heads | changes["model"]}
     tables = {
         table: from_dict(
             type(getattr(run, table)),

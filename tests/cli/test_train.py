@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from captioner.cli import main
+from captioner.cli.train import choose_settings
 from captioner.model import checkpoint
 from captioner.model.checkpoint import read_tensors
 
@@ -120,6 +121,30 @@ def test_any_setting_can_be_given_by_its_name_in_the_file(
     resumed = ["train", "--output", str(own / "run"), "--resume", "--set", "training.epochs=2"]
     status, _, err = run(*resumed, capsys=capsys)
     assert status == 2 and "--resume takes its settings from" in err
+
+
+@pytest.mark.parametrize(
+    ("written", "given", "heads"),
+    [
+        ('attention = "additive"', {}, 1),
+        ('attention = "additive"', {"attention": "dot"}, 8),
+        ("attention_heads = 4", {"attention": "dot"}, 4),
+        ("attention_heads = 4", {"attention": "additive"}, 1),
+        ('attention = "none"', {"settings": ["model.attention=dot"]}, 8),
+        (
+            'attention = "none"',
+            {"attention": "dot", "settings": ["model.attention_heads=2"]},
+            2,
+        ),
+    ],
+)
+def test_another_attention_than_the_files_has_its_own_number_of_heads(
+    tmp_path: Path, written: str, given: dict[str, object], heads: int
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f"[model]\n{written}\n")
+    stages = choose_settings(tmp_path / "run", {"config": file, **given}, resume=False)
+    assert stages[""].model.attention_heads == heads
 
 
 def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
