@@ -28,7 +28,7 @@ from captioner.config.settings import (
     TrainingConfig,
 )
 from captioner.data.shapes.maker import make_shapes
-from captioner.decoding import beam_search as search
+from captioner.decoding.beam_search import decode
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.ptb_tokenizer import tokenize
@@ -179,7 +179,7 @@ def score(task: Task) -> dict[str, float]:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=task.run.training.autocast):
             features = model.encoder.head(batch.views.pictures)
             forced = decoder(batch.tokens, batch.lengths, batch.rows, features)
-            found = search.decode(decoder, features, task.run.decoding)
+            found = decode(decoder, features, task.run.decoding)
         words = torch.nn.functional.cross_entropy(
             forced.logits.float(), forced.targets, reduction="none"
         )

@@ -1,7 +1,8 @@
 """Show, Attend and Tell as one would write it down from the paper, one step after the other.
 
-What captioner.decoder and captioner.search are measured against: the keys, the attention and the
-vocabulary inside the loop, every step with the whole batch, and beam search one picture at a time.
+What captioner.model.decoder and captioner.decoding.beam_search are measured against: the keys, the
+attention and the vocabulary inside the loop, every step with the whole batch, and beam search one
+picture at a time.
 The equations and the weights are the same, so that losses, gradients and captions can be compared.
 """
 

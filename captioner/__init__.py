@@ -43,9 +43,9 @@ def __getattr__(name: str) -> Any:
     """Import the Python interface, and with it torch, only when it is asked for."""
     if name in __all__:
         from captioner import api
-        from captioner.decoding import outputs as replies
+        from captioner.decoding import outputs
 
-        return getattr(api if name == "Captioner" else replies, name)
+        return getattr(api if name == "Captioner" else outputs, name)
     raise AttributeError(f"module 'captioner' has no attribute {name!r}")
 
 

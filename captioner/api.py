@@ -109,16 +109,27 @@ class Captioner:
         batch_size: int = 32,
     ) -> list[list[Caption]]: ...
     @overload
-    def caption(
+    def caption(  # type: ignore[overload-overlap]
         self,
-        pictures: Picture | Sequence[Picture],
+        pictures: Picture,
         *,
         decoding: DecodingConfig,
         num_captions: int | None = None,
         beam_size: int | None = None,
         max_words: int | None = None,
         batch_size: int = 32,
-    ) -> Any: ...
+    ) -> Caption | list[Caption]: ...
+    @overload
+    def caption(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        decoding: DecodingConfig,
+        num_captions: int | None = None,
+        beam_size: int | None = None,
+        max_words: int | None = None,
+        batch_size: int = 32,
+    ) -> list[Caption] | list[list[Caption]]: ...
     def caption(
         self,
         pictures: Picture | Sequence[Picture],

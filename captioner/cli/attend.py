@@ -101,7 +101,7 @@ def save_maps(
 
     picture = open_picture(source)
     if question is None:
-        best = model.caption(picture, decoding=decoding)
+        [[best, *_]] = model.caption_features(model.encode([picture]), decoding)
         text, maps, words = best.text, best.attention, [word.word for word in best.words]
     else:
         answer = model.answer(picture, question)

@@ -57,7 +57,7 @@ def captions(
     """
     from captioner.metrics import bootstrap, score_captions
     from captioner.metrics.caption_results import read_references, read_results, shared_pictures
-    from captioner.visualization import score_report as report
+    from captioner.visualization import score_report
 
     if html is not None and not html.parent.is_dir():
         raise CaptionerError(f"{html}: there is no folder {html.parent}; make it first")
@@ -85,7 +85,7 @@ def captions(
     if other is not None:
         differences = bootstrap.differences(scores, score_one(other))
     if html is not None:
-        page = report.write_page(results.name, scores, intervals, said, references)
+        page = score_report.write_page(results.name, scores, intervals, said, references)
         atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
     if as_json:
         print(json.dumps(captions_record(scores, intervals, differences)))

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from captioner.questions import templates as question_texts
-from captioner.questions import words
+from captioner.questions import templates, words
 from captioner.questions.caption_parser import CATEGORIES, CATEGORY, plural
 from captioner.questions.picture_facts import PictureFacts, ancestors
 from captioner.questions.templates import Question
@@ -59,7 +58,7 @@ def _kinds(facts: PictureFacts) -> Iterator[Asked]:
         if len(named) == 1:
             (thing,) = named
             if facts.sure.get(thing, 0) >= facts.support:
-                yield question_texts.what_kind(category), thing
+                yield templates.what_kind(category), thing
 
 
 def _sports(facts: PictureFacts) -> Iterator[Asked]:
@@ -76,10 +75,10 @@ def _sports(facts: PictureFacts) -> Iterator[Asked]:
         return
     if sport in _PLAYED_BY_PEOPLE and not facts.named & set(words.PEOPLE):
         return
-    yield question_texts.what_sport(), sport
+    yield templates.what_sport(), sport
     for other in sorted(words.SPORTS):
         if other == sport or not {other, sport} & _OVERLAPPING_SPORTS:
-            yield question_texts.is_sport(other), _yes(other == sport)
+            yield templates.is_sport(other), _yes(other == sport)
 
 
 def _places(facts: PictureFacts) -> Iterator[Asked]:
@@ -90,24 +89,24 @@ def _places(facts: PictureFacts) -> Iterator[Asked]:
     place = _agreed(counts, facts.support)
     if not place or len(+counts) > 1:
         return
-    yield question_texts.where(), place
+    yield templates.where(), place
     for subject in _subjects(facts):
-        yield question_texts.where_is(subject.noun, subject.verb), place
+        yield templates.where_is(subject.noun, subject.verb), place
     for other in words.AT_PLACES:
         alike = other in words.VAGUE_PLACES.get(place, ()) or place in words.VAGUE_PLACES.get(
             other, ()
         )
         if other == place or not (alike or other in facts.named):
-            yield question_texts.is_place(other), _yes(other == place)
+            yield templates.is_place(other), _yes(other == place)
 
 
 def _people(facts: PictureFacts) -> Iterator[Asked]:
     person = facts.only_person
     if person in _ONE_PERSON:
-        yield question_texts.who(), person
+        yield templates.who(), person
         action = _agreed(_actions(facts, {person, *ancestors(person)}), facts.support)
         if action and action != "riding":
-            yield question_texts.who_does(action), person
+            yield templates.who_does(action), person
 
 
 def _counts(facts: PictureFacts) -> Iterator[Asked]:
@@ -116,10 +115,10 @@ def _counts(facts: PictureFacts) -> Iterator[Asked]:
     counted["people"] = _count(facts, words.PEOPLE)
     for nouns, number in counted.items():
         if number:
-            yield question_texts.how_many(nouns), str(number)
+            yield templates.how_many(nouns), str(number)
             for word in ("two", "three", "four"):
                 right = words.NUMBERS[word] == number
-                yield question_texts.are_there(word, nouns), _yes(right)
+                yield templates.are_there(word, nouns), _yes(right)
 
 
 def _count(facts: PictureFacts, things: Collection[str]) -> int:
@@ -158,7 +157,7 @@ def _colours(facts: PictureFacts) -> Iterator[Asked]:
         if CATEGORY[thing] == "garment" and thing != "collar":
             yield from _worn_colours(facts, thing, colour)
         else:
-            yield question_texts.what_colour(thing), colour
+            yield templates.what_colour(thing), colour
             yield from _is_colour(thing, colour)
 
 
@@ -174,10 +173,10 @@ def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[As
     if owner is None and len(owners) == 1:
         (owner,) = (name if facts.is_single(name) else None for name in owners)
     if owner:
-        yield question_texts.what_colour_worn(garment, owner), colour
+        yield templates.what_colour_worn(garment, owner), colour
         yield from _is_colour(garment, colour, owner)
     if facts.only_person:
-        yield question_texts.what_colour(garment), colour
+        yield templates.what_colour(garment), colour
         yield from _is_colour(garment, colour)
 
 
@@ -188,14 +187,14 @@ def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
             {other, part} <= group for group in words.LIKE_COLOURS for part in colour.split(" and ")
         )
         if other == colour or not (alike or other in colour):
-            yield question_texts.is_colour(thing, other, owner), _yes(other == colour)
+            yield templates.is_colour(thing, other, owner), _yes(other == colour)
 
 
 def _is_alone(facts: PictureFacts, thing: str) -> bool:
     """Whether no caption names two of it; of shorts and the like, whether one wearer is there."""
     for caption in facts.captions:
         there = [mention for mention in caption.mentions if mention.thing == thing]
-        if thing in question_texts.PAIRS:
+        if thing in templates.PAIRS:
             if len(there) > 1 or facts.only_person is None:
                 return False
         elif any(mention.number != 1 for mention in there) or (
@@ -243,11 +242,11 @@ def _deeds(facts: PictureFacts) -> Iterator[Asked]:
         seen = _actions(facts, subject.names)
         action = _agreed(seen, facts.support)
         if action and action != "riding":
-            yield question_texts.what_doing(subject.noun, subject.verb), action
+            yield templates.what_doing(subject.noun, subject.verb), action
         for other in words.ACTIONS if action else ():
             apart = any({other, action} <= group for group in words.APART)
             if other == action or (apart and not seen[other]):
-                question = question_texts.is_doing(subject.noun, subject.verb, other)
+                question = templates.is_doing(subject.noun, subject.verb, other)
                 yield question, _yes(other == action)
         for relation in words.RELATIONS:
             yield from _relation(facts, subject, relation)
@@ -271,10 +270,10 @@ def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator
         return
     if relation == "wearing" and facts.named & _WORN != {thing}:
         return
-    yield question_texts.what_thing(subject.noun, subject.verb, relation), thing
+    yield templates.what_thing(subject.noun, subject.verb, relation), thing
     for other in _RIDDEN if relation == "riding" else ():
         if other == thing or other not in facts.named:
-            question = question_texts.is_doing(subject.noun, subject.verb, f"riding a {other}")
+            question = templates.is_doing(subject.noun, subject.verb, f"riding a {other}")
             yield question, _yes(other == thing)
 
 
@@ -283,7 +282,7 @@ def _presence(facts: PictureFacts) -> Iterator[Asked]:
     for thing, (phrase, open_words) in words.ASKED_THINGS.items():
         kinds = {kind for kind in words.PEOPLE if thing in ancestors(kind)}
         things = set(CATEGORIES.get(thing, ())) | kinds | {thing}
-        question = question_texts.is_there(phrase, plural(thing))
+        question = templates.is_there(phrase, plural(thing))
         if any(facts.sure.get(name, 0) >= facts.support for name in things):
             yield question, "yes"
         elif (

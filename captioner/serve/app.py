@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartParser
 from captioner.api import Captioner
 from captioner.config.settings import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.serve import schemas as schema
+from captioner.serve import schemas
 from captioner.serve.inference import InferenceService, Prepared
 from captioner.serve.limits import Guard, Limits, Refusal
 from captioner.version import __version__
@@ -34,7 +34,7 @@ Image = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP, TIFF 
 Question = Annotated[str, Field(min_length=1, max_length=500)]
 MOST_QUESTIONS = 20  # in one explorer
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": schema.Error, "description": text}
+    status: {"model": schemas.Error, "description": text}
     for status, text in {
         400: "No picture that can be read, or settings that make no sense.",
         408: "The request did not arrive in time.",
@@ -141,13 +141,13 @@ def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: L
             raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
 
     @app.get("/api/about", summary="What this server can do")
-    async def about() -> schema.About:
+    async def about() -> schemas.About:
         decoding = model.decoding
-        return schema.About(
+        return schemas.About(
             version=__version__,
             writes=model.can_caption,
             answers=model.can_answer,
-            decoding=schema.Decoding(
+            decoding=schemas.Decoding(
                 beam_size=decoding.beam_size,
                 num_captions=decoding.num_captions,
                 max_words=decoding.max_words,
@@ -159,20 +159,20 @@ def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: L
     @app.post("/api/caption", summary="Caption a picture", responses=ERRORS)
     async def caption(
         image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
-    ) -> schema.Captions:
+    ) -> schemas.Captions:
         require_captions()
         prepared = await prepare(image, preview=preview)
         result = await service.run(prepared, decoding)
-        return schema.Captions.model_validate(
+        return schemas.Captions.model_validate(
             {"captions": result.captions, "picture": prepared.preview}
         )
 
     @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
-    async def answer(image: Image, question: Annotated[Question, Form()]) -> schema.Answer:
+    async def answer(image: Image, question: Annotated[Question, Form()]) -> schemas.Answer:
         require_answers()
         prepared = await prepare(image, preview=False)
         result = await service.run(prepared, None, [question])
-        return schema.Answer.model_validate(result.answers[0])
+        return schemas.Answer.model_validate(result.answers[0])
 
     @app.post(
         "/api/explorer",

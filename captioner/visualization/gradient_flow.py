@@ -76,15 +76,15 @@ def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -
         features = model.encoder(torch.randn(ROWS, 3, size, size, generator=generator))
         keys = decoder.attention.project(features)
     state, words = decoder.start(features), torch.full((ROWS,), START)
-    hiddens, chances = [], torch.zeros(ROWS)
+    hiddens, log_probs = [], torch.zeros(ROWS)
     for _ in range(steps):
         logits, state, _ = decoder.step(words, state, features, keys)
         logits[:, [*NEVER_WRITTEN, END]] = float("-inf")
-        steps_chances = torch.log_softmax(logits, dim=-1)
-        words = torch.multinomial(steps_chances.detach().exp(), 1, generator=generator).squeeze(1)
-        chances = steps_chances.gather(1, words.unsqueeze(1))
+        step_log_probs = torch.log_softmax(logits, dim=-1)
+        words = torch.multinomial(step_log_probs.detach().exp(), 1, generator=generator).squeeze(1)
+        log_probs = step_log_probs.gather(1, words.unsqueeze(1))
         hiddens.append(state[0])
-    return GradientNorms(name, _largest_singular_value(decoder), _norms(-chances.sum(), hiddens))
+    return GradientNorms(name, _largest_singular_value(decoder), _norms(-log_probs.sum(), hiddens))
 
 
 def _norms(loss: Tensor, hiddens: Sequence[Tensor]) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from captioner.cli.data import app
-from captioner.data import coco_download as coco_archives
+from captioner.data import coco_download
 from captioner.errors import CaptionerError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -181,14 +181,14 @@ def test_coco_reports_on_stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         for done in range(0, 1001):
             progress("downloading a.zip", done * 1_000_000, 1_000_000_000)
 
-    monkeypatch.setattr(coco_archives, "download_coco", download_coco)
+    monkeypatch.setattr(coco_download, "download_coco", download_coco)
     result = run("coco", tmp_path, "--year", 2017, "--from", "http://127.0.0.1:1")
     assert calls == [(tmp_path, 2017, "http://127.0.0.1:1")]
     assert result.stdout == f"{tmp_path}\n"
     assert result.stderr.splitlines()[5] == "downloading a.zip: 500 of 1000 MB"
     assert len(result.stderr.splitlines()) == 11
     run("coco", tmp_path)
-    assert calls[1] == (tmp_path, 2014, coco_archives.COCO_SERVER)
+    assert calls[1] == (tmp_path, 2014, coco_download.COCO_SERVER)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="wants the real photographs beside the project")

@@ -111,11 +111,11 @@ def test_the_page_stands_alone_and_escapes_captions(files: dict[str, str], tmp_p
 
 def test_a_page_of_many_pictures_shows_the_worst_and_the_best(tmp_path: Path) -> None:
     from captioner.metrics import score_captions
-    from captioner.visualization import score_report as report
+    from captioner.visualization import score_report
 
     wanted = {number: [f"a dog number{number} runs"] for number in range(150)}
     said = {n: texts[0] if n < 75 else f"no {n}" for n, texts in wanted.items()}
-    text = report.write_page("many", score_captions(said, wanted), {}, said, wanted)
+    text = score_report.write_page("many", score_captions(said, wanted), {}, said, wanted)
     assert text.count("<li>") == 100
     assert "The 50 worst and the 50 best" in text
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from captioner.data import coco_download as coco_archives
-from captioner.data import download
+from captioner.data import coco_download, download
 from captioner.data.coco_download import Archive, download_coco
 from captioner.errors import CaptionerError
 
@@ -211,7 +210,7 @@ def small_coco(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
         Archive(path[1:], len(content), hashlib.md5(content).hexdigest(), proof)
         for (path, content), proof in zip(contents.items(), holds, strict=True)
     )
-    monkeypatch.setattr(coco_archives, "COCO_ARCHIVES", {2014: archives})
+    monkeypatch.setattr(coco_download, "COCO_ARCHIVES", {2014: archives})
     return server
 
 
@@ -248,7 +247,7 @@ def test_unpacking_that_was_interrupted_is_done_again(small_coco: Server, tmp_pa
 
 def test_no_room(small_coco: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=700)
-    monkeypatch.setattr(coco_archives.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(coco_download.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(CaptionerError, match="has room for 0.0 GB, but 0.0 GB are needed"):
         download_coco(tmp_path, year=2014, server=small_coco.url, progress=silent)
     assert small_coco.ranges == []
@@ -274,7 +273,7 @@ def test_bad_input(tmp_path: Path) -> None:
 
 
 def test_archives_of_coco_are_well_formed() -> None:
-    for year, archives in coco_archives.COCO_ARCHIVES.items():
+    for year, archives in coco_download.COCO_ARCHIVES.items():
         assert {archive.holds for archive in archives} == {
             f"annotations/captions_val{year}.json",
             f"val{year}",

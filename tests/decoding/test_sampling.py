@@ -41,8 +41,8 @@ def test_captions_drawn_together_are_what_the_decoder_says_of_each_alone() -> No
                         torch.tensor([word]), state, features[alone], keys[alone]
                     )
                 written = torch.tensor([one.tokens[:place]], dtype=torch.long)
-                chances = next_log_probs(logits, written, 6, config.block_ngrams)[0]
-                assert one.probabilities[place] == pytest.approx(float(chances[after].exp()))
+                log_probs = next_log_probs(logits, written, 6, config.block_ngrams)[0]
+                assert one.probabilities[place] == pytest.approx(float(log_probs[after].exp()))
                 torch.testing.assert_close(one.weights[place], weights[0])
                 word = after
 
