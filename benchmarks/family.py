@@ -25,6 +25,7 @@ from captioner.config.settings import (
     DecodingConfig,
     ModelConfig,
     RunConfig,
+    SplitConfig,
     TrainingConfig,
 )
 from captioner.data.shapes.maker import make_shapes
@@ -101,8 +102,8 @@ def settings(member: Member, folder: Path, encoder_weights: str) -> RunConfig:
     return RunConfig(
         data=DataConfig(
             images=(str(folder / "images"),),
-            captions=(str(folder / "captions_train.json"),),
-            val_captions=(str(folder / "captions_val.json"),),
+            train=SplitConfig(captions=(str(folder / "captions_train.json"),)),
+            val=SplitConfig(captions=(str(folder / "captions_val.json"),)),
         ),
         model=ModelConfig(
             # An 8 x 8 grid from both: of small pictures after 16 pixels a cell, not 32.

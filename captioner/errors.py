@@ -1,9 +1,19 @@
-"""The errors that users are meant to read."""
+"""The one kind of error that users meet, and the one kind of warning."""
 
 
 class CaptionerError(ValueError):
-    """Bad input, said in one line: what was given, what was expected and what to do."""
+    """Bad input: says in one line what was given, what was expected and what to do.
+
+    The command line prints that line and exits with status 2.
+    """
 
 
 class UnknownWords(CaptionerError):
     """A question without any word that the model knows."""
+
+
+class CaptionerWarning(UserWarning):
+    """Input that was used but is probably not what the user means, in one line.
+
+    The command line prints it to standard error.
+    """

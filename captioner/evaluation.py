@@ -21,20 +21,6 @@ SHARES = tuple(eighth / 8 for eighth in range(1, 8))  # of the cells that are le
 ORDERS = ("deletion", "insertion", "random")
 
 
-def caption_pictures(
-    model: Captioner, paths: Sequence[Path], decoding: DecodingConfig, batch_size: int
-) -> Iterator[Caption]:
-    """The best caption of every picture, in order.
-
-    Raises CaptionerError for a picture that cannot be read: a score over the others could not be
-    compared.
-    """
-    for _, result in model.caption_each(paths, decoding=decoding, batch_size=batch_size):
-        if isinstance(result, CaptionerError):
-            raise result
-        yield result[0]
-
-
 def caption_with_features(
     model: Captioner, paths: Sequence[Path], decoding: DecodingConfig, batch_size: int
 ) -> Iterator[tuple[Caption, Tensor]]:
@@ -52,22 +38,27 @@ def answer_questions(
     model: Captioner,
     pictures: Sequence[tuple[Path | Image, Sequence[AskedQuestion]]],
     batch_size: int,
-) -> Iterator[dict[Id, str]]:
-    """For each picture, the answers to its questions by their ids.
+) -> Iterator[dict[Id, str] | CaptionerError]:
+    """For each picture, the answers to its questions by their ids, or why it cannot be read.
 
-    A question without any known word has the answer "". Raises CaptionerError for a picture that
-    cannot be read: an accuracy over the others could not be compared.
+    A question without any known word has the answer "".
     """
-    asked = ((picture, [one.text for one in questions]) for picture, questions in pictures)
+    asked = ((picture, [item.text for item in questions]) for picture, questions in pictures)
     replies = model.answer_each(asked, top=1, batch_size=batch_size)
     for (_, questions), (_, results) in zip(pictures, replies, strict=True):
-        answers: dict[Id, str] = {}
-        for question, result in zip(questions, results, strict=True):
-            if isinstance(result, CaptionerError) and not isinstance(result, UnknownWords):
-                raise result
-            text = "" if isinstance(result, CaptionerError) else result.text
-            answers[question.question_id] = text
-        yield answers
+        unreadable = [
+            result
+            for result in results
+            if isinstance(result, CaptionerError) and not isinstance(result, UnknownWords)
+        ]
+        yield (
+            unreadable[0]
+            if unreadable
+            else {
+                question.question_id: "" if isinstance(result, CaptionerError) else result.text
+                for question, result in zip(questions, results, strict=True)
+            }
+        )
 
 
 def group_by_picture(

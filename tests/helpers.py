@@ -14,6 +14,7 @@ from captioner.config.settings import (
     DecodingConfig,
     ModelConfig,
     RunConfig,
+    SplitConfig,
     TrainingConfig,
 )
 from captioner.data.padding import pad_captions
@@ -106,7 +107,11 @@ def settings(folder: Path, **training: object) -> RunConfig:
         "mirror": True,
     }
     return RunConfig(
-        data=DataConfig(images=(str(folder),), captions=captions, val_captions=captions),
+        data=DataConfig(
+            images=(str(folder),),
+            train=SplitConfig(captions=captions),
+            val=SplitConfig(captions=captions),
+        ),
         model=ModelConfig(
             encoder_stage="features.3",
             image_size=64,

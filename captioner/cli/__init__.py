@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from typing import Annotated, NoReturn, cast
 
@@ -25,7 +26,7 @@ from captioner.cli import (
     serve,
     train,
 )
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, CaptionerWarning
 from captioner.version import __version__
 
 # What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
@@ -68,6 +69,11 @@ def captioner(
 _INTERRUPTED = 130
 
 
+def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print one of captioner's warnings as one line on stderr."""
+    print(f"captioner: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
 def fail(message: str) -> NoReturn:
     """Print one line on stderr and exit with status 2."""
     print(f"captioner: error: {' '.join(message.split())}", file=sys.stderr)
@@ -77,6 +83,8 @@ def fail(message: str) -> NoReturn:
 def main() -> None:
     """Run the command line; every foreseeable failure becomes one line and exit status 2."""
     arguments = sys.argv[1:] or ["--help"]
+    warnings.simplefilter("default", CaptionerWarning)
+    warnings.showwarning = show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # print file names that are not UTF-8 as they are
         sys.stdout.reconfigure(errors="surrogateescape")
     try:

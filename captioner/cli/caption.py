@@ -41,6 +41,7 @@ def caption(
     tab and the caption. A picture that cannot be read is reported, the rest go on, and the exit
     status is 1. How to search is the checkpoint's choice where no option says otherwise.
     """
+    arguments = locals()
     pictures = find_pictures(paths)
     alone = is_one_picture(paths)
     if alone and not as_json:
@@ -49,21 +50,7 @@ def caption(
     from captioner.api import Captioner
 
     model = Captioner.load(checkpoint, device)
-    decoding = options.choose_decoding(
-        model.decoding,
-        {
-            "beam_size": beam_size,
-            "num_captions": num_captions,
-            "max_words": max_words,
-            "length_penalty": length_penalty,
-            "block_ngrams": block_ngrams,
-            "sample": sample,
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "seed": seed,
-        },
-    )
+    decoding = options.choose_decoding(model.decoding, arguments)
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)
     if not sys.stdout.isatty():  # on a terminal, the captions themselves show how far it is

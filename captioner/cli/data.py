@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captioner.cli import options
 from captioner.cli.progress import show_progress
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
     from captioner.data.checks import Report
+    from captioner.data.vocabulary import Vocabulary
 
 app = typer.Typer(help="Check a set before training, make one, or download COCO.")
 
@@ -27,30 +29,51 @@ def check(
         list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
     ],
     captions: Annotated[
-        Path, typer.Option(metavar="FILE", help="COCO or Karpathy JSON, CSV or JSON Lines.")
+        Path, typer.Option(metavar="FILE", help="Any caption file that data/README.md shows.")
     ],
-    split: Annotated[
-        str, typer.Option(help="train, val or test: of a file in Karpathy's form.")
-    ] = "train",
+    split: options.Split = "train",
+    val_captions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Held-out captions: are any of their pictures the same?"),
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A checkpoint, or shipped: which words is it lacking?"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
 ) -> None:
     """Read captions and decode every picture; exit status 1 if something is wrong."""
-    from captioner.data.caption_files import read_caption_file
+    from captioner.data.caption_files import has_captions, read_caption_file
     from captioner.data.checks import examine, report
-    from captioner.data.records import find_pictures
+    from captioner.data.picture_files import find_pictures
 
     content = read_caption_file(captions, split)
-    if not any(record.captions for record in content.records):
+    if not has_captions(content):
         raise CaptionerError(f"{captions}: no captions found; expected at least one")
-    paths = find_pictures([record.file_name for record in content.records], images)
-    examined = list(show_progress(examine(paths.values()), total=len(paths)))
-    found = report(content, paths, examined)
+    held_out = read_caption_file(val_captions, "val").records if val_captions else []
+    names = [record.file_name for record in content.records]
+    found = find_pictures(names, images)
+    val_paths = find_pictures([record.file_name for record in held_out], images).paths
+    paths = list(dict.fromkeys((*found.paths.values(), *val_paths.values())))
+    examined = list(show_progress(examine(paths), total=len(paths)))
+    result = report(
+        content, found, examined, val_paths=list(val_paths.values()), known=_known(start_from)
+    )
     if as_json:
-        print(json.dumps(dataclasses.asdict(found)))
+        print(json.dumps(dataclasses.asdict(result)))
     else:
-        _print_report(found)
-    if any(found.problems().values()):
+        _print_report(result)
+    if any(result.problems().values()):
         raise typer.Exit(1)
+
+
+def _known(start_from: str | None) -> "Vocabulary | None":
+    """The caption vocabulary of a checkpoint; None without one."""
+    if start_from is None:
+        return None
+    from captioner.model.checkpoint import load, named
+
+    return load(named(start_from)).model.writer()[1]
 
 
 def _print_report(found: "Report") -> None:
@@ -60,15 +83,38 @@ def _print_report(found: "Report") -> None:
         "captions": found.captions,
         "different words": found.vocabulary,
         "words in the longest caption": found.longest_caption,
+        "words that will be known": found.known_words,
+        "unknown words, per cent": round(100 * found.unknown_share, 1),
+        "captions of unknown words": found.captions_without_known,
     }
     for name, count in counts.items():
         print(f"{name:<28} {count:>8}")
+    if found.commonest_unknown:
+        print(f"    commonest unknown: {', '.join(found.commonest_unknown)}")
     for name, problems in found.problems().items():
         print(f"{name:<28} {len(problems):>8}")
         for problem in problems[:SHOWN]:
             print(f"    {' = '.join(problem) if isinstance(problem, list) else problem}")
         if len(problems) > SHOWN:
             print("    ... (--json names them all)")
+
+
+@app.command()
+def convert(
+    captions: Annotated[
+        Path, typer.Argument(metavar="IN", help="Any caption file that data/README.md shows.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="A new .json file.")],
+    split: options.Split = "train",
+) -> None:
+    """Write captions of any form in COCO's form."""
+    from captioner.data.caption_files import read_caption_file
+    from captioner.data.caption_json import write_coco
+
+    if output.exists():
+        raise CaptionerError(f"{output} is already there; choose another name")
+    pictures, count = write_coco(read_caption_file(captions, split), output)
+    print(f"{output}: {count} captions of {pictures} pictures")
 
 
 @app.command()
@@ -109,8 +155,8 @@ def questions(
         list[Path],
         typer.Option(
             metavar="FILE",
-            help="COCO or Karpathy JSON, CSV or JSON Lines; may be repeated: captions of the same "
-            "picture are joined.",
+            help="Any caption file that data/README.md shows; may be repeated: captions of the "
+            "same picture are joined.",
         ),
     ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to put the files in.")],
@@ -119,15 +165,13 @@ def questions(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Check that the pictures are here; may be repeated."),
     ] = None,
-    split: Annotated[
-        str, typer.Option(help="train, val or test: of a file in Karpathy's form.")
-    ] = "train",
+    split: options.Split = "train",
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same questions.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="The table as JSON.")] = False,
 ) -> None:
     """Make questions and answers from captions, balanced so that guessing blind is no use."""
     from captioner.data.caption_files import read_caption_file
-    from captioner.data.records import require_pictures
+    from captioner.data.picture_files import require_pictures
     from captioner.questions.balanced_set import (
         join_pictures,
         make_questions,

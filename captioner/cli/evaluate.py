@@ -40,9 +40,7 @@ def captions(
         Path,
         typer.Option("--annotations", "--captions", metavar="FILE", help="Reference captions."),
     ],
-    split: Annotated[
-        str, typer.Option(help="train, val or test: of a file in Karpathy's form.")
-    ] = "val",
+    split: options.Split = "val",
     results: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the captions as COCO results.")
     ] = None,
@@ -52,6 +50,7 @@ def captions(
             metavar="SET", help="Keep the scores in the --checkpoint given, under this name."
         ),
     ] = None,
+    skip_missing: options.SkipMissing = False,
     as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
     beam_size: options.BeamSize = None,
     max_words: options.MaxWords = None,
@@ -69,45 +68,50 @@ def captions(
     """Caption every picture of a set and score the captions.
 
     Prints BLEU, ROUGE-L and CIDEr with a signature that says how they were computed. The
-    references are in COCO's or Karpathy's format, or in a CSV or JSON Lines file. Decoding options
-    that are not given come from the checkpoint.
+    references are a caption file of any form that data/README.md shows; of one without captions,
+    as of a test set, only the results are written. Pictures that cannot be read are named and left
+    out, and the exit status is 1. Decoding options that are not given come from the checkpoint.
     """
-    _require_folder(results)
-    if record is not None and checkpoint is None:
-        raise CaptionerError(
-            "--record keeps the scores in the checkpoint; name that one with --checkpoint"
-        )
+    arguments = locals()
+    _check_outputs(results, record, checkpoint)
 
     from captioner.api import Captioner
-    from captioner.data.caption_files import read_captions
-    from captioner.evaluation import caption_pictures, describe_decoding
+    from captioner.data.caption_files import has_captions, locate_pictures, read_caption_file
+    from captioner.evaluation import describe_decoding
     from captioner.metrics import bootstrap, score_captions
+    from captioner.metrics.caption_results import references_of
     from captioner.model.checkpoint import add_score
 
-    pictures = read_captions(annotations, images, split)
-    model = Captioner.load(checkpoint, device)
-    decoding = options.choose_decoding(
-        model.decoding,
-        {
-            "beam_size": beam_size,
-            "num_captions": 1,
-            "max_words": max_words,
-            "length_penalty": length_penalty,
-            "block_ngrams": block_ngrams,
-            "sample": sample,
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "seed": seed,
-        },
+    content = read_caption_file(annotations, split)
+    has_references = has_captions(content)
+    if not has_references:
+        _require_results(results, f"{annotations} has no captions to compare with")
+    pictures = locate_pictures(
+        content, images, annotations, skip_missing=skip_missing, uncaptioned=not has_references
     )
+    model = Captioner.load(checkpoint, device)
+    decoding = options.choose_decoding(model.decoding, arguments | {"num_captions": 1})
     paths = [picture.path for picture in pictures]
-    decoded = show_progress(caption_pictures(model, paths, decoding, batch_size), total=len(paths))
-    said = {p.image_id: best.text for p, best in zip(pictures, decoded, strict=True)}
+    captioned = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
+    said, failed = {}, 0
+    for picture, (_, result) in zip(
+        pictures, show_progress(captioned, total=len(paths)), strict=True
+    ):
+        if isinstance(result, CaptionerError):
+            failed += 1
+            print(f"captioner: error: {result}", file=sys.stderr, flush=True)
+        else:
+            said[picture.image_id] = result[0].text
     if results is not None:
         write_records([{"image_id": key, "caption": text} for key, text in said.items()], results)
-    references = {picture.image_id: picture.captions for picture in pictures}
-    scores = score_captions(said, references, decoding=describe_decoding(decoding))
+    if not said or not has_references:
+        raise typer.Exit(1 if failed else 0)
+    scores = score_captions(
+        said,
+        references_of(content),
+        allow_partial=skip_missing or bool(failed),
+        decoding=describe_decoding(decoding),
+    )
     if record is not None and checkpoint is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
         add_score(checkpoint, kept)
@@ -118,6 +122,8 @@ def captions(
         print_captions(scores, intervals, differences=None)
     for warning in scores.warnings:
         print(f"captioner: warning: {warning}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -126,7 +132,10 @@ def answers(
         list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
     ],
     questions: Annotated[Path, typer.Option(metavar="FILE", help="In the form of VQA v2.")],
-    annotations: Annotated[Path, typer.Option(metavar="FILE", help="People's answers to them.")],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="People's answers to them; none for a test set."),
+    ] = None,
     image_names: Annotated[
         Path | None,
         typer.Option(
@@ -144,6 +153,7 @@ def answers(
             metavar="SET", help="Keep the scores in the --checkpoint given, under this name."
         ),
     ] = None,
+    skip_missing: options.SkipMissing = False,
     as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
@@ -153,13 +163,10 @@ def answers(
 
     Also scores two baselines that do not see the picture: always giving the one best answer, and
     the same model given an empty grey picture. A model trained with --glimpses 0 is a stronger
-    baseline.
+    baseline. Without --annotations, as for a test set, only the results are written. Pictures that
+    cannot be read are named, their questions are left out, and the exit status is 1.
     """
-    _require_folder(results)
-    if record is not None and checkpoint is None:
-        raise CaptionerError(
-            "--record keeps the scores in the checkpoint; name that one with --checkpoint"
-        )
+    _check_outputs(results, record, checkpoint)
 
     from captioner.api import Captioner
     from captioner.data.images import grey_picture
@@ -168,7 +175,10 @@ def answers(
     from captioner.metrics.vqa_accuracy import score_answers
     from captioner.model.checkpoint import add_score, default_checkpoint
 
-    asked = read_questions(questions, annotations, images, image_names)
+    asked = read_questions(questions, annotations, images, image_names, skip_missing=skip_missing)
+    has_answers = any(question.answers for question in asked)
+    if not has_answers:
+        _require_results(results, f"{questions} has no answers: give --annotations")
     seen = None
     if training_questions:
         seen = [
@@ -176,22 +186,27 @@ def answers(
         ]
     model = Captioner.load(checkpoint, device)
     groups = group_by_picture(asked)
-    answered = answer_questions(model, groups, batch_size)
-    said = {
-        key: text
-        for answers in show_progress(answered, total=len(groups))
-        for key, text in answers.items()
-    }
+    said: dict[int | str, str] = {}
+    failed = 0
+    for found in show_progress(answer_questions(model, groups, batch_size), total=len(groups)):
+        if isinstance(found, CaptionerError):
+            failed += 1
+            print(f"captioner: error: {found}", file=sys.stderr, flush=True)
+        else:
+            said |= found
     if results is not None:
         write_records([{"question_id": key, "answer": text} for key, text in said.items()], results)
+    if not said or not has_answers:
+        raise typer.Exit(1 if failed else 0)
+    asked = [question for question in asked if question.question_id in said]
     grey = grey_picture(model.config.image_size)
     parts = [asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE)]
     answered_blind = answer_questions(model, [(grey, part) for part in parts], batch_size=1)
-    said_blind = {
-        key: text
-        for answers in show_progress(answered_blind, total=len(parts))
-        for key, text in answers.items()
-    }
+    said_blind: dict[int | str, str] = {}
+    for found in show_progress(answered_blind, total=len(parts)):
+        if isinstance(found, CaptionerError):
+            raise found
+        said_blind |= found
     scores, blind = (
         score_answers(
             given,
@@ -217,6 +232,10 @@ def answers(
         print(json.dumps(answers_record(scores, {GREY_PICTURE: blind})))
     else:
         print_answers(scores, {GREY_PICTURE: blind})
+    for warning in scores.warnings:
+        print(f"captioner: warning: {warning}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
 
 
 app.command()(attention)
@@ -227,7 +246,17 @@ def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
     atomic_write(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
 
 
-def _require_folder(results: Path | None) -> None:
-    """Check that the result file can be written, before minutes of work."""
+def _check_outputs(results: Path | None, record: str | None, checkpoint: Path | None) -> None:
+    """Check that what the command makes can be written, before minutes of work."""
     if results is not None and not results.parent.is_dir():
         raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
+    if record is not None and checkpoint is None:
+        raise CaptionerError(
+            "--record keeps the scores in the checkpoint; name that one with --checkpoint"
+        )
+
+
+def _require_results(results: Path | None, reason: str) -> None:
+    """Check that a set which cannot be scored has a file for its results."""
+    if results is None:
+        raise CaptionerError(f"{reason}, so nothing can be scored; write results with --results")

@@ -1,6 +1,6 @@
 """Options that several commands share. Decoding that is not asked for is the checkpoint's own."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +47,13 @@ TopP = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
 ]
+Split = Annotated[
+    str, typer.Option(help="train, val or test: of a file that says which pictures are in which.")
+]
+SkipMissing = Annotated[
+    bool,
+    typer.Option("--skip-missing", help="Leave out pictures that are not there, up to a tenth."),
+]
 NormaliseUnanimous = Annotated[
     bool,
     typer.Option(
@@ -63,12 +70,17 @@ TrainingQuestions = Annotated[
 ]
 
 
-def choose_decoding(stored: DecodingConfig, asked: dict[str, Any]) -> DecodingConfig:
-    """The checkpoint's decoding with what was asked for, all that is not None, in its place.
+def choose_decoding(stored: DecodingConfig, arguments: dict[str, Any]) -> DecodingConfig:
+    """The checkpoint's decoding with the options that were given in place of its own.
 
+    arguments: those of the command, by name; the ones that are no decoding option do not count.
     Raises CaptionerError for settings that make no sense, alone or together.
     """
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {
+        f.name: arguments[f.name]
+        for f in fields(DecodingConfig)
+        if arguments.get(f.name) is not None
+    }
     chosen = replace(stored, **given)
     idle = [name for name in ("temperature", "top_k", "top_p", "seed") if name in given]
     if idle and not chosen.sample:

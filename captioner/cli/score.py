@@ -30,7 +30,8 @@ def score() -> None:
 @app.command()
 def captions(
     results: Annotated[Path, typer.Argument(help="Captions, as a COCO result file.")],
-    annotations: Annotated[Path, typer.Argument(help="References, as COCO caption annotations.")],
+    annotations: Annotated[Path, typer.Argument(help="References: a caption file of any form.")],
+    split: options.Split = "val",
     against: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Other results: is the difference more than chance?"),
@@ -56,16 +57,17 @@ def captions(
     signature: scores compare where the signatures are equal.
     """
     from captioner.metrics import bootstrap, score_captions
-    from captioner.metrics.caption_results import read_references, read_results, shared_pictures
+    from captioner.metrics.caption_results import read_references, shared_pictures
+    from captioner.metrics.result_files import read_results
     from captioner.visualization import score_report
 
     if html is not None and not html.parent.is_dir():
         raise CaptionerError(f"{html}: there is no folder {html.parent}; make it first")
-    said, references = read_results(results), read_references(annotations)
+    said, references = read_results(results), read_references(annotations, split)
     other = None if against is None else read_results(against)
     seen = None
     if training is not None:
-        seen = [text for texts in read_references(training).values() for text in texts]
+        seen = [text for texts in read_references(training, "train").values() for text in texts]
     if other is not None and allow_partial:
         said, other = shared_pictures(said, other)
 
@@ -109,12 +111,12 @@ def answers(
 ) -> None:
     """Score answers with the VQA accuracy, equal to the official code, or exact match.
 
-    Where people gave one answer a question, as in DAQUAR, a right answer is an equal one. The 95%
-    interval is over pictures (1,000 bootstrap draws). Beside each accuracy stands that of always
+    Where people gave one answer per question, as in DAQUAR, a right answer is an equal one. The 95%
+    interval is over pictures (1,000 bootstrap draws). Beside each accuracy is that of always
     giving the answer that does best on these questions.
     """
     from captioner.data.question_files import read_question_file
-    from captioner.metrics.answer_results import read_answers
+    from captioner.metrics.result_files import read_answers
     from captioner.metrics.vqa_accuracy import score_answers
 
     asked = read_question_file(questions, annotations)
@@ -132,5 +134,7 @@ def answers(
         print(json.dumps(answers_record(scores)))
     else:
         print_answers(scores)
+    for warning in scores.warnings:
+        typer.echo(f"captioner: warning: {warning}", err=True)
     if seen is not None and scores.unseen is None:
-        typer.echo("captioner: every question stands in the training questions too", err=True)
+        typer.echo("captioner: every question is among the training questions too", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import sys
 import tomllib
@@ -29,6 +28,8 @@ FLAGS = {
         "val_questions",
         "val_answers",
         "val_image_names",
+        "val_share",
+        "skip_missing",
     ),
     "model": ("encoder", "cell", "layers", "attention", "tokens", "glimpses"),
     "training": (
@@ -40,6 +41,7 @@ FLAGS = {
         "fine_tune_from",
         "truncate_steps",
         "start_from",
+        "extend_vocabulary",
         "freeze_captioner",
     ),
     "decoding": (),
@@ -53,7 +55,7 @@ def train(
     ] = None,
     captions: Annotated[
         list[Path] | None,
-        typer.Option(help="COCO or Karpathy JSON, CSV or JSON Lines; several are joined."),
+        typer.Option(help="Any file that data/README.md shows; several are joined."),
     ] = None,
     val_captions: Annotated[
         list[Path] | None, typer.Option(help="Held-out captions; several are joined.")
@@ -78,6 +80,16 @@ def train(
     val_answers: Annotated[list[Path] | None, typer.Option(help="Their annotations.")] = None,
     val_image_names: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="As --image-names.")
+    ] = None,
+    val_share: Annotated[
+        float | None,
+        typer.Option(help="Hold out this share of the pictures, such as 0.1, for validation."),
+    ] = None,
+    skip_missing: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-missing", help="Leave out pictures that are not there, up to a tenth."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -118,6 +130,10 @@ def train(
     start_from: Annotated[
         Path | None,
         typer.Option(help="Checkpoint to fine-tune; shipped: the bundled one."),
+    ] = None,
+    extend_vocabulary: Annotated[
+        bool | None,
+        typer.Option("--extend-vocabulary", help="With --start-from: learn new words, too."),
     ] = None,
     freeze_captioner: Annotated[
         bool | None,
@@ -165,7 +181,7 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
     given: the command's options by name. Raises CaptionerError for options that do not go
     together, a folder that holds another run or none to resume, and wrong settings.
     """
-    from captioner.config.settings import RunConfig
+    from captioner.config.settings import ModelConfig, RunConfig
     from captioner.config.toml_file import read_stages
 
     changes = changed_settings(given)
@@ -188,10 +204,13 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
             "start_from into the [stages.training] of the first instead of giving --start-from"
         )
     for name, run in stages.items():
-        stages[name] = _with_changes(run, changes)
-        start_from = stages[name].training.start_from
-        if start_from and changes["model"]:
-            _refuse_changes(start_from, changes["model"])
+        changed = changes
+        if changes["model"].get("attention") == "dot" and run.model.attention != "dot":
+            # The file's one head is for its other attention.
+            changed = changes | {
+                "model": {"attention_heads": ModelConfig.attention_heads} | changes["model"]
+            }
+        stages[name] = run.changed(changed, "options")
     return stages
 
 
@@ -233,47 +252,9 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _with_changes(run: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:
-    """A run's settings with the changes of each table."""
-    from captioner.config.settings import ModelConfig, from_dict
-
-    if changes["model"].get("attention") == "dot" and run.model.attention != "dot":
-        # The file's one head was that of its other attention.
-        heads = {"attention_heads": ModelConfig.attention_heads}
-        changes = changes | {"model": heads | changes["model"]}
-    tables = {
-        table: from_dict(
-            type(getattr(run, table)),
-            dataclasses.asdict(getattr(run, table)) | changes[table],
-            f"options of [{table}]",
-        )
-        for table in changes
-    }
-    return dataclasses.replace(run, **tables)
-
-
 def _holds_a_run(output: Path) -> bool:
     """Whether a run, or a stage of one, has left a state here."""
     return any(list(output.glob(f"{stage}state.safetensors")) for stage in ("", "*/"))
-
-
-def _refuse_changes(start_from: str, asked: dict[str, Any]) -> None:
-    """Training goes on with the checkpoint's own network; say so where another is asked for."""
-    from captioner.model.checkpoint import load, named
-
-    file = named(start_from)
-    if not file.exists():  # an earlier stage will make it, or training refuses it
-        return
-    started = load(file).model
-    own = started.config
-    for name, value in asked.items():
-        if name == "glimpses" and started.answers is None:
-            continue
-        if getattr(own, name) != value:
-            raise CaptionerError(
-                f"{start_from} has {name} {getattr(own, name)}, not {value}; leave "
-                f"--{name.replace('_', '-')} out, or train anew without --start-from"
-            )
 
 
 class _Screen:

@@ -1,18 +1,23 @@
-"""Every setting, validated: the model's, the training's, the decoding's, and where the data lie."""
+"""Every setting of the model, training, decoding and data, with its default and bounds."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from captioner.config.checks import at_least, check_texts, check_types, one_of, within
+from captioner.config.checks import at_least, check_names, check_texts, check_types, one_of, within
 from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout", "answer_dropout")
 CACHE_FOLDER = "cache"  # in a run's folder, beside those of its stages
-NO_FILE = ("", "torchvision", "shipped", "none")  # what stands where a file could
+# The words that a setting takes instead of a path; a file of such a name is reached as ./none.
+KEYWORDS = {
+    "encoder_weights": ("torchvision", "shipped", "none"),
+    "start_from": ("", "shipped"),
+    "image_names": ("none",),
+}
 
-Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig", "DataConfig")
+Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +141,12 @@ class TrainingConfig:
     ships), "none" (random), or a file: a state dict (.pth, .safetensors) of torchvision's network
     or of EfficientNet-Lite as published, or a captioner checkpoint, whose encoder is taken.
     start_from: a checkpoint whose whole model and vocabularies training goes on from ("shipped":
-    the bundled one), or empty; with it encoder_weights and min_count do not count, and of
-    [model] only the dropouts do. A task that it has not learned yet is added to it.
+    the bundled one), or empty; with it encoder_weights does not count, and of [model]
+    only the dropouts do. A task that it has not learned yet is added to it.
+    extend_vocabulary: with start_from, add the words of the captions and questions that its
+    vocabularies lack.
+    min_count: words of captions seen less often are unknown; 0: by the number of captions, from 1
+    for few to 5 from 20,000 on.
     average_of: in a file of stages, checkpoints of earlier ones, such as "words/best" and
     "words/last", from whose mean weights this one goes on; empty: from the best of the one before.
     freeze_captioner: train the answer head alone, so that the captions stay as they are.
@@ -176,7 +185,8 @@ class TrainingConfig:
     update_batch_norm: bool = False
     augment: bool = False
     mirror: bool = True
-    min_count: int = 5
+    extend_vocabulary: bool = False
+    min_count: int = 0
     max_words: int = 20
     epochs: int = 20
     pictures_per_batch: int = 24
@@ -210,22 +220,14 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, 1, "min_count", "max_words", "epochs", "pictures_per_batch")
-        check_texts(self, "average_of")
+        at_least(self, 1, "max_words", "epochs", "pictures_per_batch")
+        check_texts(self)
         if self.start_from and self.average_of:
             raise CaptionerError("start_from and average_of are both given; leave one of them out")
         at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
         at_least(self, 1, "question_min_count", "questions_per_batch")
-        at_least(
-            self,
-            0,
-            "truncate_steps",
-            "warm_up_steps",
-            "validation_pictures",
-            "patience",
-            "workers",
-            "seed",
-        )
+        at_least(self, 0, "truncate_steps", "warm_up_steps", "validation_pictures")
+        at_least(self, 0, "patience", "workers", "min_count")
         at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
         at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost")
         at_least(self, 0, "answer_weight", "pair_weight", "max_cache_gib")
@@ -241,52 +243,116 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Where pictures and texts lie; stays on this machine, not stored in the checkpoint.
+class SplitConfig:
+    """The files of one split, training or validation.
 
-    images: folders searched in order. captions, val_captions: files, joined picture by picture.
-    questions, answers: files of VQA's form, the first with the first and so on; image_names: for
-    each of these pairs a JSON file from image id to file name, or "none" where pictures are named
-    as COCO's; empty: all are. The same with val_ for the held-out ones.
+    captions: files whose captions are joined picture by picture. questions, answers: files in
+    VQA's form, in pairs. image_names: for each pair a JSON file that maps image ids to file names,
+    or "none" where pictures are named as in COCO; empty: "none" for all.
     """
 
-    images: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
-    val_captions: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     image_names: tuple[str, ...] = ()
-    val_questions: tuple[str, ...] = ()
-    val_answers: tuple[str, ...] = ()
-    val_image_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where pictures and texts are on this machine; not stored in the checkpoint.
+
+    images: folders with the pictures of both splits, searched in order. val_share: the share of the
+    training pictures that is held out for validation, instead of files for it; 0: none.
+    skip_missing: leave out pictures that are not there, up to a tenth of those of a file.
+    """
+
+    images: tuple[str, ...] = ()
+    train: SplitConfig = SplitConfig()
+    val: SplitConfig = SplitConfig()
+    val_share: float = 0.0
+    skip_missing: bool = False
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_texts(self, *(f.name for f in dataclasses.fields(self)))
-        for part in ("", "val_"):
-            asked, answered, named = (
-                len(getattr(self, part + name)) for name in ("questions", "answers", "image_names")
+        check_texts(self)
+        within(self, 0, 0.9, "val_share")
+        if self.val_share and (self.val.captions or self.val.questions):
+            raise CaptionerError(
+                "val_share and files for validation are both given; leave one of them out"
             )
-            if asked != answered or named not in (0, asked):
+        for split, prefix in ((self.train, ""), (self.val, "val_")):
+            check_types(split, prefix)
+            check_texts(split, prefix)
+            pairs = len(split.questions)
+            if len(split.answers) != pairs or len(split.image_names) not in (0, pairs):
                 raise CaptionerError(
-                    f"{asked} files of {part}questions, {answered} of {part}answers and {named} of "
-                    f"{part}image_names; give one of each for every set (image_names may be left "
-                    'out, or be "none" for a set)'
+                    f"{pairs} files of {prefix}questions, {len(split.answers)} of {prefix}answers "
+                    f"and {len(split.image_names)} of {prefix}image_names; give as many of each "
+                    '(image_names may be left out, and be "none" for a pair)'
                 )
+
+    def settings(self) -> dict[str, Any]:
+        """The settings by the names that options and TOML files use: validation's with val_."""
+        others = {name: value for name, value in vars(self).items() if name not in ("train", "val")}
+        val = {f"val_{name}": paths for name, paths in vars(self.val).items()}
+        return {**others, **vars(self.train), **val}
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> "DataConfig":
+        """The opposite of `settings`; raises CaptionerError for wrong values."""
+        others = dict(settings)
+        train, val = (
+            SplitConfig(**{f.name: others.pop(prefix + f.name) for f in fields(SplitConfig)})
+            for prefix in ("", "val_")
+        )
+        return cls(**others, train=train, val=val)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """All of one training run: the four tables of its TOML file."""
+    """All settings of one training run: the four tables of its TOML file.
 
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    model_choices: the names of the [model] settings that the user set. A run that starts from a
+    checkpoint takes the others from the checkpoint.
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    model_choices: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Every setting by table and name."""
+        return {
+            "data": self.data.settings(),
+            "model": dataclasses.asdict(self.model),
+            "training": dataclasses.asdict(self.training),
+            "decoding": dataclasses.asdict(self.decoding),
+        }
+
+    def changed(self, tables: dict[str, dict[str, Any]], source: str) -> "RunConfig":
+        """This run with these settings in place of its own, by table and name.
+
+        Raises CaptionerError, with `source` as the place, for a table, a setting or a value that
+        does not exist.
+        """
+        own = self.tables()
+        check_names(tables, own, f"{source}: unknown table")
+        for table, settings in tables.items():
+            check_names(settings, own[table], f"{source} [{table}]: unknown setting")
+        merged = {table: {**own[table], **tables.get(table, {})} for table in own}
+        return RunConfig(
+            data=DataConfig.from_settings(merged["data"]),
+            model=ModelConfig(**merged["model"]),
+            training=TrainingConfig(**merged["training"]),
+            decoding=DecodingConfig(**merged["decoding"]),
+            model_choices=self.model_choices.union(tables.get("model", ())),
+        )
 
 
 # Settings that earlier releases had, and the value of each that was off: stored in checkpoints.
-RETIRED = {"fine_stage": "", "mirror": False}
+RETIRED = {"fine_stage": "", "mirror": False}  # of [model]; of [decoding]
 
 
 def without_retired(settings: dict[str, Any], source: str) -> dict[str, Any]:
@@ -302,10 +368,5 @@ def without_retired(settings: dict[str, Any], source: str) -> dict[str, Any]:
 
 def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Config:
     """Build one config from plain values; raises CaptionerError for a key it does not have."""
-    known = [f.name for f in dataclasses.fields(kind)]
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise CaptionerError(
-            f"{source}: unknown setting {', '.join(unknown)}; known are {', '.join(known)}"
-        )
+    check_names(settings, [f.name for f in fields(kind)], f"{source}: unknown setting")
     return kind(**settings)

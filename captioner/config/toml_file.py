@@ -1,4 +1,4 @@
-"""Settings in a TOML file: of one run or of several stages; written so that they read the same."""
+"""The settings of a run, or of a run in several stages, as a TOML file: reading and writing."""
 
 import dataclasses
 import json
@@ -10,19 +10,16 @@ from typing import Any
 from captioner.config.settings import (
     CACHE_FOLDER,
     DROPOUTS,
-    NO_FILE,
+    KEYWORDS,
     DataConfig,
-    DecodingConfig,
     ModelConfig,
     RunConfig,
-    TrainingConfig,
-    from_dict,
 )
 from captioner.errors import CaptionerError
 
-# What a run that starts from a checkpoint does not choose itself.
-_DECIDED = {f.name for f in dataclasses.fields(ModelConfig)} - set(DROPOUTS)
-_DECIDED |= {"encoder_weights", "min_count"}
+# The settings that a run which starts from a checkpoint takes from it.
+_FROM_CHECKPOINT = {f.name for f in dataclasses.fields(ModelConfig)} - set(DROPOUTS)
+_FROM_CHECKPOINT |= {"encoder_weights"}
 
 
 def read_toml(file: Path) -> RunConfig:
@@ -68,73 +65,60 @@ def read_stages(file: Path) -> dict[str, RunConfig]:
 
 
 def _run(file: Path, shared: dict[str, Any], own: dict[str, Any]) -> RunConfig:
-    """The run of a stage's own tables over those that it shares with the others."""
-    kinds = {f.name: f.default_factory for f in dataclasses.fields(RunConfig)}
+    """The run with a stage's own tables, and for the rest those of all stages."""
+    run = RunConfig()
     for tables in (shared, own):
-        unknown = [
-            name for name in tables if name not in kinds or not isinstance(tables[name], dict)
-        ]
-        if unknown:
-            raise CaptionerError(
-                f"{file}: unknown entry {', '.join(unknown)}; "
-                f"expected tables [{'], ['.join(kinds)}]"
-            )
-
-    def settings(table: str) -> dict[str, Any]:
-        return {**shared.get(table, {}), **own.get(table, {})}
-
-    run = RunConfig(
-        data=from_dict(DataConfig, settings("data"), f"{file} [data]"),
-        model=from_dict(ModelConfig, settings("model"), f"{file} [model]"),
-        training=from_dict(TrainingConfig, settings("training"), f"{file} [training]"),
-        decoding=from_dict(DecodingConfig, settings("decoding"), f"{file} [decoding]"),
-    )
-    return _under(file.parent, run)
+        for name, settings in tables.items():
+            if not isinstance(settings, dict):
+                raise CaptionerError(
+                    f"{file}: {name} is outside a table; expected tables "
+                    f"[{'], ['.join(run.tables())}] with the settings in them"
+                )
+    merged = {name: shared.get(name, {}) | own.get(name, {}) for name in {**shared, **own}}
+    return _with_absolute_paths(run.changed(merged, str(file)), file.parent)
 
 
-def _under(folder: Path, run: RunConfig) -> RunConfig:
+def _with_absolute_paths(run: RunConfig, folder: Path) -> RunConfig:
     """The same settings with their relative paths taken from a folder."""
 
-    def path_of(name: str) -> str:
-        return name if name in NO_FILE else str(folder / name)
+    def resolve(name: str, path: str) -> str:
+        return path if path in KEYWORDS.get(name.removeprefix("val_"), ()) else str(folder / path)
 
     training = dataclasses.replace(
         run.training,
-        start_from=path_of(run.training.start_from),
-        encoder_weights=path_of(run.training.encoder_weights),
+        start_from=resolve("start_from", run.training.start_from),
+        encoder_weights=resolve("encoder_weights", run.training.encoder_weights),
     )
     data = {
-        name: tuple(path_of(path) for path in paths)
-        for name, paths in dataclasses.asdict(run.data).items()
+        name: tuple(resolve(name, path) for path in value) if isinstance(value, tuple) else value
+        for name, value in run.data.settings().items()
     }
-    return dataclasses.replace(run, training=training, data=DataConfig(**data))
+    return dataclasses.replace(run, training=training, data=DataConfig.from_settings(data))
 
 
 def to_toml(run: RunConfig, stage: str = "") -> str:
-    """The settings as TOML that reads back to the same, from any folder; stage: as one of several.
+    """The settings as TOML that reads back to the same, from any folder.
 
-    The texts of several stages, one after the other, are a file for `read_stages`.
+    stage: the name of the stage, of a run that has several. The texts of all stages, one after the
+    other, are a file for `read_stages`.
     """
-    run = _under(Path.cwd(), run)
+    run = _with_absolute_paths(run, Path.cwd())
+    defaults = RunConfig().tables()
+    may_start = stage or run.training.start_from  # from a checkpoint
     lines = ["[[stages]]", f"name = {_value(stage)}", ""] if stage else []
-    for table in dataclasses.fields(run):
-        lines.append(f"[{'stages.' * bool(stage)}{table.name}]")
-        settings = dataclasses.asdict(getattr(run, table.name))
-        if run.training.start_from:  # what that checkpoint decides would say what is not so
-            defaults = dataclasses.asdict(getattr(RunConfig(), table.name))
-            settings = {
-                name: value
-                for name, value in settings.items()
-                if name not in _DECIDED or value != defaults[name]
-            }
-        lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
+    for table, settings in run.tables().items():
+        lines.append(f"[{'stages.' * bool(stage)}{table}]")
+        for name, value in settings.items():
+            is_default = value == defaults[table][name] and name not in run.model_choices
+            if not (may_start and name in _FROM_CHECKPOINT and is_default):
+                lines.append(f"{name} = {_value(value)}")
         lines.append("")
     return "\n".join(lines)
 
 
 def _value(value: Any) -> str:
-    """A setting as TOML, which takes JSON's numbers, booleans, lists and strings.
+    """A setting as TOML, whose numbers, booleans, lists and strings are those of JSON.
 
-    Not its escapes in two halves of characters beyond U+FFFF, and not DEL unescaped.
+    Except that TOML has no surrogate pairs as escapes and wants DEL escaped.
     """
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

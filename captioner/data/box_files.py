@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioner.data.records import read_json, require_pictures
+from captioner.data.picture_files import require_pictures
+from captioner.data.records import read_json
 from captioner.errors import CaptionerError
 
 

@@ -1,5 +1,6 @@
 """Caption batches: pictures with some of their captions, in an order that a seed decides."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,15 +11,16 @@ from captioner.config.settings import TrainingConfig
 from captioner.data.caption_files import CaptionedPicture
 from captioner.data.padding import pad_captions
 from captioner.data.picture_loading import PictureSource, View, Views
-from captioner.data.vocabulary import Vocabulary, split_words
+from captioner.data.vocabulary import END, Vocabulary, split_words
+from captioner.errors import CaptionerWarning
 
 
 @dataclass(frozen=True)
 class Batch:
     """P pictures and C of their captions.
 
-    tokens (C, 1 + longest): START, words, END, padding; lengths: words and END of each caption;
-    rows (C,): which picture a caption describes; indices: the pictures' places in the data set.
+    tokens (C, 1 + longest): START, words, END, padding; lengths: of the captions without START;
+    rows (C,): which picture a caption describes; indices: of the pictures in the data set.
     """
 
     views: Views
@@ -48,6 +50,14 @@ class CaptionBatches:
             [vocabulary.encode(caption, max_words=config.max_words) for caption in item.captions]
             for item in pictures
         ]
+        cut = sum(tokens[-1] != END for captions in self.tokens for tokens in captions)
+        if cut:
+            warnings.warn(
+                f"{cut} captions have more than {config.max_words} words and are cut, so that "
+                "their ends are not learned; raise max_words in [training] to keep them",
+                CaptionerWarning,
+                stacklevel=2,
+            )
         self.may_mirror = [config.mirror and not names_a_side(*item.captions) for item in pictures]
         self.source = source
 
@@ -96,6 +106,6 @@ def _collate(views: Views, items: list[tuple[View, tuple[int, list[list[int]]]]]
 
 
 def names_a_side(*texts: str) -> bool:
-    """Whether a text says left or right, which a picture's mirror image would belie."""
+    """Whether a text says left or right, which is wrong for the mirrored picture."""
     sides = ("left", "right")
     return any(word.startswith(sides) for text in texts for word in split_words(text))

@@ -1,11 +1,12 @@
-"""Questions about pictures with people's answers, in the form of VQA v2."""
+"""Reads questions about pictures with people's answers: VQA v2's two files, or LAVIS's list."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from captioner.data.records import find_pictures, first_three, read_json, require_pictures
+from captioner.data.picture_files import find_pictures, report_missing, require_pictures
+from captioner.data.records import first_three, read_json
 from captioner.data.vocabulary import split_words
 from captioner.errors import CaptionerError
 
@@ -59,24 +60,34 @@ def read_questions(
     annotations: Path | None,
     images: Sequence[Path],
     image_names: Path | None = None,
+    *,
+    skip_missing: bool = False,
 ) -> list[AskedQuestion]:
     """Read every question of a file with its answers and its picture, in the file's order.
+
+    annotations: the file of the answers; None where there are none, or where the questions' file
+    is LAVIS's list, which holds both.
 
     Pictures are looked for in the folders `images`, in order: under the names that `image_names`,
     a JSON map from image id to file name, gives them; without it as COCO names them,
     `COCO_val2014_000000000042.jpg` after the file's data_subtype or `000000000042.jpg`, or as
-    `42.jpg`, each also as .png. Raises CaptionerError for what read_question_file refuses, and
+    `42.jpg`, each also as .png. skip_missing: leave out questions about pictures that are not
+    there, up to a tenth of the pictures. Raises what read_question_file does, and CaptionerError
     where a folder is not there or a picture is not found.
     """
     content = _read(questions, "questions", QUESTIONS_FORM)
     records = _records(content, questions, annotations)
     ids = list(dict.fromkeys(record.image_id for record in records))
     if image_names is None:
-        paths = _find_by_id(ids, content.get("data_subtype"), questions, images)
+        paths = _find_by_id(
+            ids, content.get("data_subtype"), questions, images, skip_missing=skip_missing
+        )
     else:
         names = _read_names(image_names, ids)
-        found = require_pictures(list(names.values()), images, image_names)
-        paths = {image_id: found[name] for image_id, name in names.items()}
+        found = require_pictures(
+            list(names.values()), images, image_names, skip_missing=skip_missing
+        )
+        paths = {image_id: found[name] for image_id, name in names.items() if name in found}
     return [
         AskedQuestion(
             question_id=record.question_id,
@@ -89,14 +100,15 @@ def read_questions(
             made=record.made,
         )
         for record in records
+        if record.image_id in paths
     ]
 
 
 def read_question_file(questions: Path, annotations: Path | None = None) -> list[QuestionRecord]:
     """Read questions and, where a file has them, their answers, without looking for pictures.
 
-    Raises CaptionerError, naming the file, where one is not of VQA v2's form, a question id stands
-    twice, a question has no word, an annotation has no answer, or the two files are not for the
+    Raises CaptionerError, naming the file, where one is in neither form, two questions have the
+    same id, a question has no word, an annotation has no answer, or the two files are not for the
     same questions and pictures.
     """
     return _records(_read(questions, "questions", QUESTIONS_FORM), questions, annotations)
@@ -115,13 +127,17 @@ def _records(
                 f"{questions}: question {question_id!r} has no words ({text!r}); "
                 "give its text or remove it"
             )
-        _refuse_second(question_id, asked, questions)
+        _require_new_id(question_id, asked, questions)
         asked[question_id] = QuestionRecord(question_id, image_id, text.strip(), (), "", "", made)
     if not asked:
         raise CaptionerError(f"{questions} has no questions; expected at least one")
-    if annotations is None:
+    if annotations is None and "annotations" not in content:
         return list(asked.values())
-    answered = _read_annotations(annotations)
+    if annotations is None:
+        annotations, answers = questions, content
+    else:
+        answers = _read(annotations, "annotations", ANNOTATIONS_FORM)
+    answered = _annotations(answers, annotations)
     _require_same_questions(asked, answered, questions, annotations)
     for question_id, annotation in answered.items():
         asked[question_id] = replace(
@@ -133,12 +149,11 @@ def _records(
     return list(asked.values())
 
 
-def _read_annotations(file: Path) -> dict[Id, _Annotation]:
-    content = _read(file, "annotations", ANNOTATIONS_FORM)
+def _annotations(content: dict[str, Any], file: Path) -> dict[Id, _Annotation]:
     annotations: dict[Id, _Annotation] = {}
     for number, record in enumerate(content["annotations"], start=1):
         question_id, image_id = _ids(record, number, file, ANNOTATIONS_FORM)
-        _refuse_second(question_id, annotations, file)
+        _require_new_id(question_id, annotations, file)
         annotations[question_id] = _Annotation(
             image_id,
             _answers(record, question_id, file),
@@ -149,13 +164,37 @@ def _read_annotations(file: Path) -> dict[Id, _Annotation]:
 
 
 def _read(file: Path, wanted: str, form: str) -> dict[str, Any]:
-    """The content of a questions or an annotations file; says which of the others it is instead."""
-    content = read_json(file)
+    """The content of a questions or an annotations file.
+
+    Raises CaptionerError that says what kind of file it is instead.
+    """
+    content = _from_list(read_json(file))
     if isinstance(content, dict) and isinstance(content.get(wanted), list):
         first = content[wanted][0] if content[wanted] else {}
         if not (isinstance(first, dict) and "caption" in first):
             return content
     raise CaptionerError(f"{file} {_kind(content)}; expected {wanted}: {form}")
+
+
+def _from_list(content: Any) -> Any:
+    """LAVIS's list of questions with image, question and answer, as VQA v2's two files in one."""
+    first = content[0] if isinstance(content, list) and content else None
+    if not (isinstance(first, dict) and "question" in first and "image" in first):
+        return content
+    questions, annotations = [], []
+    for record in content:
+        of_image = {"image_id": record.get("image")} if isinstance(record, dict) else {}
+        questions.append({**record, **of_image} if of_image else record)
+        if of_image and "answer" in record:
+            answers = record["answer"]
+            annotations.append(
+                {
+                    "question_id": record.get("question_id"),
+                    "answers": answers if isinstance(answers, list) else [answers],
+                    **of_image,
+                }
+            )
+    return {"questions": questions} | ({"annotations": annotations} if annotations else {})
 
 
 def _kind(content: Any) -> str:
@@ -189,10 +228,11 @@ def _answers(record: dict[str, Any], question_id: Id, file: Path) -> tuple[str, 
     given = record.get("answers")
     answers: list[str] = []
     for answer in given if isinstance(given, list) else []:
-        text = answer.get("answer") if isinstance(answer, dict) else None
+        text = answer.get("answer") if isinstance(answer, dict) else answer
         if not isinstance(text, str):
             raise CaptionerError(
-                f"{file}: {text!r} as an answer to question {question_id!r}; expected text"
+                f"{file}: {answer!r} as an answer to question {question_id!r}; expected a text or "
+                '{"answer": a text}'
             )
         answers.append(text)
     if not any(answer.strip() for answer in answers):
@@ -202,9 +242,11 @@ def _answers(record: dict[str, Any], question_id: Id, file: Path) -> tuple[str, 
     return tuple(answers)
 
 
-def _refuse_second(question_id: Id, seen: Mapping[Id, object], file: Path) -> None:
+def _require_new_id(question_id: Id, seen: Mapping[Id, object], file: Path) -> None:
     if question_id in seen:
-        raise CaptionerError(f"{file}: question id {question_id!r} stands twice; give each its own")
+        raise CaptionerError(
+            f"{file}: two questions have the id {question_id!r}; give each its own"
+        )
 
 
 def _require_same_questions(
@@ -229,7 +271,12 @@ def _require_same_questions(
 
 
 def _find_by_id(
-    ids: Sequence[Id], subtype: object, questions: Path, images: Sequence[Path]
+    ids: Sequence[Id],
+    subtype: object,
+    questions: Path,
+    images: Sequence[Path],
+    *,
+    skip_missing: bool,
 ) -> dict[Id, Path]:
     names = {image_id: _names(image_id, subtype) for image_id in ids}
     paths: dict[Id, Path] = {}
@@ -237,15 +284,17 @@ def _find_by_id(
         left = {
             key: forms[form] for key, forms in names.items() if key not in paths and forms[form:]
         }
-        found = find_pictures(left.values(), images)
+        found = find_pictures(left.values(), images).paths
         paths |= {key: found[name] for key, name in left.items() if name in found}
     missing = [image_id for image_id in ids if image_id not in paths]
     if missing:
         folders = ", ".join(str(folder) for folder in images) or "no folder"
-        raise CaptionerError(
+        report_missing(
             f"{questions}: {len(missing):,} image ids have no picture in {folders}: "
             f"{first_three(missing)}; looked for names such as {names[missing[0]][0]}; "
-            "a JSON map from image id to file name can say others"
+            "a JSON map from image id to file name can give others",
+            len(missing) / len(ids),
+            skip_missing=skip_missing,
         )
     return paths
 

@@ -1,9 +1,8 @@
-"""What every caption file comes down to: pictures by name, with their captions."""
+"""What every caption file is turned into: pictures by name, with their captions."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +20,44 @@ class CaptionedPicture:
 
 @dataclass(frozen=True)
 class CaptionRecord:
-    """A picture as a caption file names it, perhaps with a folder, as in `val2014/a.jpg`."""
+    """A picture as a caption file describes it.
+
+    file_name: perhaps with a folder, as in `val2014/a.jpg`; empty where the file gives none.
+    split: as the file says it; None where it does not.
+    """
 
     file_name: str
     image_id: int | str
     captions: tuple[str, ...]
+    split: str | None = None
 
 
 @dataclass(frozen=True)
 class CaptionFile:
-    """The pictures of a caption file in its order; ids that it captions but has no picture for."""
+    """The pictures of a caption file, in its order.
+
+    unlisted: captions of ids for which the file has no picture record.
+    """
 
     records: list[CaptionRecord]
-    unknown_ids: list[int | str] = field(default_factory=list)
+    unlisted: list[CaptionRecord] = field(default_factory=list)
 
 
-def find_pictures(file_names: Iterable[str], images: Sequence[Path]) -> dict[str, Path]:
-    """The pictures that are there, by the names that the annotation file gives them.
+def join_rows(rows: Iterable[CaptionRecord], file: Path) -> CaptionFile:
+    """Join the captions of rows about the same picture.
 
-    Each is looked for in the folders in order, with and without the folder part of its name.
-    Raises CaptionerError where one of the folders is not there.
+    Raises CaptionerError where two of them say another id or another split.
     """
-    for folder in images:
-        if not folder.is_dir():
-            raise CaptionerError(f"{folder} is not a folder; expected one that holds the pictures")
-    found = {name: _find_picture(name, images) for name in file_names}
-    return {name: path for name, path in found.items() if path}
-
-
-def require_pictures(
-    file_names: Sequence[str], images: Sequence[Path], file: Path
-) -> dict[str, Path]:
-    """As find_pictures, but raises CaptionerError where a picture that `file` names is missing."""
-    found = find_pictures(file_names, images)
-    missing = [name for name in file_names if name not in found]
-    if missing:
-        folders = ", ".join(str(folder) for folder in images) or "no folder"
-        raise CaptionerError(
-            f"{file}: {len(missing)} of its pictures are not in {folders}: {first_three(missing)}"
-        )
-    return found
-
-
-def _find_picture(file_name: str, images: Sequence[Path]) -> Path | None:
-    for folder in images:
-        for name in dict.fromkeys((file_name, Path(file_name).name)):
-            if os.path.isfile(folder / name):  # Path.is_file raises where a name is too long
-                return folder / name
-    return None
+    joined: dict[str, CaptionRecord] = {}
+    for row in rows:
+        first = joined.get(row.file_name, row)
+        if (row.image_id, row.split) != (first.image_id, first.split):
+            raise CaptionerError(
+                f"{file}: {row.file_name} is there with two ids or in two splits; give it one"
+            )
+        captions = row.captions if first is row else first.captions + row.captions
+        joined[row.file_name] = replace(first, captions=captions)
+    return CaptionFile(list(joined.values()))
 
 
 def first_three(names: Sequence[object]) -> str:
@@ -78,10 +67,15 @@ def first_three(names: Sequence[object]) -> str:
 
 def read_json(file: Path) -> Any:
     """The content of a JSON file; CaptionerError where it cannot be read or is not valid."""
+    return parse_json(read_text(file), f"{file}:")
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value that a JSON text holds; CaptionerError, which begins with `where`, if none."""
     try:
-        return json.loads(read_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise CaptionerError(f"{file} is not valid JSON: {error}") from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CaptionerError(f"{where} not valid JSON: {error}") from error
 
 
 def read_text(file: Path) -> str:

@@ -52,17 +52,28 @@ class Vocabulary:
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             repeated = [word for word, count in Counter(self.words).items() if count > 1]
-            raise CaptionerError(f"the vocabulary holds words twice: {', '.join(repeated[:3])}")
+            raise CaptionerError(
+                f"the vocabulary has words more than once: {', '.join(repeated[:3])}"
+            )
 
     @classmethod
     def build(cls, captions: Iterable[str], *, min_count: int) -> Self:
         """All tokens seen at least min_count times, the most frequent first (ties by spelling)."""
-        counts = Counter(token for caption in captions for token in cls.split(split_words(caption)))
-        kept = [item for item in counts.items() if item[1] >= min_count]
-        return cls([word for word, _ in sorted(kept, key=lambda item: (-item[1], item[0]))])
+        return cls(_frequent(cls._count(captions), min_count))
+
+    @classmethod
+    def _count(cls, texts: Iterable[str]) -> Counter[str]:
+        return Counter(token for text in texts for token in cls.split(split_words(text)))
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def extended(self, texts: Iterable[str], *, min_count: int) -> Self:
+        """This vocabulary with the tokens of the texts that it lacks, after its own."""
+        own = self.words[len(SPECIAL_TOKENS) :]
+        counts = self._count(texts)
+        added = [word for word in _frequent(counts, min_count) if word not in self._ids]
+        return type(self)([*own, *added])
 
     @staticmethod
     def split(words: Sequence[str]) -> list[str]:
@@ -80,9 +91,14 @@ class Vocabulary:
         return decoding
 
     def encode(self, text: str, *, max_words: int | None = None) -> list[int]:
-        """Ids of the text's tokens, then END; no START. Words beyond max_words are cut off."""
-        tokens = self.split(split_words(text)[:max_words])
-        return [self._ids.get(token, UNKNOWN) for token in tokens] + [END]
+        """Ids of the text's tokens, then END; no START.
+
+        Words beyond max_words are cut off, and END with them: the text does not end there.
+        """
+        words = split_words(text)
+        tokens = [self._ids.get(token, UNKNOWN) for token in self.split(words[:max_words])]
+        is_cut = max_words is not None and len(words) > max_words
+        return tokens if is_cut else [*tokens, END]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The words of these ids, up to the first END, joined by spaces."""
@@ -92,6 +108,12 @@ class Vocabulary:
                 break
             written.append(self.words[token])
         return " ".join("".join(written[i] for i in places) for places in self.group(written))
+
+
+def _frequent(counts: Counter[str], min_count: int) -> list[str]:
+    """The tokens with at least this count, the most frequent first, ties by spelling."""
+    kept = [item for item in counts.items() if item[1] >= min_count]
+    return [token for token, _ in sorted(kept, key=lambda item: (-item[1], item[0]))]
 
 
 class CharacterVocabulary(Vocabulary):

@@ -1,52 +1,14 @@
-"""Reads answers from a VQA result file and checks that they fit the questions."""
+"""Which questions can be scored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from captioner.data.question_files import AskedQuestion, Id, QuestionRecord
-from captioner.data.records import read_json
 from captioner.errors import CaptionerError
-from captioner.metrics.caption_results import name_first
-
-RESULTS_FORM = 'a list of {"question_id": ..., "answer": "..."}'
+from captioner.metrics.result_files import name_first
 
 Question = QuestionRecord | AskedQuestion
-
-
-def read_answers(file: Path) -> dict[Id, str]:
-    """Read a VQA result file: question id -> answer.
-
-    Raises CaptionerError if the file is not `RESULTS_FORM`, answers a question twice or has an
-    answer that is no text. One that is empty, where no answer could be given, is wrong.
-    """
-    content = read_json(file)
-    if not isinstance(content, list) or not content:
-        what = "no results file"
-        if isinstance(content, dict) and ("annotations" in content or "questions" in content):
-            what = "a file of questions or annotations, not of results"
-        raise CaptionerError(f"{file} is {what}; expected {RESULTS_FORM}")
-    answers: dict[Id, str] = {}
-    twice = []
-    for number, record in enumerate(content, start=1):
-        if not isinstance(record, dict) or not isinstance(record.get("question_id"), int | str):
-            raise CaptionerError(
-                f"{file}: record {number} has no valid question_id; expected {RESULTS_FORM}"
-            )
-        question, answer = record["question_id"], record.get("answer")
-        if not isinstance(answer, str):
-            raise CaptionerError(
-                f"{file}: {answer!r} as the answer to question {question!r}; expected text"
-            )
-        if question in answers:
-            twice.append(question)
-        answers[question] = answer
-    if twice:
-        raise CaptionerError(
-            f"{file} has more than one answer to {name_first(twice, 'question')}; keep one each"
-        )
-    return answers
 
 
 def matched_questions(
@@ -54,8 +16,8 @@ def matched_questions(
 ) -> list[Question]:
     """List the questions to score, in their order.
 
-    Raises CaptionerError if a prediction is no text, a question id stands twice, nothing is left
-    to score, or people gave some questions one answer and others several; and, unless
+    Raises CaptionerError if a prediction is no text, two questions have the same id, nothing is
+    left to score, or people gave some questions one answer and others several; and, unless
     allow_partial leaves them out, if a question has no prediction, a prediction has no question,
     or people gave no answer.
     """
@@ -76,8 +38,7 @@ def matched_questions(
         answered = [key for key in asked if asked[key].answers]
         raise CaptionerError(
             f"no question is in both: answers to {name_first(list(predictions), 'question')}, "
-            f"annotations for {name_first(answered, 'question')}. Ids must be equal, and a number "
-            "is not equal to a text."
+            f"annotations for {name_first(answered, 'question')}"
         )
     if not allow_partial:
         for ids, what, do in (

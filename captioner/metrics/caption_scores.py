@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from captioner.data.unspaced_scripts import has_unspaced
+from captioner.data.vocabulary import split_words
 from captioner.metrics import bleu
-from captioner.metrics.caption_results import PictureId, matched_pictures
+from captioner.metrics.caption_results import matched_pictures
 from captioner.metrics.cider import cider_d
 from captioner.metrics.java_metrics import meteor, spice
 from captioner.metrics.ptb_tokenizer import tokenize
+from captioner.metrics.result_files import Id, with_known_ids
 from captioner.metrics.rouge import rouge_l
 from captioner.version import __version__
 
@@ -94,6 +98,21 @@ MAX_SHARED = 0.1  # largest share of the pictures that may have the same caption
 MAX_REPEATING = 0.01  # largest share of the captions that may repeat themselves
 
 
+def _find_zeros(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> list[str]:
+    """List which scores are 0 by their formula, whatever the captions say."""
+    found = []
+    if len({frozenset(map(tuple, texts)) for texts in references}) == 1:
+        found.append(
+            "CIDEr is 0 by its formula, which gives words that every picture's references have no "
+            "weight: score at least two pictures with different references."
+        )
+    if max(map(len, captions)) < bleu.ORDERS:
+        found.append(f"BLEU-{bleu.ORDERS} is 0 because no caption has {bleu.ORDERS} words.")
+    return found
+
+
 def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """List what is suspicious: empty captions, one caption for many pictures, repeated words.
 
@@ -117,6 +136,23 @@ def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(found)
 
 
+# What models use inside and should not write: start, end, unknown word and padding.
+_MARKER = re.compile(
+    r"<(?:/?s|start|sos|bos|end|eos|unk|unknown|pad|padding)>|\[(?:unk|cls|sep|pad)\]",
+    re.IGNORECASE,
+)
+
+
+def _find_markers(candidates: Mapping[Id, str], pictures: Sequence[Id]) -> list[str]:
+    found = [mark[0] for picture in pictures if (mark := _MARKER.search(candidates[picture]))]
+    if not found:
+        return []
+    return [
+        f"{len(found):,} of {len(pictures):,} captions contain markers such as {found[0]}, which "
+        "count as words: remove them."
+    ]
+
+
 def repeats(words: Sequence[str]) -> bool:
     """Return whether a caption has the same word twice in a row, or the same three words twice."""
     if any(first == second for first, second in zip(words, words[1:], strict=False)):
@@ -132,15 +168,15 @@ class CaptionScores:
     values: dict[str, float]  # corpus scores, as fractions: {"BLEU-4": 0.21, "CIDEr": 0.61}
     diversity: dict[str, float]  # see `diversity`
     signature: str  # how the values were computed; compare only scores with equal signatures
-    warnings: tuple[str, ...]  # see `find_warnings`
-    pictures: tuple[PictureId, ...]  # the ids, in the order of the arrays below
+    warnings: tuple[str, ...]  # what is suspicious, a sentence each
+    pictures: tuple[Id, ...]  # the ids, in the order of the arrays below
     per_picture: dict[str, np.ndarray]  # metric name -> scores, (P,)
     bleu_counts: bleu.BleuCounts  # per picture; the bootstrap resamples them
 
 
 def score_captions(
-    candidates: Mapping[PictureId, str],
-    references: Mapping[PictureId, Sequence[str]],
+    candidates: Mapping[Id, str],
+    references: Mapping[Id, Sequence[str]],
     *,
     seen: Iterable[str] | None = None,
     allow_partial: bool = False,
@@ -150,13 +186,20 @@ def score_captions(
 ) -> CaptionScores:
     """Score one caption per picture with BLEU-1..4, ROUGE-L and CIDEr, as the official code does.
 
-    candidates, references: picture id -> caption, and -> reference captions. seen: training
-    captions, needed for the share of novel captions. allow_partial: score the pictures that
-    both have, and say so in the signature. decoding: how the captions were made, for the
-    signature. with_meteor, with_spice: score these too, which needs Java and pycocoevalcap.
-    Raises CaptionerError if the two are not for the same pictures, a picture has no references, or
-    a caption is not text.
+    candidates, references: picture id -> caption, and -> reference captions; an id may be a number
+    in one and the same number as text in the other. References without a word, and pictures without
+    references, are left out and counted in the signature. seen: training captions, needed for the
+    share of novel captions. allow_partial: score the pictures that both have, and say so in the
+    signature. decoding: how the captions were made, for the signature. with_meteor, with_spice:
+    score these too, which needs Java and pycocoevalcap.
+    Raises CaptionerError if the two are not for the same pictures or a caption is not text.
     """
+    candidates = with_known_ids(candidates, list(references), "picture")
+    given = references
+    references = {
+        picture: texts if isinstance(texts, str) else [text for text in texts if split_words(text)]
+        for picture, texts in given.items()
+    }
     pictures = matched_pictures(candidates, references, allow_partial)
     captions = [tokenize(candidates[picture]) for picture in pictures]
     tokenized = [[tokenize(text) for text in references[picture]] for picture in pictures]
@@ -174,12 +217,22 @@ def score_captions(
         if chosen.get(metric.name, True):
             values[metric.name], per_picture[metric.name] = metric.score(captions, tokenized)
     known = None if seen is None else [tokenize(text) for text in seen]
-    all_pictures = set(candidates) | set(references)
+    without_references = [picture for picture, texts in references.items() if not texts]
+    left_out = LeftOut(
+        pictures=len(without_references),
+        references=sum(len(given[picture]) - len(references[picture]) for picture in pictures),
+        partial=len((set(candidates) | set(references)).difference(without_references, pictures)),
+    )
+    by_character = any(has_unspaced(text) for texts in references.values() for text in texts)
     return CaptionScores(
         values=values,
         diversity=diversity(captions, known),
-        signature=_sign(values, tokenized, len(all_pictures), decoding),
-        warnings=find_warnings(captions),
+        signature=_sign(values, tokenized, left_out, decoding, by_character),
+        warnings=(
+            *_find_markers(candidates, pictures),
+            *_find_zeros(captions, tokenized),
+            *find_warnings(captions),
+        ),
         pictures=tuple(pictures),
         per_picture=per_picture,
         bleu_counts=counts,
@@ -191,18 +244,35 @@ def _split(tokens: list[str]) -> list[str]:
     return joined.split() if "\u00a0" in joined else tokens
 
 
+class LeftOut(NamedTuple):
+    """What was not scored."""
+
+    pictures: int  # without references
+    references: int  # without a word
+    partial: int  # pictures that only the candidates or only the references have
+
+
 def _sign(
-    metrics: Iterable[str], references: Sequence[Sequence[object]], pictures: int, decoding: str
+    metrics: Iterable[str],
+    references: Sequence[Sequence[object]],
+    left_out: LeftOut,
+    decoding: str,
+    by_character: bool,
 ) -> str:
     """Return a signature: all that a score depends on besides the captions (like sacreBLEU)."""
     fewest, most = min(map(len, references)), max(map(len, references))
-    partial = f" of {pictures}, partial" if len(references) < pictures else ""
+    pictures = f"pictures:{len(references)}"
+    if left_out.partial:
+        pictures += f" of {len(references) + left_out.partial}, partial"
+    if left_out.pictures:
+        pictures += f", {left_out.pictures} without references left out"
+    empty = f", {left_out.references} empty left out" if left_out.references else ""
     return "|".join(
         [
             "+".join(metrics),
-            f"pictures:{len(references)}{partial}",
-            f"references:{fewest if fewest == most else f'{fewest}-{most}'}",
-            "tokenizer:ptb3.4.1,lowercase,nopunct",
+            pictures,
+            f"references:{fewest if fewest == most else f'{fewest}-{most}'}{empty}",
+            f"tokenizer:ptb3.4.1,lowercase,nopunct{',unspaced-by-character' * by_character}",
             "bleu:corpus,smooth1e-15,brevity-closest",
             "rouge:beta1.2",
             "cider:D,n4,sigma6,frequencies-of-references",

@@ -1,9 +1,10 @@
 """Penn-Treebank tokens as the official COCO caption scoring sees them, without Java.
 
 The official scorer runs Stanford's PTBTokenizer (CoreNLP 3.4.1, lower-casing) and then drops
-punctuation. `captioner.metrics.token_rules` says how its behaviour was learned. What it does with
+punctuation. `captioner.metrics.ptb_rules` says how its behaviour was learned. What it does with
 captions is done here; what it does with the following, which captions hardly have, is not:
 
+- Scripts without spaces, such as Chinese and Thai: there a sentence is one token, here each letter.
 - Words: "pro-" and "anti-" with nothing after the hyphen; d' j' l' before a space; e'er, c'est,
   o'o; C++, C#, F#; S&P-500; "cannot's" and the like; "-LRB-" spelled out; "Canada-U.S" and five
   such pairs of countries, which lose their last full stop.
@@ -33,6 +34,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from captioner.data.unspaced_scripts import space_out
 from captioner.metrics.ptb_characters import shape
 from captioner.metrics.ptb_rules import NEXT_TOKEN
 
@@ -71,6 +73,7 @@ def tokenize(text: str) -> list[str]:
     if text.isascii():
         parts = [_finish(token, token) for token in NEXT_TOKEN.findall(text)]
     else:
+        text = space_out(text)
         found = NEXT_TOKEN.finditer(shape(text))
         parts = [_finish(text[slice(*match.span(1))], match[1]) for match in found]
     return [token for part in parts for token in part]

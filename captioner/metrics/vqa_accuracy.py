@@ -15,9 +15,11 @@ from captioner.data.vocabulary import split_words
 from captioner.errors import CaptionerError
 from captioner.metrics import bootstrap
 from captioner.metrics.answer_results import Question, matched_questions
+from captioner.metrics.result_files import with_known_ids
 from captioner.version import __version__
 
 ENOUGH = 3  # matching answers that make a prediction fully right
+USUAL_ANSWERS = 10  # people who answer each question of VQA v2
 NOT_GIVEN = "not given"  # the type of questions whose annotations give none
 
 
@@ -41,6 +43,7 @@ class AnswerScores:
     unseen: GroupAccuracy | None  # questions not in training; None if none or unknown
     commonest_answer: str  # which constant answer does best on this set, chosen in hindsight
     signature: str  # how it was computed; compare only accuracies with equal signatures
+    warnings: tuple[str, ...]  # what is suspicious, a sentence each
     questions: tuple[Id, ...]  # the ids, in the order of the array below
     per_question: NDArray[np.float64]  # (Q,)
 
@@ -79,6 +82,8 @@ def score_answers(
     signature. Raises CaptionerError where
     matched_questions does.
     """
+    ids = [question.question_id for question in questions]
+    predictions = with_known_ids(predictions, ids, "question")
     asked = matched_questions(predictions, questions, allow_partial)
     compared = [_compared(question.answers, normalise_unanimous) for question in asked]
     accuracies = np.array(
@@ -110,9 +115,20 @@ def score_answers(
         question_types={name: group(places) for name, places in question_types.items()},
         unseen=unseen,
         commonest_answer=answer,
+        warnings=_find_warnings(asked),
         signature=_sign(asked, len(every), normalise_unanimous, model),
         questions=tuple(question.question_id for question in asked),
         per_question=accuracies,
+    )
+
+
+def _find_warnings(asked: Sequence[Question]) -> tuple[str, ...]:
+    few = [question for question in asked if 1 < len(question.answers) < USUAL_ANSWERS]
+    if not few:
+        return ()
+    return (
+        f"{len(few):,} of {len(asked):,} questions have fewer than {USUAL_ANSWERS} answers; the "
+        "accuracy is lower than with ten, as an answer needs three equal ones to be fully right",
     )
 
 

@@ -1,20 +1,23 @@
-"""What a training run learns from and is validated on: captions, questions, or both."""
+"""The captions and questions that a training run learns from and is validated on."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captioner.config.settings import DataConfig, RunConfig
+from captioner.config.settings import DataConfig, RunConfig, SplitConfig
 from captioner.data.caption_files import CaptionedPicture, read_captions
 from captioner.data.question_files import AskedQuestion, read_questions
-from captioner.errors import CaptionerError
+from captioner.data.records import first_three
+from captioner.errors import CaptionerError, CaptionerWarning
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What is learned from, or validated on: captions, questions or both."""
+    """The captioned pictures and the questions of one split; one of the lists may be empty."""
 
     captions: list[CaptionedPicture]
     questions: list[AskedQuestion]
@@ -24,104 +27,149 @@ class Texts:
         captioned = [item.path for item in self.captions]
         return list(dict.fromkeys([*captioned, *(item.path for item in self.questions)]))
 
+    def caption_texts(self) -> list[str]:
+        """Every caption."""
+        return [caption for item in self.captions for caption in item.captions]
+
+    def question_texts(self) -> list[str]:
+        """Every question."""
+        return [item.text for item in self.questions]
+
+    def of(self, paths: set[Path]) -> "Texts":
+        """The texts about these pictures."""
+        return Texts(
+            [item for item in self.captions if item.path in paths],
+            [item for item in self.questions if item.path in paths],
+        )
+
 
 def read_data(run: RunConfig) -> tuple[Texts, Texts]:
-    """The texts to learn from and those to validate on, of each task that the run has data for.
+    """Read the texts of both splits, training and validation.
 
-    Raises CaptionerError where there are none, or none held out, and for files that are wrong.
+    Raises CaptionerError where one of them is missing and for files that are wrong.
     """
     _check_settings(run)
-    train, held_out = (
-        Texts(
-            list(_joined(getattr(run.data, f"{prefix}captions"), run.data.images, split)),
-            list(_asked(run.data, prefix)),
-        )
-        for prefix, split in (("", "train"), ("val_", "val"))
-    )
-    return train, _thin(held_out, run.training.validation_pictures)
+    train = _read_split(run.data.train, run.data, "train")
+    if run.data.val_share:
+        train, val = _hold_out(train, run.data.val_share, run.training.seed)
+    else:
+        val = _read_split(run.data.val, run.data, "val")
+        _warn_of_overlap(train, val)
+    return train, _thin(val, run.training.validation_pictures)
 
 
 def _check_settings(run: RunConfig) -> None:
-    """Find out before anything is read whether the run has what it needs."""
+    """Check, before anything is read, that the run has what it needs."""
     data, training = run.data, run.training
-    if not data.captions and not data.questions:
+    if not data.train.captions and not data.train.questions:
         raise CaptionerError(
             "no train data: give at least one folder of pictures (--images), and a file of "
             "captions (--captions) or of questions (--questions, with their --answers)"
         )
-    for name, learned, held in (
-        ("captions", data.captions, data.val_captions),
-        ("questions", data.questions, data.val_questions),
+    if not data.images:
+        raise CaptionerError("no pictures: give the folder they are in with --images")
+    for name, train, val in (
+        ("captions", data.train.captions, data.val.captions),
+        ("questions", data.train.questions, data.val.questions),
     ):
-        if bool(learned) != bool(held):
-            missing = f"--val-{name}" if learned else f"--{name}"
-            raise CaptionerError(f"no {missing}: {name} to learn from need held-out ones, and back")
+        if bool(train) != bool(val) and not (train and data.val_share):
+            missing = f"--val-{name}" if train else f"--{name}"
+            raise CaptionerError(
+                f"no {missing}: give {name} to train on and others to validate on, or "
+                "hold some of them out with --val-share 0.1"
+            )
     if training.freeze_captioner and not training.start_from:
         raise CaptionerError(
             "freeze_captioner trains answers on a captioner that is there already; name its "
             "checkpoint with --start-from"
         )
-    if training.freeze_captioner and (data.captions or training.fine_tune_from):
+    if training.freeze_captioner and (data.train.captions or training.fine_tune_from):
         raise CaptionerError(
             "freeze_captioner trains the answer head alone: give questions, no captions, and no "
             "fine_tune_from"
         )
 
 
-def _joined(files: Sequence[str], images: Sequence[str], split: str) -> Iterator[CaptionedPicture]:
-    """The pictures of several caption files; one that stands in two of them gets all captions."""
-    folders = _folders(images)
-    joined: dict[Path, CaptionedPicture] = {}
-    for file in files:
-        for item in read_captions(Path(file), folders, split):
-            if item.path in joined:
-                captions = joined[item.path].captions + item.captions
-                item = dataclasses.replace(joined[item.path], captions=captions)
-            joined[item.path] = item
-    yield from joined.values()
+def _read_split(files: SplitConfig, data: DataConfig, split: str) -> Texts:
+    """Read all files of one split; a picture in two caption files gets the captions of both."""
+    folders = [Path(folder) for folder in data.images]
+    captioned: dict[Path, CaptionedPicture] = {}
+    for file in files.captions:
+        for item in read_captions(Path(file), folders, split, skip_missing=data.skip_missing):
+            if item.path in captioned:
+                first = captioned[item.path]
+                item = dataclasses.replace(first, captions=first.captions + item.captions)
+            captioned[item.path] = item
+    questions: list[AskedQuestion] = []
+    names = files.image_names or ("none",) * len(files.questions)
+    for question_file, answer_file, name in zip(files.questions, files.answers, names, strict=True):
+        image_names = None if name == "none" else Path(name)
+        questions += read_questions(
+            Path(question_file),
+            Path(answer_file),
+            folders,
+            image_names,
+            skip_missing=data.skip_missing,
+        )
+    return Texts(list(captioned.values()), questions)
 
 
-def _asked(data: DataConfig, prefix: str) -> Iterator[AskedQuestion]:
-    """The questions of several pairs of files."""
-    questions = getattr(data, f"{prefix}questions")
-    names = getattr(data, f"{prefix}image_names") or ("none",) * len(questions)
-    answers = getattr(data, f"{prefix}answers")
-    for asked, answered, named in zip(questions, answers, names, strict=True):
-        image_names = None if named == "none" else Path(named)
-        yield from read_questions(Path(asked), Path(answered), _folders(data.images), image_names)
+def _hold_out(texts: Texts, share: float, seed: int) -> tuple[Texts, Texts]:
+    """Split the texts by picture; the same pictures, by name, are held out for the same seed."""
+    paths = texts.paths()
+    count = round(share * len(paths))
+    if not 0 < count < len(paths):
+        raise CaptionerError(
+            f"val_share {share} of {len(paths)} pictures is {count}; expected some for training "
+            "and some for validation"
+        )
+
+    def order(path: Path) -> str:
+        return hashlib.sha256(f"{seed} {path.parent.name}/{path.name}".encode()).hexdigest()
+
+    held_out = set(sorted(paths, key=order)[:count])
+    return texts.of(set(paths) - held_out), texts.of(held_out)
 
 
-def _folders(images: Sequence[str]) -> list[Path]:
-    if not images:
-        raise CaptionerError("no pictures: give the folder they are in with --images")
-    return [Path(folder) for folder in images]
+def _warn_of_overlap(train: Texts, val: Texts) -> None:
+    """Warn of validation pictures that are trained on, by their files."""
+    trained = {os.path.realpath(path) for path in train.paths()}
+    validated = val.paths()
+    shared = [path for path in validated if os.path.realpath(path) in trained]
+    if shared:
+        warnings.warn(
+            f"{len(shared)} of {len(validated)} validation pictures are trained on too, which "
+            f"makes their scores too good: {first_three([path.name for path in shared])}",
+            CaptionerWarning,
+            stacklevel=2,
+        )
 
 
 def describe(data: DataConfig, train: Texts) -> dict[str, Any]:
     """What the checkpoint says of its training data."""
     about: dict[str, Any] = {
-        "captions": [Path(file).name for file in data.captions],
+        "captions": [Path(file).name for file in data.train.captions],
         "pictures": len(train.paths()),
         "sentences": sum(len(item.captions) for item in train.captions),
     }
     if train.questions:
-        about["question files"] = [Path(file).name for file in data.questions]
+        about["question files"] = [Path(file).name for file in data.train.questions]
         about["questions"] = len(train.questions)
         about["questions made from captions"] = sum(item.made for item in train.questions)
     return about
 
 
 def _thin(texts: Texts, most: int) -> Texts:
-    """The texts of at most `most` pictures of each task, evenly spread; 0: of all."""
+    """The texts of at most `most` pictures per task, evenly spread; 0: of all."""
     captioned = _spread([item.path for item in texts.captions], most)
-    asked = _spread([item.path for item in texts.questions], most)
+    questioned = _spread([item.path for item in texts.questions], most)
     return Texts(
         [item for item in texts.captions if item.path in captioned],
-        [item for item in texts.questions if item.path in asked],
+        [item for item in texts.questions if item.path in questioned],
     )
 
 
 def _spread(paths: list[Path], most: int) -> set[Path]:
-    different = list(dict.fromkeys(paths))
-    count = min(most or len(different), len(different))
-    return {different[i * len(different) // count] for i in range(count)}
+    distinct = list(dict.fromkeys(paths))
+    count = min(most or len(distinct), len(distinct))
+    return {distinct[i * len(distinct) // count] for i in range(count)}

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from captioner.config.settings import DROPOUTS, ModelConfig, RunConfig, TrainingConfig
+from captioner.config.settings import DROPOUTS, ModelConfig, RunConfig
 from captioner.data.question_batches import common_answers
 from captioner.data.vocabulary import VOCABULARIES, Vocabulary
+from captioner.data.word_coverage import default_min_count
 from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
@@ -50,10 +52,17 @@ def build_model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Cap
 def _extend(run: RunConfig, train: Texts, started: CaptioningModel) -> CaptioningModel:
     """The model of the checkpoint to start from, with what it needs for a task new to it."""
     file = Path(run.training.start_from)
+    words, question_words = started.vocabulary, started.question_vocabulary
+    if run.training.extend_vocabulary:
+        captions = train.caption_texts()
+        words = words and words.extended(captions, min_count=_min_count(run, captions))
+        question_words = question_words and question_words.extended(
+            train.question_texts(), min_count=run.training.question_min_count
+        )
     model = CaptioningModel(
-        _config_for_finetuning(started, run.model, run.training),
-        started.vocabulary or _caption_words(run, train),
-        started.question_vocabulary or _question_words(run, train),
+        _config_for_finetuning(started, run),
+        words or _caption_words(run, train),
+        question_words or _question_words(run, train),
         started.answer_texts or _answers(run, train),
     )
     known = checkpoint.named_tensors(started)
@@ -63,10 +72,30 @@ def _extend(run: RunConfig, train: Texts, started: CaptioningModel) -> Captionin
             re.sub(r"^answers\.attention\.", f"{first}.attention.", name): value
             for name, value in known.items()
         }
-    checkpoint.fill(model, checkpoint.named_tensors(model) | known, file)
+    new = checkpoint.named_tensors(model)
+    known = {
+        name: _with_new_rows(value, new[name]) if name in _ROWS_OF_WORDS and name in new else value
+        for name, value in known.items()
+    }
+    checkpoint.fill(model, new | known, file)
     if started.answers is None and model.answers is not None and model.config.tokens == "word":
         _copy_word_embeddings(model)
     return model
+
+
+# The tensors with a row for each word of a vocabulary.
+_ROWS_OF_WORDS = ("decoder.embedding.weight", "decoder.output_bias", "answers.embedding.weight")
+
+
+def _with_new_rows(rows: Tensor, new: Tensor) -> Tensor:
+    """Rows of known words, (V, ...), then one for each new word as in `new`, (V + new, ...).
+
+    A new word begins with the mean bias: with none it would be the likeliest of all.
+    """
+    added = new[len(rows) :].detach().clone()
+    if rows.dim() == 1:
+        added[:] = rows.mean()
+    return torch.cat([rows, added])
 
 
 def _copy_word_embeddings(model: CaptioningModel) -> None:
@@ -81,14 +110,18 @@ def _copy_word_embeddings(model: CaptioningModel) -> None:
 
 
 def _caption_words(run: RunConfig, train: Texts) -> Vocabulary | None:
-    captions = [caption for item in train.captions for caption in item.captions]
+    captions = train.caption_texts()
     if not captions:
         return None
-    return VOCABULARIES[run.model.tokens].build(captions, min_count=run.training.min_count)
+    return VOCABULARIES[run.model.tokens].build(captions, min_count=_min_count(run, captions))
+
+
+def _min_count(run: RunConfig, captions: list[str]) -> int:
+    return run.training.min_count or default_min_count(len(captions))
 
 
 def _question_words(run: RunConfig, train: Texts) -> Vocabulary | None:
-    texts = [item.text for item in train.questions]
+    texts = train.question_texts()
     return Vocabulary.build(texts, min_count=run.training.question_min_count) if texts else None
 
 
@@ -98,24 +131,21 @@ def _answers(run: RunConfig, train: Texts) -> tuple[str, ...]:
     return common_answers(train.questions, run.training.answer_count)
 
 
-def _config_for_finetuning(
-    started: CaptioningModel, new: ModelConfig, config: TrainingConfig
-) -> ModelConfig:
-    """The settings of the started model, with the dropout of the new settings.
+def _config_for_finetuning(started: CaptioningModel, run: RunConfig) -> ModelConfig:
+    """The settings of the started model, with the dropout of the run.
 
     The settings of the answer head can be chosen as long as the model has none. Raises
-    CaptionerError where another setting differs.
+    CaptionerError where the run asks for another value of any other setting.
     """
     free = DROPOUTS if started.answers else (*DROPOUTS, "glimpses", "answer_size")
-    changed = dataclasses.replace(started.config, **{name: getattr(new, name) for name in free})
-    differing = [
-        f.name
-        for f in dataclasses.fields(new)
-        if getattr(new, f.name) not in (f.default, getattr(changed, f.name))
-    ]
-    if differing:
-        raise CaptionerError(
-            f"{config.start_from} was made with another {', '.join(differing)}; only dropout can "
-            "change when training goes on from a checkpoint: leave the others out"
-        )
-    return changed
+    config = dataclasses.replace(
+        started.config, **{name: getattr(run.model, name) for name in free}
+    )
+    for f in dataclasses.fields(config):
+        wanted, own = getattr(run.model, f.name), getattr(config, f.name)
+        if wanted != own and (f.name in run.model_choices or wanted != f.default):
+            raise CaptionerError(
+                f"{run.training.start_from} has {f.name} {own}, not {wanted}; leave {f.name} out, "
+                "or train a new model without start_from"
+            )
+    return config

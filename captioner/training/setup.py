@@ -25,6 +25,7 @@ from captioner.training.initial_model import build_model
 from captioner.training.log import TrainingLog
 from captioner.training.rewards import CaptionReward
 from captioner.training.state import restore_model
+from captioner.training.word_checks import check_words
 
 
 class Interrupted(KeyboardInterrupt):
@@ -96,6 +97,7 @@ def prepare(
     started = checkpoint.load(checkpoint.named(config.start_from)) if config.start_from else None
     model = build_model(run, train, started)
     train = Texts(train.captions, _answerable(train, model, config, reporter))
+    check_words(train, model, starts_from=config.start_from)
     if not config.freeze_captioner:
         _warn_of_the_other_task(model, train, reporter)
     run = dataclasses.replace(run, model=model.config)

@@ -10,8 +10,8 @@ from string import Template
 import numpy as np
 
 from captioner.metrics.bootstrap import Interval
-from captioner.metrics.caption_results import PictureId
 from captioner.metrics.caption_scores import CaptionScores
+from captioner.metrics.result_files import Id
 
 SHOWN = 50  # pictures from either end
 BINS = 20
@@ -23,8 +23,8 @@ def write_page(
     title: str,
     scores: CaptionScores,
     intervals: Mapping[str, Interval],
-    candidates: Mapping[PictureId, str],
-    references: Mapping[PictureId, Sequence[str]],
+    candidates: Mapping[Id, str],
+    references: Mapping[Id, Sequence[str]],
 ) -> str:
     """Give the HTML of a page on scores: nothing in it is loaded from elsewhere.
 
@@ -75,8 +75,8 @@ def _score_row(name: str, value: float, interval: Interval | None) -> str:
 def _picture_row(
     scores: CaptionScores,
     row: int,
-    candidates: Mapping[PictureId, str],
-    references: Mapping[PictureId, Sequence[str]],
+    candidates: Mapping[Id, str],
+    references: Mapping[Id, Sequence[str]],
 ) -> str:
     picture = scores.pictures[row]
     caption = escape(candidates[picture])

@@ -10,6 +10,7 @@ from captioner.config.settings import (
     DecodingConfig,
     ModelConfig,
     RunConfig,
+    SplitConfig,
     TrainingConfig,
 )
 from captioner.config.toml_file import read_stages, read_toml, to_toml
@@ -50,6 +51,7 @@ from captioner.errors import CaptionerError
         (TrainingConfig, {"learning_rate": 10**400}, "learning_rate is a number of 401 digits"),
         (TrainingConfig, {"average_of": "a"}, "average_of is 'a'; expected a list of texts"),
         (DataConfig, {"images": "photos"}, "images is 'photos'; expected a list of texts"),
+        (DataConfig, {"val": SplitConfig(captions="a")}, "val_captions is 'a'; expected a list"),  # type: ignore[arg-type]
         (ModelConfig, {"tokens": "byte"}, "tokens is 'byte'; choose word or character"),
         (TrainingConfig, {"truncate_steps": -1}, "truncate_steps is -1; it must be at least 0"),
         (TrainingConfig, {"epochs": 0}, "epochs is 0"),
@@ -68,7 +70,11 @@ def test_a_list_becomes_a_tuple() -> None:
 
 def test_toml_there_and_back(tmp_path: Path) -> None:
     run = RunConfig(
-        data=DataConfig(images=("/a", '/b "quoted"'), captions=("/ä \U0001f408 \x7f\t.json",)),
+        data=DataConfig(
+            images=("/a", '/b "quoted"'),
+            train=SplitConfig(captions=("/ä \U0001f408 \x7f\t.json",)),
+            val=SplitConfig(captions=("/val.json",)),
+        ),
         model=ModelConfig(encoder="resnet18", hidden_size=64),
         training=TrainingConfig(learning_rate=3e-5, autocast=True),
         decoding=DecodingConfig(beam_size=3, length_penalty=1),
@@ -84,7 +90,12 @@ def test_toml_with_a_typo_lists_what_is_known(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match="unknown setting epoch; known are .*epochs"):
         read_toml(file)
     file.write_text("[trainning]\nepochs = 3\n")
-    with pytest.raises(CaptionerError, match="unknown entry trainning; expected tables"):
+    with pytest.raises(CaptionerError, match="unknown table trainning; known are data, model"):
+        read_toml(file)
+    file.write_text("epochs = 3\n")
+    with pytest.raises(
+        CaptionerError, match=r"epochs is outside a table; expected tables \[data\]"
+    ):
         read_toml(file)
     file.write_text("epochs = \n")
     with pytest.raises(CaptionerError, match="cannot be read as a TOML file"):
@@ -93,8 +104,21 @@ def test_toml_with_a_typo_lists_what_is_known(tmp_path: Path) -> None:
 
 def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text('[data]\nimages = ["pictures", "/elsewhere"]\n')
-    assert read_toml(file).data.images == (str(tmp_path / "pictures"), "/elsewhere")
+    file.write_text('[data]\nimages = ["pictures", "/elsewhere"]\nval_captions = ["a.csv"]\n')
+    data = read_toml(file).data
+    assert data.images == (str(tmp_path / "pictures"), "/elsewhere")
+    assert data.val.captions == (str(tmp_path / "a.csv"),)
+
+
+def test_a_keyword_is_one_only_for_its_own_setting(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        '[data]\nimages = ["none"]\n[training]\nencoder_weights = "shipped"\nstart_from = "none"\n'
+    )
+    run = read_toml(file)
+    assert run.data.images == (str(tmp_path / "none"),)
+    assert run.training.encoder_weights == "shipped"
+    assert run.training.start_from == str(tmp_path / "none")
 
 
 STAGES = """
@@ -138,7 +162,7 @@ def test_stages_share_what_they_do_not_say(tmp_path: Path) -> None:
         ('[[stages]]\nname = "a"\n[[stages]]\nname = "a"\n', "has the name 'a'"),
         ('[[stages]]\nname = "../a"\n', "has the name '../a'"),
         ('[[stages]]\nname = "cache"\n', "has the name 'cache'"),
-        ('[[stages]]\nname = "a"\nepochs = 2\n', "unknown entry epochs"),
+        ('[[stages]]\nname = "a"\nepochs = 2\n', "epochs is outside a table"),
         ('stages = "a"\n', "write each as \\[\\[stages\\]\\]"),
         ("stages = []\n", "write each as \\[\\[stages\\]\\]"),
         ('[[stages]]\nname = "a"\n[stages.training]\nepoch = 2\n', "unknown setting epoch"),

@@ -1,4 +1,4 @@
-"""The four forms of caption files say the same; a wrong one is one line with what and where."""
+"""Caption files of all forms say the same; a wrong one is one line with what and where."""
 
 import json
 from collections.abc import Callable
@@ -143,12 +143,12 @@ def without(content: dict[str, Any], key: str, field: str) -> dict[str, Any]:
         ("none.csv", None, "cannot read .*none.csv: No such file"),
         ("a.json", "{", "not valid JSON"),
         ("a.json", "[" * 100_000, "not valid JSON"),
-        ("a.json", [1], "expected captions in COCO's or Karpathy's form, or a .csv"),
-        ("a.json", {"annotations": 5}, "no list of images"),
+        ("a.json", [1], "not a caption file; expected .*JSON Lines, .*COCO's JSON"),
+        ("a.json", {"annotations": 5}, "annotations is not a list"),
         (
             "a.json",
             without(COCO, "images", "file_name"),
-            "record 1 of images has no valid file_name",
+            "1 pictures have no file_name: 7",
         ),
         (
             "a.json",
@@ -166,7 +166,7 @@ def without(content: dict[str, Any], key: str, field: str) -> dict[str, Any]:
         (
             "a.json",
             {"images": ["a.png"]},
-            "picture 1 is not in Karpathy's form",
+            "record 1 of images has no valid id",
         ),
         (
             "a.json",
@@ -174,12 +174,16 @@ def without(content: dict[str, Any], key: str, field: str) -> dict[str, Any]:
             "picture 1 is not in Karpathy's form",
         ),
         ("a.json", {"images": KARPATHY["images"][:1] * 2}, "two pictures have the same id"),
-        ("a.tsv", "a.png\ta hat\n", "expected captions in .* or a .csv or .jsonl file"),
+        ("a.tsv", "a.png\ta hat\n", "expected a header with the columns image and caption"),
         ("a.csv", f"image,caption\n{'long ' * 99},a.png\n", "1 of its pictures are not in"),
-        ("a.csv", "", "expected a header with the columns image and caption"),
+        ("a.csv", "", "is empty; expected a header with the columns image"),
         ("a.csv", "a.png,a hat\n", "first line is 'a.png,a hat'; expected a header"),
-        ("a.csv", "image,caption\na.png,a hat, red\n", "a.csv, line 2: expected 2 columns"),
-        ("a.csv", "image,caption\na.png\n", "a.csv, line 2: expected 2 columns"),
+        (
+            "a.csv",
+            "image,caption\na.png,a hat, red\n",
+            "a.csv, line 2: . columns where the header has 2",
+        ),
+        ("a.csv", "image,caption\na.png\n", "a.csv, line 2: . columns where the header has 2"),
         ("a.csv", "image,caption\n", "no captions found"),
         ("a.jsonl", '{"image": "a.png"}\n', "a.jsonl, line 1: expected"),
         ("a.jsonl", '{"image": "a.png", "caption": "x"}\nhat\n', "a.jsonl, line 2: not valid JSON"),

@@ -84,7 +84,7 @@ def test_files_and_splits(shapes: Path) -> None:
         ]
     )
     run = read_toml(shapes / "training.toml")
-    assert run.data.captions == (str(shapes / "captions_train.json"),)
+    assert run.data.train.captions == (str(shapes / "captions_train.json"),)
     shipped = checkpoint.load(checkpoint.default_checkpoint()).model.config
     assert (run.training.encoder_weights, run.model.encoder) == ("shipped", shipped.encoder)
     train = read_captions(shapes / "captions_train.json", [shapes / "images"])

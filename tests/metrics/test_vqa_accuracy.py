@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from captioner import CaptionerError
 from captioner.data.answer_text import normalise, normalise_list, strip_signs
 from captioner.data.question_files import QuestionRecord
-from captioner.metrics.answer_results import read_answers
+from captioner.metrics.result_files import read_answers
 from captioner.metrics.vqa_accuracy import AnswerScores, GroupAccuracy, score_answers, vqa_accuracy
 
 CASES = Path(__file__).parents[3] / "shared/data/metrics/vqa_accuracy_cases.json"
@@ -236,7 +236,7 @@ def test_the_signature_tells_what_was_scored_and_how() -> None:
         (SAID | {5: "a"}, [*ASKED, question(5, 1, [])], "no people's answers to question 5"),
         (SAID | {2: 2}, ASKED, "predictions must be text, got int for question 2"),
         (SAID, [*ASKED, ASKED[0]], "5 questions have 4 ids"),
-        ({"1": "yes"}, ASKED, "no question is in both: .*'1'.* a number is not equal to a text"),
+        ({9: "yes"}, ASKED, "no question is in both: answers to question 9"),
         ({}, ASKED, "no question is in both"),
         (SAID | {5: "a"}, [*ASKED, question(5, 1, ["a"])], "question 5 of 5 have one answer"),
     ],
@@ -255,14 +255,14 @@ def test_allow_partial_scores_what_both_have() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"annotations": []}, "a file of questions or annotations, not of results"),
-        ({"a": 1}, "is no results file"),
-        ([], "is no results file"),
-        (["yes"], "record 1 has no valid question_id"),
-        ([{"image_id": 1, "caption": "a dog"}], "record 1 has no valid question_id"),
-        ([{"question_id": 1}], "None as the answer to question 1; expected text"),
+        ({"annotations": []}, "is a file of annotations, not of results"),
+        ({"a": 1}, "1 as the answer to question 'a'"),
+        ([], "is not a results file"),
+        (["yes"], "record 1 is not a result"),
+        ([{"image_id": 1, "caption": "a dog"}], "record 1 is not a result"),
+        ([{"question_id": 1}], "record 1 is not a result"),
         ([{"question_id": 1, "answer": None}], "None as the answer to question 1"),
-        ([{"question_id": 1, "answer": "a"}] * 2, "more than one answer to question 1;"),
+        ([{"question_id": 1, "answer": "a"}] * 2, "more than one answer for question 1;"),
     ],
 )
 def test_bad_results_are_refused(tmp_path: Path, content: object, message: str) -> None:

@@ -50,9 +50,9 @@ def with_questions(run: RunConfig, folder: Path, *, captions: bool) -> RunConfig
         )
     }
     none: dict[str, tuple[str, ...]] = {} if captions else {"captions": (), "val_captions": ()}
+    run = run.changed({"data": {**files, **none}}, "test")
     return dataclasses.replace(
         run,
-        data=dataclasses.replace(run.data, **files, **none),
         model=dataclasses.replace(
             run.model,
             answer_size=96,
@@ -177,7 +177,7 @@ def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Pat
     strange = tmp_path / "strange.json"
     strange.write_text(json.dumps(other))
     run = with_questions(settings(asked, **start), asked, captions=False)
-    run = dataclasses.replace(run, data=dataclasses.replace(run.data, answers=(str(strange),)))
+    run = run.changed({"data": {"answers": [str(strange)]}}, "test")
     with pytest.raises(CaptionerError, match="no question has an answer that .* can give"):
         fit(run, tmp_path / "strange", device=CPU, resume=False, reporter=Quiet())
 
@@ -218,7 +218,7 @@ def test_bad_data_is_one_line(
     run = with_questions(settings(asked, **training), asked, captions=False)
     if "answers" in changes:
         changes = {"answers": (str(asked / "captions.jsonl"),)}
-    changed = dataclasses.replace(run, data=dataclasses.replace(run.data, **changes))
+    changed = run.changed({"data": changes}, "test")
     with pytest.raises(CaptionerError, match=message) as caught:
         fit(changed, tmp_path, device=CPU, resume=False, reporter=Quiet())
     assert "\n" not in str(caught.value)
@@ -227,4 +227,6 @@ def test_bad_data_is_one_line(
 def test_files_must_come_in_pairs(asked: Path) -> None:
     run = with_questions(settings(asked), asked, captions=False)
     with pytest.raises(CaptionerError, match="1 files of questions, 0 of answers"):
-        dataclasses.replace(run.data, answers=())
+        run.changed({"data": {"answers": []}}, "test")
+    with pytest.raises(CaptionerError, match="0 files of val_questions, 1 of val_answers"):
+        run.changed({"data": {"val_questions": []}}, "test")

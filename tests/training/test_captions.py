@@ -148,7 +148,7 @@ def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> N
     fit(changed, tmp_path / "two", device=CPU, resume=False, reporter=Quiet())
     assert_equal(weights(tmp_path / "two"), weights(tmp_path / "one"))
     other = dataclasses.replace(run, model=ModelConfig(hidden_size=48))
-    with pytest.raises(CaptionerError, match="made with another hidden_size; only dropout"):
+    with pytest.raises(CaptionerError, match="has hidden_size .*, not .*; leave hidden_size out"):
         fit(other, tmp_path / "three", device=CPU, resume=False, reporter=Quiet())
 
 
@@ -239,8 +239,7 @@ def test_a_stage_that_is_over_stays_as_it_is(pictures: Path, tmp_path: Path) -> 
 def test_a_later_stages_data_are_looked_at_before_anything_is_trained(
     pictures: Path, tmp_path: Path
 ) -> None:
-    wrong = settings(pictures)
-    wrong = dataclasses.replace(wrong, data=dataclasses.replace(wrong.data, captions=("gone.csv",)))
+    wrong = settings(pictures).changed({"data": {"captions": ["gone.csv"]}}, "test")
     stages = {"words": settings(pictures), "more": wrong}
     with pytest.raises(CaptionerError, match="gone.csv"):
         fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
@@ -394,8 +393,7 @@ def test_captions_that_changed_are_not_resumed_with_another_vocabulary(
         )
     )
     run = settings(pictures)
-    data = dataclasses.replace(run.data, captions=(str(changed),))
-    changed_run = dataclasses.replace(run, data=data)
+    changed_run = run.changed({"data": {"captions": [str(changed)]}}, "test")
     with pytest.raises(CaptionerError, match="saved with other words or answers"):
         fit(changed_run, tmp_path, device=CPU, resume=True, reporter=Quiet())
 
@@ -408,8 +406,7 @@ def test_a_picture_that_breaks_later_is_one_line(
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "red box.png").write_bytes(b"no picture any more")
     run = settings(pictures, augment=True, workers=workers)
-    data = dataclasses.replace(run.data, images=(str(tmp_path),))
-    broken = dataclasses.replace(run, data=data)
+    broken = run.changed({"data": {"images": [str(tmp_path)]}}, "test")
     with pytest.raises(CaptionerError, match="red box.png is not a picture") as caught:
         fit(broken, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
     assert "\n" not in str(caught.value)

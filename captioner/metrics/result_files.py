@@ -1,0 +1,118 @@
+"""Reads result files: one caption per picture, or one answer per question."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from captioner.data.records import parse_json, read_text
+from captioner.errors import CaptionerError
+
+Id = int | str
+Value = TypeVar("Value")
+
+
+def read_results(file: Path) -> dict[Id, str]:
+    """Read captions by picture id.
+
+    The file is COCO's result form, a list of {"image_id", "caption"}; "id" serves for "image_id",
+    and so do a JSON object from id to caption and JSON Lines. Raises CaptionerError where it is
+    none of these, names a picture twice or has a caption that is empty or no text.
+    """
+    form = 'a list of {"image_id": ..., "caption": "..."}'
+    captions = _by_id(_pairs(file, ("image_id", "id"), "caption", form), file, "picture", "caption")
+    for picture, caption in captions.items():
+        if not isinstance(caption, str) or not caption.strip():
+            what = "an empty caption" if isinstance(caption, str) else f"{caption!r} as a caption"
+            raise CaptionerError(f"{file}: {what} for picture {picture!r}; expected text")
+    return captions
+
+
+def read_answers(file: Path) -> dict[Id, str]:
+    """Read answers by question id.
+
+    The file is VQA's result form, a list of {"question_id", "answer"}; a JSON object from id to
+    answer and JSON Lines serve too. An answer may be empty and is then wrong. Raises CaptionerError
+    where the file is none of these, answers a question twice or has an answer that is no text.
+    """
+    form = 'a list of {"question_id": ..., "answer": "..."}'
+    answers = _by_id(_pairs(file, ("question_id",), "answer", form), file, "question", "answer")
+    for question, answer in answers.items():
+        if not isinstance(answer, str):
+            raise CaptionerError(
+                f"{file}: {answer!r} as the answer to question {question!r}; expected text"
+            )
+    return answers
+
+
+def _pairs(
+    file: Path, id_names: tuple[str, ...], value_name: str, form: str
+) -> Iterator[tuple[Id, Any]]:
+    content = _content(file)
+    if isinstance(content, dict):
+        for key in ("annotations", "questions", "images"):
+            if key in content:
+                raise CaptionerError(f"{file} is a file of {key}, not of results; expected {form}")
+        yield from content.items()
+        return
+    if not isinstance(content, list) or not content:
+        raise CaptionerError(f"{file} is not a results file; expected {form}")
+    for number, record in enumerate(content, start=1):
+        known = isinstance(record, dict) and value_name in record
+        name = next((name for name in id_names if known and name in record), None)
+        if name is None:
+            raise CaptionerError(f"{file}: record {number} is not a result; expected {form}")
+        if not isinstance(record[name], int | str):
+            raise CaptionerError(
+                f"{file}: record {number} has the {name} {record[name]!r}; expected a number or "
+                "a text"
+            )
+        yield record[name], record[value_name]
+
+
+def _content(file: Path) -> Any:
+    """The value of a JSON file, or the list of the values of a JSON Lines file."""
+    text = read_text(file)
+    lines = [line for line in text.split("\n") if line.strip()]
+    is_lines = (
+        len(lines) > 1 and lines[0].strip().startswith("{") and lines[0].strip().endswith("}")
+    )
+    if not is_lines and file.suffix.lower() != ".jsonl":
+        return parse_json(text, f"{file}:")
+    return [
+        parse_json(line, f"{file}, line {number}:") for number, line in enumerate(lines, start=1)
+    ]
+
+
+def _by_id(pairs: Iterator[tuple[Id, Any]], file: Path, noun: str, what: str) -> dict[Id, Any]:
+    pairs_read = list(pairs)
+    twice = [key for key, count in Counter(key for key, _ in pairs_read).items() if count > 1]
+    if twice:
+        raise CaptionerError(
+            f"{file} has more than one {what} for {name_first(twice, noun)}; keep one per {noun}"
+        )
+    if not pairs_read:
+        raise CaptionerError(f"{file} has no results; expected at least one")
+    return dict(pairs_read)
+
+
+def with_known_ids(results: Mapping[Id, Value], known: Sequence[Id], noun: str) -> dict[Id, Value]:
+    """The results with ids as `known` has them: a number may be a text in one of the two.
+
+    Raises CaptionerError where two results are for the same id.
+    """
+    exact = set(known)
+    by_text = {str(key): key for key in known}
+    matched = [key if key in exact else by_text.get(str(key), key) for key in results]
+    twice = [key for key, count in Counter(matched).items() if count > 1]
+    if twice:
+        raise CaptionerError(f"more than one result for {name_first(twice, noun)}; keep one each")
+    return dict(zip(matched, results.values(), strict=True))
+
+
+def name_first(ids: Sequence[Id], noun: str) -> str:
+    """How many pictures or questions there are, with the ids of the first three."""
+    first = ", ".join(repr(key) for key in ids[:3])
+    if len(ids) == 1:
+        return f"{noun} {first}"
+    return f"{len(ids):,} {noun}s ({first}{', ...' if len(ids) > 3 else ''})"

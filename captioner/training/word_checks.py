@@ -1,0 +1,53 @@
+"""Checks, before anything is trained, that a model knows the words of its training texts."""
+
+import warnings
+from collections.abc import Sequence
+
+from captioner.data.unspaced_scripts import are_unspaced
+from captioner.data.vocabulary import CharacterVocabulary, Vocabulary
+from captioner.data.word_coverage import MAX_UNKNOWN, word_coverage
+from captioner.errors import CaptionerError, CaptionerWarning
+from captioner.model.captioning_model import CaptioningModel
+from captioner.training.data import Texts
+
+
+def check_words(train: Texts, model: CaptioningModel, *, starts_from: str) -> None:
+    """Warn where more than a tenth of the words are unknown, or sentences are single words.
+
+    starts_from: the checkpoint that the vocabularies come from; empty for new ones. Raises
+    CaptionerError where nothing is known.
+    """
+    for name, texts, vocabulary in (
+        ("captions", train.caption_texts(), model.vocabulary),
+        ("questions", train.question_texts(), model.question_vocabulary),
+    ):
+        if texts and vocabulary is not None:
+            _check(name, texts, vocabulary, starts_from)
+
+
+def _check(name: str, texts: Sequence[str], vocabulary: Vocabulary, starts_from: str) -> None:
+    is_of_characters = isinstance(vocabulary, CharacterVocabulary)
+    if not is_of_characters and are_unspaced(texts):
+        warnings.warn(
+            f"most {name} are written without spaces, so that each is one long word to this "
+            "model; train a new one with --tokens character",
+            CaptionerWarning,
+            stacklevel=3,
+        )
+    found = word_coverage(texts, vocabulary)
+    if found.unknown_share <= MAX_UNKNOWN:
+        return
+    noun = "characters" if is_of_characters else "words"
+    remedy = (
+        "add them with --extend-vocabulary, or train a new model without --start-from"
+        if starts_from
+        else "lower min_count in [training]"
+    )
+    message = (
+        f"{starts_from or 'the vocabulary'} does not know {found.unknown_share:.0%} of the {noun} "
+        f"of the {name}, such as {', '.join(found.commonest_unknown[:3])}; "
+        f"{found.texts_without_known} of {found.texts} {name} have no known one; {remedy}"
+    )
+    if found.texts_without_known == found.texts:
+        raise CaptionerError(message)
+    warnings.warn(message, CaptionerWarning, stacklevel=3)
