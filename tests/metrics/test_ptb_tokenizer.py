@@ -73,7 +73,7 @@ CASES = [
     ("? ?? ?! !!! ! . .. ... .... ,, ;; : --- ------", "?? ?! !!! ------"),
     ("* ** ~ ^ _ __ a_b = + < > | \\ /", "* ** ~ ^ _ __ a_b = + < > | \\ /"),
     ("½ ¼ 5½ £5 €5 ¢ … — – «a»", "1/2 1/4 5 1/2 # 5 $ 5 cents a"),
-    ("naïve café Ñandú 日本語 Привет", "naïve café ñandú 日 本 語 привет"),
+    ("naïve café Ñandú Привет", "naïve café ñandú привет"),
     ("😀 dog🐶cat", "dog cat"),
     ('<b>bold</b> <a href="x"> < a', '<b> bold </b> <a\xa0href="x"> < a'),
     ("a!b a?b a.b a,b a;b a:b 1.a a.1", "a!b a?b a.b a b a b a b 1 a a. 1"),
