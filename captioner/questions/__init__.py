@@ -1,5 +1,6 @@
 """Questions with answers, made from captions.
 
-In: captions of pictures. Out: questions in VQA's format, balanced so that guessing does not pay.
-The parser finds what captions mention, the rules ask about it, the templates word it.
+In: captions of pictures. Out: questions in VQA's format, balanced so that guessing without the
+picture scores low. The parser finds what captions mention, the rules choose questions about it, the
+templates phrase them.
 """

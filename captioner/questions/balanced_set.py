@@ -1,8 +1,8 @@
 """Questions and answers made from captions, after COCO-QA (Ren et al. 2015), but balanced.
 
-No answer to a question is much commoner than the others, so that nothing can be won without looking
-at the picture: "yes" and "no" are equally frequent for every question, and of k other answers the
-commonest has at most 2 / k of the pictures, within bounds (see `largest_share`).
+No answer to a question is much more common than the others, so that a model gains nothing without
+looking at the picture: every question has as many "yes" as "no", and of k other answers the most
+common has at most 2 / k of the pictures, within bounds (see `largest_share`).
 """
 
 import json
@@ -21,11 +21,11 @@ from captioner.questions.rules import questions_of
 from captioner.questions.templates import Question
 
 KINDS = ("objects", "number", "colour", "yes/no")
-QUESTIONS_A_PICTURE = 8
-YES_NO_A_PICTURE = 3
-FEWEST = 2  # pictures with an answer, below which that answer is left out of a question
+QUESTIONS_PER_PICTURE = 8
+YES_NO_PER_PICTURE = 3
+MIN_PICTURES = 2  # pictures with an answer, below which that answer is left out of a question
 
-# How VQA v2 files a question, by how it starts; the longest that fits.
+# The question types of VQA v2: a question has the longest of these that it starts with.
 _QUESTION_TYPES = (
     "are the",
     "are there",
@@ -67,7 +67,7 @@ _QUESTION_TYPES = (
 
 @dataclass(frozen=True)
 class MadeQuestion:
-    """A question about one picture as it will be written."""
+    """A question about one picture with the phrasing chosen and its answer."""
 
     image_id: int
     question: Question
@@ -76,10 +76,10 @@ class MadeQuestion:
 
 
 def join_pictures(files: Iterable[Iterable[CaptionRecord]]) -> dict[int, CaptionRecord]:
-    """All pictures by image id, those with the same file name joined with all their captions.
+    """Join the records of the same file name, with all their captions, and key them by image id.
 
-    The files' own ids stay where they are whole numbers and no two pictures share one; else the
-    pictures are numbered from 1.
+    The ids of the files are kept if they are all integers and distinct; otherwise the pictures are
+    numbered from 1.
     """
     joined: dict[str, CaptionRecord] = {}
     for record in (record for records in files for record in records):
@@ -93,9 +93,9 @@ def join_pictures(files: Iterable[Iterable[CaptionRecord]]) -> dict[int, Caption
 
 
 def make_questions(pictures: Iterable[tuple[int, CaptionRecord]], seed: int) -> list[MadeQuestion]:
-    """Balanced questions about pictures with their ids, by id; the same seed makes the same ones.
+    """Make balanced questions, sorted by image id; the same seed makes the same questions.
 
-    Raises CaptionerError where the captions give none.
+    Raises CaptionerError if the captions give none.
     """
     asked: dict[Question, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for image_id, record in pictures:
@@ -104,7 +104,7 @@ def make_questions(pictures: Iterable[tuple[int, CaptionRecord]], seed: int) -> 
     made = balance(asked, Random(seed))
     if not made:
         raise CaptionerError(
-            "no question can be made of these captions so that every answer has its counterpart; "
+            "no balanced question can be made from these captions; "
             "give more pictures with English captions"
         )
     return made
@@ -113,10 +113,10 @@ def make_questions(pictures: Iterable[tuple[int, CaptionRecord]], seed: int) -> 
 def balance(
     asked: Mapping[Question, Mapping[str, list[int]]], random: Random
 ) -> list[MadeQuestion]:
-    """Choose the pictures of each question, the rarest question first, within a picture's limits.
+    """Choose the pictures of each question, rarest question first, within the limits per picture.
 
-    Pictures with the fewest questions so far come first. Phrasings are dealt out in turn among
-    the pictures of every answer, so that they tell nothing about it.
+    Pictures with the fewest questions so far come first. The pictures of every answer take the
+    phrasings in turn, so that the phrasing does not give the answer away.
     """
     total: Counter[int] = Counter()
     yes_no: Counter[int] = Counter()
@@ -127,8 +127,8 @@ def balance(
             ids = [
                 number
                 for number in asked[question][answer]
-                if total[number] < QUESTIONS_A_PICTURE
-                and not (question.kind == "yes/no" and yes_no[number] >= YES_NO_A_PICTURE)
+                if total[number] < QUESTIONS_PER_PICTURE
+                and not (question.kind == "yes/no" and yes_no[number] >= YES_NO_PER_PICTURE)
             ]
             random.shuffle(ids)
             free[answer] = sorted(ids, key=lambda number: total[number])
@@ -142,23 +142,23 @@ def balance(
                 made.append(MadeQuestion(image_id, question, text, answer))
                 total[image_id] += 1
                 yes_no[image_id] += question.kind == "yes/no"
-    return sorted(made, key=lambda one: one.image_id)
+    return sorted(made, key=lambda item: item.image_id)
 
 
 def largest_share(answers: int, kind: str) -> float:
-    """The share that the commonest of so many different answers may have."""
-    if answers < 4 or kind == "number":  # few pictures show three or four of anything
+    """The largest share of pictures that one of so many different answers may have."""
+    if answers < 4 or kind == "number":  # there are few pictures of three or four things
         return 0.5 if answers == 2 else 0.4
     return min(0.3, max(0.2, 2 / answers))
 
 
 def share_out(pictures: Mapping[str, int], kind: str) -> dict[str, int]:
-    """How many pictures of each answer to take, of how many there are: as many as balance allows.
+    """Choose how many of the given pictures of each answer to take: as many as balance allows.
 
-    An answer that fewer than FEWEST pictures have is left out; a question with one answer is not
-    asked.
+    An answer that fewer than MIN_PICTURES pictures have is left out; a question with one answer
+    is not asked.
     """
-    left = {answer: number for answer, number in pictures.items() if number >= FEWEST}
+    left = {answer: number for answer, number in pictures.items() if number >= MIN_PICTURES}
     if len(left) < 2 or (kind == "yes/no" and len(left) != 2):
         return {}
     share = largest_share(len(left), kind)
@@ -171,7 +171,7 @@ def share_out(pictures: Mapping[str, int], kind: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was made of one kind: questions, different texts, answers, and the best blind guess."""
+    """Counts of questions, texts and answers of one kind, and the best blind accuracy."""
 
     kind: str
     questions: int
@@ -181,15 +181,15 @@ class Summary:
 
 
 def summarize(made: Sequence[MadeQuestion]) -> list[Summary]:
-    """One summary a kind and one of all; blind accuracy answers every text with its commonest."""
+    """Summarize each kind and all; blind accuracy gives every text its commonest answer."""
     summaries = []
     for kind in (*KINDS, "all"):
-        part = [one for one in made if kind in ("all", one.question.kind)]
+        part = [item for item in made if kind in ("all", item.question.kind)]
         answers: dict[str, Counter[str]] = defaultdict(Counter)
-        for one in part:
-            answers[one.text][one.answer] += 1
+        for item in part:
+            answers[item.text][item.answer] += 1
         right = sum(max(counts.values()) for counts in answers.values())
-        different = len({one.answer for one in part})
+        different = len({item.answer for item in part})
         summaries.append(
             Summary(kind, len(part), len(answers), different, right / max(len(part), 1))
         )
@@ -205,7 +205,7 @@ def write_questions(
 ) -> None:
     """Write questions_NAME.json, annotations_NAME.json (VQA v2) and images_NAME.json.
 
-    Raises CaptionerError where one of them is already there or cannot be written.
+    Raises CaptionerError if one of them already exists or cannot be written.
     """
     files = {
         part: folder / f"{part}_{name}.json" for part in ("questions", "annotations", "images")
@@ -227,7 +227,7 @@ def write_questions(
         "data_subtype": name,
     }
     questions, annotations = _records(made)
-    used = sorted({one.image_id for one in made})
+    used = sorted({item.image_id for item in made})
     _write_json(files["images"], {str(number): pictures[number].file_name for number in used})
     _write_json(files["annotations"], head | {"annotations": annotations})
     _write_json(files["questions"], head | {"task_type": "Open-Ended", "questions": questions})
@@ -237,17 +237,20 @@ def _records(made: Iterable[MadeQuestion]) -> tuple[list[dict[str, Any]], list[d
     questions: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     numbers: Counter[int] = Counter()
-    for one in made:
-        ids = {"question_id": 1000 * one.image_id + numbers[one.image_id], "image_id": one.image_id}
-        numbers[one.image_id] += 1
-        questions.append(ids | {"question": one.text})
+    for item in made:
+        ids = {
+            "question_id": 1000 * item.image_id + numbers[item.image_id],
+            "image_id": item.image_id,
+        }
+        numbers[item.image_id] += 1
+        questions.append(ids | {"question": item.text})
         annotations.append(
             ids
             | {
-                "question_type": question_type(one.text),
-                "answer_type": one.question.answer_type,
-                "multiple_choice_answer": one.answer,
-                "answers": [{"answer": one.answer, "answer_confidence": "yes", "answer_id": 1}],
+                "question_type": question_type(item.text),
+                "answer_type": item.question.answer_type,
+                "multiple_choice_answer": item.answer,
+                "answers": [{"answer": item.answer, "answer_confidence": "yes", "answer_id": 1}],
             }
         )
     return questions, annotations

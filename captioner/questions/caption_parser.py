@@ -1,7 +1,7 @@
-"""What one caption says: the things it names, how many, what colour, who does what.
+"""Parse one caption: the things it mentions, how many, what colour, who does what.
 
-No tagger and no parser: a noun phrase is a known noun with the words before it, back to the
-article. What these rules do not understand is left alone.
+There is no tagger or grammar: a noun phrase is a known noun with the words before it, back to the
+article. What these rules do not cover is ignored.
 """
 
 import re
@@ -18,7 +18,7 @@ _DEFINITE = {"the", "his", "her", "its", "their", "this", "that"}
 _UNCOUNTED = {"another", "some", "several", "many", "other", "few", "each", "second"}
 _FIRST_WORDS = {*_SINGULAR, *words.NUMBERS, *_DEFINITE, *_UNCOUNTED}
 _LONGEST_NAME = 4  # words
-_WORDS_BEFORE = 7  # of a noun phrase, before its noun
+_WORDS_BEFORE = 7  # that a noun phrase may have before its noun
 
 CATEGORIES: dict[str, dict[str, str]] = {
     "person": words.PEOPLE,
@@ -33,19 +33,19 @@ CATEGORY = {thing: category for category, things in CATEGORIES.items() for thing
 
 
 def plural(name: str) -> str:
-    """The plural of a noun, of which only the last word changes."""
+    """The plural of a noun; only its last word changes."""
     *rest, last = name.split(" ")
     if last in words.ALWAYS_PLURAL or (last.endswith("s") and not last.endswith(("ss", "us"))):
-        made = last
+        changed = last
     elif last in words.IRREGULAR:
-        made = words.IRREGULAR[last]
+        changed = words.IRREGULAR[last]
     elif last.endswith(("s", "sh", "ch", "x")):
-        made = last + "es"
+        changed = last + "es"
     elif last.endswith("y") and last[-2:-1] not in "aeiou":
-        made = last[:-1] + "ies"
+        changed = last[:-1] + "ies"
     else:
-        made = last + "s"
-    return " ".join([*rest, made])
+        changed = last + "s"
+    return " ".join([*rest, changed])
 
 
 def verb_forms(verb: str) -> tuple[str, str, str]:
@@ -62,7 +62,7 @@ def verb_forms(verb: str) -> tuple[str, str, str]:
 
 
 def _names() -> dict[tuple[str, ...], tuple[str, bool]]:
-    """The thing that each name stands for, by the name's words, and whether it is a plural."""
+    """Map the words of each name to the thing it means and whether the name is a plural."""
     names: dict[tuple[str, ...], tuple[str, bool]] = {}
     for things in CATEGORIES.values():
         for thing, listed in things.items():
@@ -84,34 +84,23 @@ _ACTION = {
     for form in verb_forms(verb)
 }
 _ACTION["lounging"] = "lying down"
-_NO_VERB_AFTER = {
-    *_SINGULAR,
-    *_DEFINITE,
-    "to",
-    "for",
-    "of",
-    "by",
-    "not",
-    "no",
-    "rock",
-    "ice",
-    "water",
-}
+_NO_VERB_AFTER = {"to", "for", "of", "by", "not", "no", "rock", "ice", "water"}
+_NO_VERB_AFTER |= {*_SINGULAR, *_DEFINITE}
 _NO_VERB_BEFORE = {"pool", "castle", "wall", "board", "stick", "shoes", "gear", "'s"}
-# Not the swinging of a racket or the flying of a kite.
+# These are actions only without an object: not swinging a racket or flying a kite.
 _NEED_NO_OBJECT = {form for verb in ("swing", "fly", "roll", "slide") for form in verb_forms(verb)}
 _RELATION_VERBS = {
     relation: {form for verb in verbs.split(",") for form in verb_forms(verb)}
     for relation, (verbs, *_) in words.RELATIONS.items()
 }
-# Of "hold" and "holds" too, so that a noun before them counts as a whole noun phrase.
+# With verbs such as "hold" that are no actions, so that a noun before them ends its noun phrase.
 _VERBS = frozenset(_ACTION).union(words.OTHER_VERBS.split(), *_RELATION_VERBS.values())
 _ENDS = _FUNCTION_WORDS | _PUNCTUATION | _VERBS
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A noun phrase; `number` is None where unknown, `sure` False where it may not count."""
+    """A noun phrase; `number` is None if unknown, `is_certain` False if it may not be real."""
 
     thing: str
     many: bool
@@ -120,16 +109,16 @@ class Mention:
     colours: frozenset[str]
     start: int
     end: int
-    sure: bool
+    is_certain: bool
 
     @property
     def category(self) -> str:
-        """What sort of thing it is, such as "animal"."""
+        """The key of CATEGORIES that has this thing, such as "animal"."""
         return CATEGORY[self.thing]
 
 
 class ParsedCaption:
-    """One caption: its tokens and the noun phrases in them."""
+    """The tokens, noun phrases, actions and relations of one caption."""
 
     def __init__(self, text: str) -> None:
         lowered = text.lower().replace("’", "'").replace("white water", "whitewater")
@@ -144,19 +133,19 @@ class ParsedCaption:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """All words, those of hyphenated ones too."""
+        """All words, and the parts of hyphenated words."""
         return frozenset(self.tokens) | {part for word in self.tokens for part in word.split("-")}
 
     @cached_property
-    def named(self) -> frozenset[str]:
-        """Everything that any run of words could name, whatever else it may mean there."""
+    def possible_objects(self) -> frozenset[str]:
+        """Everything that any sequence of words could name, even if it means something else."""
         parts = [part for token in self.tokens for part in token.split("-")]
-        runs = (
+        sequences = (
             tuple(parts[start : start + length])
             for start in range(len(parts))
             for length in range(1, _LONGEST_NAME + 1)
         )
-        return frozenset(_NAMES[run][0] for run in runs if run in _NAMES)
+        return frozenset(_NAMES[part][0] for part in sequences if part in _NAMES)
 
     def _find_mentions(self) -> Iterator[Mention]:
         position, last = 0, None
@@ -176,7 +165,7 @@ class ParsedCaption:
             position += length
 
     def _is_quantity(self, position: int) -> bool:
-        """Whether it is the "group" of "a group of cows", which says nothing of people."""
+        """Whether the token is the "group" of "a group of cows", which does not mean people."""
         after = self.tokens[position + 1 : position + 2]
         return after == ["of"] and self.tokens[position] in words.QUANTITIES
 
@@ -203,13 +192,13 @@ class ParsedCaption:
             colours=frozenset(_COLOUR[word] for word in before if word in _COLOUR),
             start=start,
             end=end,
-            sure=self._ends_phrase(end)
+            is_certain=self._ends_phrase(end)
             and _NOT_REAL.isdisjoint(before)
             and not self._is_likeness(start),
         )
 
     def _phrase_start(self, noun: int) -> int:
-        """Where the noun phrase begins: at its article or number, or at its first adjective."""
+        """The position of the noun phrase's article or number, or of its first adjective."""
         start = noun
         while start > max(0, noun - _WORDS_BEFORE):
             word, before = self.tokens[start - 1], self.tokens[max(0, start - 2)]
@@ -223,7 +212,7 @@ class ParsedCaption:
         return start
 
     def _ends_phrase(self, end: int) -> bool:
-        """Whether the noun that ends here is a whole one: "a dog runs", not "a dog house"."""
+        """Whether the noun is complete here: "a dog runs", not "a dog house"."""
         if end == len(self.tokens):
             return True
         word = self.tokens[end]
@@ -232,23 +221,23 @@ class ParsedCaption:
         return word in _ENDS or word.endswith(("ing", "ly", "ed"))
 
     def _is_likeness(self, start: int) -> bool:
-        """Whether the words before make it a picture or a costume of the thing."""
+        """Whether the words before it say that this is a picture or a costume of the thing."""
         before = self.tokens[max(0, start - 3) : start]
         if before[-1:] == ["of"]:
             return bool(set(before) & {*_NOT_REAL, "shape", "form"})
         return before[-1:] == ["like"] or before[-2:] in (["dressed", "as"], ["up", "as"])
 
     def _subject_of(self, position: int) -> Mention | None:
-        """The person or animal that does what the verb at this position says, if there is one."""
+        """The person or animal that is the subject of the verb at this position, if any."""
         for mention in reversed(self.mentions):
             if mention.end <= position and mention.category in ("person", "animal"):
                 between = self.tokens[mention.end : position]
                 clear = not set(between) & {",", ".", ";", "as", "while", "'s", "to", "by"}
-                return mention if mention.sure and clear else None
+                return mention if mention.is_certain and clear else None
         return None
 
     def _find_actions(self) -> Iterator[tuple[Mention, str]]:
-        """Who does what, such as (the dog, "running")."""
+        """Subjects with what they do, such as (the dog, "running")."""
         for position, word in enumerate(self.tokens):
             if word in _ACTION and self._is_verb(position):
                 subject = self._subject_of(position)
@@ -256,7 +245,7 @@ class ParsedCaption:
                     yield subject, _ACTION[word]
 
     def _find_relations(self) -> Iterator[tuple[Mention, str, Mention]]:
-        """Who does what with what, such as (the man, "riding", the horse)."""
+        """Subject, relation and object, such as (the man, "riding", the horse)."""
         for position, word in enumerate(self.tokens):
             for relation, (_, links, _) in words.RELATIONS.items():
                 if word not in _RELATION_VERBS[relation] or not self._is_verb(position):
@@ -267,13 +256,13 @@ class ParsedCaption:
 
     def _object_after(self, position: int, links: Iterable[str]) -> Mention | None:
         for mention in self.mentions:
-            if mention.start > position and mention.sure:
+            if mention.start > position and mention.is_certain:
                 between = " ".join(self.tokens[position + 1 : mention.start])
                 return mention if between in links else None
         return None
 
     def _is_verb(self, position: int) -> bool:
-        """Not "a run", "to run", "swimming pool" or "swings a bat"."""
+        """Whether it is a verb here: not "a run", "to run", "swimming pool" or "swings a bat"."""
         word = self.tokens[position]
         before = self.tokens[position - 1] if position else ""
         after = self.tokens[position + 1] if position + 1 < len(self.tokens) else ""

@@ -1,4 +1,4 @@
-"""What all captions of a picture agree on."""
+"""Find what the captions of one picture agree on."""
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -8,11 +8,11 @@ from captioner.questions.caption_parser import Mention, ParsedCaption
 
 
 class PictureFacts:
-    """All captions of one picture together."""
+    """The parsed captions of one picture and what they agree on."""
 
     def __init__(self, captions: Iterable[str]) -> None:
         self.captions = [ParsedCaption(text) for text in captions]
-        # Of three captions and more, two have to agree before anything counts as true.
+        # With three captions or more, at least two have to agree on a fact.
         self.support = 2 if len(self.captions) > 2 else 1
 
     @cached_property
@@ -21,40 +21,40 @@ class PictureFacts:
         return frozenset().union(*(caption.words for caption in self.captions))
 
     @cached_property
-    def named(self) -> frozenset[str]:
-        """Everything that the captions might name."""
-        return frozenset().union(*(caption.named for caption in self.captions))
+    def possible_objects(self) -> frozenset[str]:
+        """The things that any caption could name."""
+        return frozenset().union(*(caption.possible_objects for caption in self.captions))
 
     @cached_property
-    def sure(self) -> dict[str, int]:
-        """How many captions surely name each thing."""
+    def confident_counts(self) -> dict[str, int]:
+        """For each thing, the number of captions that certainly mention it."""
         counts: dict[str, int] = {}
         for caption in self.captions:
-            for thing in {mention.thing for mention in caption.mentions if mention.sure}:
+            for thing in {mention.thing for mention in caption.mentions if mention.is_certain}:
                 counts[thing] = counts.get(thing, 0) + 1
         return counts
 
     def mentions(self, thing: str) -> Iterator[Mention]:
-        """Every noun phrase that names it, sure or not."""
+        """Every noun phrase that names the thing, certain or not."""
         for caption in self.captions:
             yield from (mention for mention in caption.mentions if mention.thing == thing)
 
     def is_single(self, thing: str) -> bool:
-        """Whether no caption names two of them, or any number that is not one."""
+        """Whether enough captions mention the thing, and all that do mention exactly one."""
         for caption in self.captions:
-            there = [mention for mention in caption.mentions if mention.thing == thing]
-            indefinite = [mention for mention in there if not mention.definite]
-            if len(indefinite) > 1 or any(mention.number != 1 for mention in there):
+            mentions = [mention for mention in caption.mentions if mention.thing == thing]
+            indefinite = [mention for mention in mentions if not mention.definite]
+            if len(indefinite) > 1 or any(mention.number != 1 for mention in mentions):
                 return False
-        return self.sure.get(thing, 0) >= self.support
+        return self.confident_counts.get(thing, 0) >= self.support
 
     @cached_property
     def only_person(self) -> str | None:
-        """The one person in the picture by the closest name that the captions agree on."""
-        named = {
+        """The most specific agreed name of the only person, or None if there is no such name."""
+        names = {
             mention.thing
-            for c in self.captions
-            for mention in c.mentions
+            for caption in self.captions
+            for mention in caption.mentions
             if mention.category == "person"
         }
         for caption in self.captions:
@@ -62,16 +62,19 @@ class PictureFacts:
             indefinite = [mention for mention in people if not mention.definite]
             if len(indefinite) > 1 or any(mention.number != 1 for mention in people):
                 return None
-        for person in named - {"person", "child"} or named:
-            if named <= {person, *ancestors(person)} and self.sure.get(person, 0) >= self.support:
+        for person in names - {"person", "child"} or names:
+            if (
+                names <= {person, *ancestors(person)}
+                and self.confident_counts.get(person, 0) >= self.support
+            ):
                 return person
         return None
 
 
 def ancestors(thing: str) -> set[str]:
-    """What a thing is a kind of: a boy is a child and a person."""
-    above = set()
+    """The things that this one is a kind of: a boy is a child and a person."""
+    parents = set()
     while thing in words.KINDS_OF_PEOPLE:
         thing = words.KINDS_OF_PEOPLE[thing]
-        above.add(thing)
-    return above
+        parents.add(thing)
+    return parents

@@ -1,7 +1,7 @@
-"""Every question that the captions of one picture answer.
+"""Choose the questions that the captions of one picture answer.
 
-A rule turns what the captions agree on into (question, answer) pairs; what they contradict, or what
-only one of many says, gives none.
+A rule turns what the captions agree on into (question, answer) pairs. Facts that captions
+contradict, or that only one of many mentions, give no question.
 """
 
 import re
@@ -14,7 +14,7 @@ from captioner.questions.caption_parser import CATEGORIES, CATEGORY, plural
 from captioner.questions.picture_facts import PictureFacts, ancestors
 from captioner.questions.templates import Question
 
-# With fewer captions, a thing that none of them names may well be there.
+# With fewer captions, a thing that none of them names may still be in the picture.
 CAPTIONS_FOR_ABSENCE = 4
 
 _PLAYED_BY_PEOPLE = frozenset(
@@ -43,7 +43,7 @@ Asked = tuple[Question, str]
 def questions_of(facts: PictureFacts) -> Iterator[Asked]:
     """All questions about a picture with their answers, each question once."""
     asked = set()
-    for rule in (_kinds, _sports, _places, _people, _counts, _colours, _deeds, _presence):
+    for rule in (_kinds, _sports, _places, _people, _counts, _colours, _actions, _presence):
         for question, answer in rule(facts):
             if question not in asked:
                 asked.add(question)
@@ -51,13 +51,13 @@ def questions_of(facts: PictureFacts) -> Iterator[Asked]:
 
 
 def _kinds(facts: PictureFacts) -> Iterator[Asked]:
-    """What animal, vehicle or food: where the captions name one kind alone."""
+    """Ask which animal, vehicle or food it is, if the captions name only one kind."""
     for category in ("animal", "vehicle", "food"):
         things = set(CATEGORIES[category]) - set(words.NO_VEHICLES.split())
-        named = facts.named & things
-        if len(named) == 1:
-            (thing,) = named
-            if facts.sure.get(thing, 0) >= facts.support:
+        possible = facts.possible_objects & things
+        if len(possible) == 1:
+            (thing,) = possible
+            if facts.confident_counts.get(thing, 0) >= facts.support:
                 yield templates.what_kind(category), thing
 
 
@@ -71,9 +71,9 @@ def _sports(facts: PictureFacts) -> Iterator[Asked]:
             if any(f" {word} " in text for word in listed.split(","))
         )
     sport = _agreed(counts, facts.support)
-    if not sport or len(counts) > 1 or (sport == "frisbee" and "dog" in facts.named):
+    if not sport or len(counts) > 1 or (sport == "frisbee" and "dog" in facts.possible_objects):
         return
-    if sport in _PLAYED_BY_PEOPLE and not facts.named & set(words.PEOPLE):
+    if sport in _PLAYED_BY_PEOPLE and not facts.possible_objects & set(words.PEOPLE):
         return
     yield templates.what_sport(), sport
     for other in sorted(words.SPORTS):
@@ -82,7 +82,9 @@ def _sports(facts: PictureFacts) -> Iterator[Asked]:
 
 
 def _places(facts: PictureFacts) -> Iterator[Asked]:
-    counts = Counter({place: n for place, n in facts.sure.items() if place in words.PLACES})
+    counts = Counter(
+        {place: n for place, n in facts.confident_counts.items() if place in words.PLACES}
+    )
     for vague, closer in words.VAGUE_PLACES.items():
         if any(counts[place] for place in closer):
             counts.pop(vague, None)
@@ -96,7 +98,7 @@ def _places(facts: PictureFacts) -> Iterator[Asked]:
         alike = other in words.VAGUE_PLACES.get(place, ()) or place in words.VAGUE_PLACES.get(
             other, ()
         )
-        if other == place or not (alike or other in facts.named):
+        if other == place or not (alike or other in facts.possible_objects):
             yield templates.is_place(other), _yes(other == place)
 
 
@@ -104,13 +106,13 @@ def _people(facts: PictureFacts) -> Iterator[Asked]:
     person = facts.only_person
     if person in _ONE_PERSON:
         yield templates.who(), person
-        action = _agreed(_actions(facts, {person, *ancestors(person)}), facts.support)
+        action = _agreed(_count_actions(facts, {person, *ancestors(person)}), facts.support)
         if action and action != "riding":
             yield templates.who_does(action), person
 
 
 def _counts(facts: PictureFacts) -> Iterator[Asked]:
-    """How many: where the captions that say so agree, "a dog" counting as one."""
+    """Ask how many there are, if the captions that give a number agree; "a dog" is one."""
     counted = {plural(thing): _count(facts, {thing}) for thing in _COUNTED}
     counted["people"] = _count(facts, words.PEOPLE)
     for nouns, number in counted.items():
@@ -122,15 +124,15 @@ def _counts(facts: PictureFacts) -> Iterator[Asked]:
 
 
 def _count(facts: PictureFacts, things: Collection[str]) -> int:
-    """The number that more than half of the captions give, or 0 if another rules it out."""
+    """The number that more than half of the captions give, or 0 if another contradicts it."""
     counts, at_least = [], 0
     for caption in facts.captions:
-        there = [mention for mention in caption.mentions if mention.thing in things]
-        hidden = not there and not caption.named.isdisjoint(things)
-        if hidden or any(not mention.sure for mention in there):
+        mentions = [mention for mention in caption.mentions if mention.thing in things]
+        hidden = not mentions and not caption.possible_objects.isdisjoint(things)
+        if hidden or any(not mention.is_certain for mention in mentions):
             return 0
         number, known = 0, True
-        for mention in there:
+        for mention in mentions:
             if mention.number is None:
                 number, known = number + 1 + mention.many, False
             elif not (mention.definite and number):
@@ -144,8 +146,8 @@ def _count(facts: PictureFacts, things: Collection[str]) -> int:
 
 
 def _colours(facts: PictureFacts) -> Iterator[Asked]:
-    """What colour: of things that stand alone and have one colour, or always the same two."""
-    for thing in sorted(facts.sure):
+    """Ask the colour of a thing that occurs once and has one colour, or always the same two."""
+    for thing in sorted(facts.confident_counts):
         colours = {mention.colours for mention in facts.mentions(thing) if mention.colours}
         if CATEGORY[thing] not in _COLOURED or thing in _NO_COLOUR or len(colours) != 1:
             continue
@@ -162,7 +164,7 @@ def _colours(facts: PictureFacts) -> Iterator[Asked]:
 
 
 def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[Asked]:
-    """By who wears it: the only person, or the only one of their kind."""
+    """Ask the colour of a garment by its wearer: the only person, or the only one of a kind."""
     owners = {
         subject.thing
         for caption in facts.captions
@@ -181,7 +183,7 @@ def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[As
 
 
 def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
-    """Yes for its colour, no for others, nothing for those that people mix up with it."""
+    """Ask whether it has each colour, except for colours that people confuse with its own."""
     for other in words.COLOURS:
         alike = any(
             {other, part} <= group for group in words.LIKE_COLOURS for part in colour.split(" and ")
@@ -191,14 +193,14 @@ def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
 
 
 def _is_alone(facts: PictureFacts, thing: str) -> bool:
-    """Whether no caption names two of it; of shorts and the like, whether one wearer is there."""
+    """Whether no caption names two of it; for shorts and the like, whether there is one person."""
     for caption in facts.captions:
-        there = [mention for mention in caption.mentions if mention.thing == thing]
+        mentions = [mention for mention in caption.mentions if mention.thing == thing]
         if thing in templates.PAIRS:
-            if len(there) > 1 or facts.only_person is None:
+            if len(mentions) > 1 or facts.only_person is None:
                 return False
-        elif any(mention.number != 1 for mention in there) or (
-            sum(not mention.definite for mention in there) > 1
+        elif any(mention.number != 1 for mention in mentions) or (
+            sum(not mention.definite for mention in mentions) > 1
         ):
             return False
     return True
@@ -206,7 +208,7 @@ def _is_alone(facts: PictureFacts, thing: str) -> bool:
 
 @dataclass(frozen=True)
 class _Subject:
-    """Who can be asked about: all names for it, and its noun with "is" or "are"."""
+    """A person or animal to ask about: its names, and its noun with "is" or "are"."""
 
     names: frozenset[str]
     noun: str
@@ -218,28 +220,28 @@ def _subjects(facts: PictureFacts) -> Iterator[_Subject]:
     if person:
         yield _Subject(frozenset((person, *ancestors(person))), person, "is")
     for thing in _SUBJECTS:
-        if thing not in facts.sure or (person and thing in words.PEOPLE):
+        if thing not in facts.confident_counts or (person and thing in words.PEOPLE):
             continue
         if facts.is_single(thing):
             yield _Subject(frozenset((thing,)), thing, "is")
-        elif facts.sure[thing] >= facts.support and all(
+        elif facts.confident_counts[thing] >= facts.support and all(
             mention.number != 1 for mention in facts.mentions(thing)
         ):
             yield _Subject(frozenset((thing,)), plural(thing), "are")
 
 
-def _actions(facts: PictureFacts, names: Collection[str]) -> Counter[str]:
-    """How many captions say each action of it."""
+def _count_actions(facts: PictureFacts, names: Collection[str]) -> Counter[str]:
+    """The number of captions that say each action of the subject with these names."""
     counts: Counter[str] = Counter()
     for caption in facts.captions:
         counts.update({action for subject, action in caption.actions if subject.thing in names})
     return counts
 
 
-def _deeds(facts: PictureFacts) -> Iterator[Asked]:
-    """What somebody does, and to what."""
+def _actions(facts: PictureFacts) -> Iterator[Asked]:
+    """Ask what a person or an animal does, and with what."""
     for subject in _subjects(facts):
-        seen = _actions(facts, subject.names)
+        seen = _count_actions(facts, subject.names)
         action = _agreed(seen, facts.support)
         if action and action != "riding":
             yield templates.what_doing(subject.noun, subject.verb), action
@@ -259,42 +261,42 @@ def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator
         counts.update(
             {
                 thing.thing
-                for doer, verb, thing in caption.relations
+                for actor, verb, thing in caption.relations
                 if verb == relation
-                and doer.thing in subject.names
+                and actor.thing in subject.names
                 and CATEGORY[thing.thing] in categories
             }
         )
     thing = _agreed(counts, facts.support)
     if not thing or len(counts) > 1 or thing == "toy model":
         return
-    if relation == "wearing" and facts.named & _WORN != {thing}:
+    if relation == "wearing" and facts.possible_objects & _WORN != {thing}:
         return
     yield templates.what_thing(subject.noun, subject.verb, relation), thing
     for other in _RIDDEN if relation == "riding" else ():
-        if other == thing or other not in facts.named:
+        if other == thing or other not in facts.possible_objects:
             question = templates.is_doing(subject.noun, subject.verb, f"riding a {other}")
             yield question, _yes(other == thing)
 
 
 def _presence(facts: PictureFacts) -> Iterator[Asked]:
-    """Is there a dog: "no" only where nothing in many captions could have been one."""
+    """Ask whether a thing is there; "no" only if none of many captions could mean one."""
     for thing, (phrase, open_words) in words.ASKED_THINGS.items():
         kinds = {kind for kind in words.PEOPLE if thing in ancestors(kind)}
         things = set(CATEGORIES.get(thing, ())) | kinds | {thing}
         question = templates.is_there(phrase, plural(thing))
-        if any(facts.sure.get(name, 0) >= facts.support for name in things):
+        if any(facts.confident_counts.get(name, 0) >= facts.support for name in things):
             yield question, "yes"
         elif (
             len(facts.captions) >= CAPTIONS_FOR_ABSENCE
-            and facts.named.isdisjoint(things | ancestors(thing))
-            and (facts.words | facts.named).isdisjoint(open_words.split())
+            and facts.possible_objects.isdisjoint(things | ancestors(thing))
+            and (facts.words | facts.possible_objects).isdisjoint(open_words.split())
         ):
             yield question, "no"
 
 
 def _agreed(counts: Counter[str], support: int) -> str | None:
-    """The answer that enough captions give, and at least twice as many as any other."""
+    """The answer that enough captions give, and twice as many as give any other."""
     ranked = counts.most_common(2)
     if not ranked or ranked[0][1] < support:
         return None

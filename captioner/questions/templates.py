@@ -1,11 +1,11 @@
-"""How each question is put in English, in one or several phrasings."""
+"""The English phrasings of every question."""
 
 from dataclasses import dataclass
 
 from captioner.questions import words
 
-# Things that "is there ...?" asks without "a", and things that come in pairs.
-_MASSES = ("snow", "grass", "water")
+# Nouns without "a", and nouns that are plural though they mean one thing.
+_MASS_NOUNS = ("snow", "grass", "water")
 PAIRS = frozenset(
     ("shorts", "pants", "glasses", "sunglasses", "goggles", "gloves", "shoes", "skis")
 )
@@ -13,14 +13,14 @@ PAIRS = frozenset(
 
 @dataclass(frozen=True)
 class Question:
-    """One question however it is phrased; `kind` is objects, number, colour or yes/no."""
+    """One question in all its phrasings; `kind` is objects, number, colour or yes/no."""
 
     kind: str
     phrasings: tuple[str, ...]
 
     @property
     def answer_type(self) -> str:
-        """How VQA v2 files it: yes/no, number or other."""
+        """The answer type of VQA v2: yes/no, number or other."""
         return self.kind if self.kind in ("yes/no", "number") else "other"
 
 
@@ -29,7 +29,7 @@ def _question(kind: str, *phrasings: str) -> Question:
 
 
 def what_kind(category: str) -> Question:
-    """Of an animal, a vehicle or food."""
+    """Ask which animal, vehicle or food it is."""
     return _question(
         "objects",
         f"what {category} is this?",
@@ -40,7 +40,7 @@ def what_kind(category: str) -> Question:
 
 
 def what_sport() -> Question:
-    """Of the sport that is played."""
+    """Ask which sport is played."""
     return _question(
         "objects",
         "what sport is this?",
@@ -51,14 +51,14 @@ def what_sport() -> Question:
 
 
 def is_sport(sport: str) -> Question:
-    """Whether it is a certain sport."""
+    """Ask whether it is a certain sport."""
     return _question(
         "yes/no", f"is this {sport}?", f"is the sport {sport}?", f"is this a picture of {sport}?"
     )
 
 
 def where() -> Question:
-    """Of the whole picture."""
+    """Ask where the picture was taken."""
     return _question(
         "objects",
         "where is this?",
@@ -69,14 +69,14 @@ def where() -> Question:
 
 
 def where_is(noun: str, verb: str) -> Question:
-    """Of somebody or an animal."""
+    """Ask where a person or an animal is."""
     return _question(
         "objects", f"where {verb} the {noun}?", f"where {verb} the {noun} in the picture?"
     )
 
 
 def is_place(place: str) -> Question:
-    """Whether it is a certain place."""
+    """Ask whether it is a certain place."""
     there = words.AT_PLACES[place]
     return _question(
         "yes/no",
@@ -87,7 +87,7 @@ def is_place(place: str) -> Question:
 
 
 def who() -> Question:
-    """Of the only person in the picture."""
+    """Ask who the only person in the picture is."""
     return _question(
         "objects",
         "who is in the picture?",
@@ -98,12 +98,12 @@ def who() -> Question:
 
 
 def who_does(action: str) -> Question:
-    """Of the only person, by what they do."""
+    """Ask who does a certain action."""
     return _question("objects", f"who is {action}?", f"who is {action} in the picture?")
 
 
 def how_many(nouns: str) -> Question:
-    """Of a plural noun."""
+    """Ask how many of a plural noun there are."""
     return _question(
         "number",
         f"how many {nouns} are there?",
@@ -114,7 +114,7 @@ def how_many(nouns: str) -> Question:
 
 
 def are_there(number: str, nouns: str) -> Question:
-    """Whether there is a certain number, given as a word."""
+    """Ask whether there are so many, the number given as a word."""
     return _question(
         "yes/no",
         f"are there {number} {nouns}?",
@@ -123,7 +123,7 @@ def are_there(number: str, nouns: str) -> Question:
 
 
 def what_colour(thing: str) -> Question:
-    """Of a thing."""
+    """Ask the colour of a thing."""
     verb = "are" if thing in PAIRS else "is"
     return _question(
         "colour",
@@ -134,7 +134,7 @@ def what_colour(thing: str) -> Question:
 
 
 def what_colour_worn(garment: str, owner: str) -> Question:
-    """Of a garment, by who wears it."""
+    """Ask the colour of a garment, named with its wearer."""
     verb = "are" if garment in PAIRS else "is"
     return _question(
         "colour",
@@ -145,32 +145,32 @@ def what_colour_worn(garment: str, owner: str) -> Question:
 
 
 def is_colour(thing: str, colour: str, owner: str = "") -> Question:
-    """Whether a thing, perhaps somebody's, has a certain colour."""
+    """Ask whether a thing, with its owner if given, has a certain colour."""
     verb = "are" if thing in PAIRS else "is"
     whose = f"{owner}'s " if owner else ""
     return _question("yes/no", f"{verb} the {whose}{thing} {colour}?")
 
 
 def what_doing(noun: str, verb: str) -> Question:
-    """Of somebody or an animal."""
+    """Ask what a person or an animal is doing."""
     return _question(
         "objects", f"what {verb} the {noun} doing?", f"what {verb} the {noun} doing in the picture?"
     )
 
 
 def is_doing(noun: str, verb: str, action: str) -> Question:
-    """Whether somebody or an animal does a certain thing."""
+    """Ask whether a person or an animal does a certain action."""
     return _question("yes/no", f"{verb} the {noun} {action}?")
 
 
 def what_thing(noun: str, verb: str, relation: str) -> Question:
-    """What somebody holds, rides, wears and so on."""
+    """Ask what a person or an animal holds, rides, wears and so on."""
     return _question("objects", f"what {verb} the {noun} {relation}?")
 
 
 def is_there(phrase: str, nouns: str) -> Question:
-    """Whether a thing, given with its article and in the plural, is in the picture."""
-    if phrase in _MASSES:
+    """Ask whether a thing, given with its article and in the plural, is in the picture."""
+    if phrase in _MASS_NOUNS:
         return _question(
             "yes/no",
             f"is there {phrase}?",

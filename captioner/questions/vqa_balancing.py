@@ -1,4 +1,4 @@
-"""Question sets from which nothing can be learned without looking at the pictures."""
+"""Balance VQA question sets, so that the answers cannot be learned without the pictures."""
 
 import json
 from collections import Counter
@@ -14,12 +14,12 @@ from captioner.files import atomic_write
 
 
 def balanced(records: list[QuestionRecord], seed: int) -> set[Id]:
-    """The ids of questions that have each of their answers equally often, word for word.
+    """Choose question ids so that every question text has each of its answers equally often.
 
-    The answer is what most people gave, normalised. Questions with one answer throughout are left
-    out, and of those with several as many as are too many, drawn at random. VQA v2 asks each
-    question of two pictures with opposite answers (Goyal et al. 2017), but a part of it holds only
-    one of the two: learning that one by heart is worse than guessing.
+    The answer is what most people gave, normalised. Texts with only one answer are left out, and
+    the surplus questions of more frequent answers are dropped at random. VQA v2 asks each question
+    of two pictures with opposite answers (Goyal et al. 2017), but a part of it holds only one of
+    the two: memorising that answer is worse than guessing.
     """
     asked: dict[tuple[str, ...], dict[str, list[Id]]] = {}
     for record in records:
@@ -41,16 +41,15 @@ def write_balanced(
 ) -> tuple[int, int]:
     """Write the balanced part as questions_NAME.json and annotations_NAME.json.
 
-    Everything else in the files stays as it is. Returns how many questions there were and how many
-    are left. Raises CaptionerError for files that are not of VQA's form, where nothing would be
-    left, and where a file is already there or cannot be written.
+    The rest of the files is copied unchanged. Returns the number of questions before and after.
+    Raises CaptionerError for files that are not in VQA's format, if nothing would be left, and if a
+    file already exists or cannot be written.
     """
     records = read_question_file(questions, annotations)
     kept = balanced(records, seed)
     if not kept:
         raise CaptionerError(
-            f"{questions}: no question, word for word, has more than one answer; "
-            "there is nothing to balance"
+            f"{questions}: no question text has more than one answer; there is nothing to balance"
         )
     files = {part: folder / f"{part}_{name}.json" for part in ("questions", "annotations")}
     for file in files.values():
@@ -62,7 +61,7 @@ def write_balanced(
         raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
     for part, source in (("questions", questions), ("annotations", annotations)):
         content = read_json(source)
-        content[part] = [one for one in content[part] if one["question_id"] in kept]
+        content[part] = [row for row in content[part] if row["question_id"] in kept]
         _write(json.dumps(content), files[part])
     return len(records), len(kept)
 

@@ -1,4 +1,4 @@
-"""The words of captions, read from words/*.toml: nouns, scenes, and what captions leave open."""
+"""Word lists read from words/*.toml: nouns, scenes, and what captions may leave unsaid."""
 
 import tomllib
 from importlib.resources import files

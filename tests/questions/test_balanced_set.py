@@ -1,4 +1,4 @@
-"""Made questions cannot be guessed blind, are written whole, and stay the same."""
+"""Made questions are balanced, are written completely, and depend only on the seed."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from captioner.data.question_files import read_question_file
 from captioner.data.records import CaptionRecord
 from captioner.errors import CaptionerError
 from captioner.questions.balanced_set import (
-    QUESTIONS_A_PICTURE,
-    YES_NO_A_PICTURE,
+    QUESTIONS_PER_PICTURE,
+    YES_NO_PER_PICTURE,
     MadeQuestion,
     balance,
     join_pictures,
@@ -64,11 +64,11 @@ def test_balance(asked: list[tuple[str, int, dict[int, int]]], seed: int) -> Non
     made = balance(content, Random(seed))
     chosen: dict[Question, Counter[str]] = defaultdict(Counter)
     texts: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in made:
-        assert one.image_id in content[one.question][one.answer]
-        assert one.text in one.question.phrasings
-        chosen[one.question][one.answer] += 1
-        texts[one.text][one.answer] += 1
+    for item in made:
+        assert item.image_id in content[item.question][item.answer]
+        assert item.text in item.question.phrasings
+        chosen[item.question][item.answer] += 1
+        texts[item.text][item.answer] += 1
     for question, counts in chosen.items():
         share = 0.5 if question.kind == "yes/no" else largest_share(len(counts), question.kind)
         assert max(counts.values()) <= share * sum(counts.values()) + 1e-9
@@ -77,20 +77,20 @@ def test_balance(asked: list[tuple[str, int, dict[int, int]]], seed: int) -> Non
             assert max(dealt) - min(dealt) <= 1 and sum(dealt) == count
         if question.kind == "yes/no":
             assert all(texts[text]["yes"] == texts[text]["no"] for text in question.phrasings)
-    pictures = Counter(one.image_id for one in made)
-    yes_no = Counter(one.image_id for one in made if one.question.kind == "yes/no")
-    assert max(pictures.values(), default=0) <= QUESTIONS_A_PICTURE
-    assert max(yes_no.values(), default=0) <= YES_NO_A_PICTURE
-    assert len({(one.image_id, one.question) for one in made}) == len(made)
+    pictures = Counter(item.image_id for item in made)
+    yes_no = Counter(item.image_id for item in made if item.question.kind == "yes/no")
+    assert max(pictures.values(), default=0) <= QUESTIONS_PER_PICTURE
+    assert max(yes_no.values(), default=0) <= YES_NO_PER_PICTURE
+    assert len({(item.image_id, item.question) for item in made}) == len(made)
 
 
 def test_summary_by_hand() -> None:
     question = Question("number", ("how many?",))
     made = [MadeQuestion(n, question, "how many?", answer) for n, answer in enumerate("1123")]
-    found = {summary.kind: summary for summary in summarize(made)}
-    assert (found["number"].questions, found["number"].answers) == (4, 3)
-    assert found["number"].blind_accuracy == found["all"].blind_accuracy == 0.5
-    assert found["colour"].questions == 0
+    summaries = {summary.kind: summary for summary in summarize(made)}
+    assert (summaries["number"].questions, summaries["number"].answers) == (4, 3)
+    assert summaries["number"].blind_accuracy == summaries["all"].blind_accuracy == 0.5
+    assert summaries["colour"].questions == 0
 
 
 def test_pictures_of_several_files() -> None:
@@ -134,19 +134,19 @@ def test_files(tmp_path: Path) -> None:
     assert questions["made"] is True and "captions" in questions["info"]["description"]
     assert questions["data_subtype"] == "val"
     assert len(questions["questions"]) == len(annotations["annotations"]) == len(made) > 0
-    for one, question, answer in zip(
+    for item, question, answer in zip(
         made, questions["questions"], annotations["annotations"], strict=True
     ):
-        assert question["question"] == one.text
+        assert question["question"] == item.text
         assert question["question_id"] == answer["question_id"]
-        assert names[str(question["image_id"])] == f"{one.image_id}.jpg"
-        assert answer["multiple_choice_answer"] == one.answer
-        assert [given["answer"] for given in answer["answers"]] == [one.answer]
+        assert names[str(question["image_id"])] == f"{item.image_id}.jpg"
+        assert answer["multiple_choice_answer"] == item.answer
+        assert [row["answer"] for row in answer["answers"]] == [item.answer]
     assert {a["answer_type"] for a in annotations["annotations"]} == {"yes/no", "other"}
     assert len({q["question_id"] for q in questions["questions"]}) == len(made)
     read = read_question_file(folder / "questions_val.json", folder / "annotations_val.json")
     assert [(r.image_id, r.text, r.answers) for r in read] == [
-        (one.image_id, one.text, (one.answer,)) for one in made
+        (item.image_id, item.text, (item.answer,)) for item in made
     ]
     assert all(record.made for record in read)
     with pytest.raises(CaptionerError, match="questions_val.json is already there; give another"):
@@ -156,7 +156,7 @@ def test_files(tmp_path: Path) -> None:
         write_questions(tmp_path / "file" / "x", "val", records, made, 3)
 
 
-def test_question_types_are_those_of_vqa() -> None:
+def test_vqa_question_types() -> None:
     assert question_type("what color is the dog?") == "what color is the"
     assert question_type("is there a cat?") == "is there a"
     assert question_type("how many dogs are there?") == "how many"
@@ -197,5 +197,5 @@ def test_same_in_every_process(tmp_path: Path) -> None:
 
 
 def test_captions_that_give_no_question() -> None:
-    with pytest.raises(CaptionerError, match="no question can be made"):
+    with pytest.raises(CaptionerError, match="no balanced question can be made"):
         make_questions([(1, CaptionRecord("a.jpg", 1, ("...", "Ein Hund .")))], 0)

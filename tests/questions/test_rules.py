@@ -1,4 +1,4 @@
-"""What is asked about a picture is what its captions agree on, and "no" is surely no."""
+"""Questions ask what the captions of a picture agree on, and "no" is certain."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def answers(*captions: str) -> dict[str, str]:
     return {question.phrasings[0]: answer for question, answer in questions_of(facts)}
 
 
-def test_all_that_is_asked_about_a_picture() -> None:
+def test_all_questions_about_one_picture() -> None:
     asked = answers(*DOG)
     assert {text: answer for text, answer in asked.items() if answer not in ("yes", "no")} == {
         "what animal is this?": "dog",
@@ -103,7 +103,7 @@ def test_what_is_not_asked(captions: list[str], question: str) -> None:
     assert question not in answers(*captions)
 
 
-def test_of_many_captions_two_must_agree() -> None:
+def test_two_of_many_captions_must_agree() -> None:
     captions = ("A dog .", "A dog .", "A pet with a frisbee .")
     assert "is there a frisbee?" not in answers(*captions)
     assert answers(*captions, "A dog catches a frisbee .")["is there a frisbee?"] == "yes"
@@ -124,7 +124,7 @@ def test_of_many_captions_two_must_agree() -> None:
         ("The ocean .", ["is there water?"]),
     ],
 )
-def test_absent_only_if_nothing_named_could_be_one(caption: str, open_questions: list[str]) -> None:
+def test_absent_only_if_no_word_suggests_it(caption: str, open_questions: list[str]) -> None:
     captions = [caption, *["A bowl of flowers ."] * 4]
     asked, flowers = answers(*captions), answers(*captions[1:])
     for question in open_questions:
@@ -132,12 +132,12 @@ def test_absent_only_if_nothing_named_could_be_one(caption: str, open_questions:
         assert question not in asked
 
 
-def test_absent_only_if_there_are_captions_enough() -> None:
+def test_absent_only_with_enough_captions() -> None:
     assert answers(*["A bowl of flowers ."] * 4)["is there a dog?"] == "no"
     assert "is there a dog?" not in answers(*["A bowl of flowers ."] * 3)
 
 
-def test_words() -> None:
+def test_plurals_and_verb_forms() -> None:
     (dog,) = ParsedCaption("Two big black and white dogs").mentions
     assert (dog.thing, dog.number, dog.colours) == ("dog", 2, {"black", "white"})
     nouns = ["dog", "child", "woman", "bus", "baby", "hot dog", "sheep", "toothbrush"]

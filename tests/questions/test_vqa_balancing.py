@@ -1,4 +1,4 @@
-"""Balanced questions: word for word, each answer equally often, and nothing else touched."""
+"""Balanced files have each answer to a question equally often; nothing else changes."""
 
 import json
 import sys
@@ -29,10 +29,10 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
         {"question_id": number, "image_id": 3, "answer_type": "x", "answers": [{"answer": answer}]}
         for number, (_, answer) in enumerate(ASKED)
     ]
-    one, other = tmp_path / "q.json", tmp_path / "a.json"
-    one.write_text(json.dumps({"data_subtype": "val2014", "questions": questions}))
-    other.write_text(json.dumps({"annotations": annotations}))
-    return one, other
+    files = tmp_path / "q.json", tmp_path / "a.json"
+    files[0].write_text(json.dumps({"data_subtype": "val2014", "questions": questions}))
+    files[1].write_text(json.dumps({"annotations": annotations}))
+    return files
 
 
 def test_each_answer_of_a_question_is_kept_equally_often(files: tuple[Path, Path]) -> None:
@@ -49,7 +49,7 @@ def test_each_answer_of_a_question_is_kept_equally_often(files: tuple[Path, Path
     assert any(balanced(read_question_file(*files), seed=s) != kept for s in range(1, 9))
 
 
-def test_the_files_are_the_same_but_for_what_is_left_out(
+def test_files_differ_only_in_the_questions_left_out(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     assert write_balanced(*files, tmp_path / "out", "train", 0) == (12, 7)
@@ -57,21 +57,21 @@ def test_the_files_are_the_same_but_for_what_is_left_out(
         written = json.loads((tmp_path / "out" / f"{part}_train.json").read_text())
         whole = json.loads(source.read_text())
         assert written | {part: 0} == whole | {part: 0}
-        assert [one for one in whole[part] if one in written[part]] == written[part]
+        assert [row for row in whole[part] if row in written[part]] == written[part]
     with pytest.raises(CaptionerError, match="questions_train.json is already there"):
         write_balanced(*files, tmp_path / "out", "train", 0)
 
 
-def test_the_command_says_how_many_are_left(
+def test_command_prints_the_number_left(
     files: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def run(questions: Path) -> tuple[object, str, str]:
-        given = ["--questions", questions, "--annotations", files[1]]
-        given += ["--output", tmp_path / "out", "--name", "train"]
-        monkeypatch.setattr(sys, "argv", ["captioner", "data", "balance", *map(str, given)])
+        options = ["--questions", questions, "--annotations", files[1]]
+        options += ["--output", tmp_path / "out", "--name", "train"]
+        monkeypatch.setattr(sys, "argv", ["captioner", "data", "balance", *map(str, options)])
         with pytest.raises(SystemExit) as end:
             cli.main()
         captured = capsys.readouterr()
