@@ -14,7 +14,7 @@ Question = QuestionRecord | AskedQuestion
 def matched_questions(
     predictions: Mapping[Id, str], questions: Sequence[Question], allow_partial: bool = False
 ) -> list[Question]:
-    """List the questions to score, in their order.
+    """List the questions to score, in the order given.
 
     Raises CaptionerError if a prediction is no text, two questions have the same id, nothing is
     left to score, or people gave some questions one answer and others several; and, unless
@@ -30,7 +30,8 @@ def matched_questions(
     asked = {question.question_id: question for question in questions}
     if len(asked) < len(questions):
         raise CaptionerError(
-            f"{len(questions):,} questions have {len(asked):,} ids; give each its own"
+            f"{len(questions):,} questions have only {len(asked):,} different ids; "
+            "give every question its own id"
         )
     common = [key for key in asked if key in predictions and asked[key].answers]
     remedy = "or score the rest with --allow-partial (allow_partial=True)"
@@ -41,21 +42,20 @@ def matched_questions(
             f"annotations for {name_first(answered, 'question')}"
         )
     if not allow_partial:
-        for ids, what, do in (
-            ([key for key in asked if key not in predictions], "no answer to", "add them"),
-            ([key for key in predictions if key not in asked], "answers to unknown", "remove them"),
-            (
-                [key for key in asked if not asked[key].answers],
-                "no people's answers to",
-                "add them",
-            ),
+        missing = [key for key in asked if key not in predictions]
+        unknown = [key for key in predictions if key not in asked]
+        unanswered = [key for key in asked if not asked[key].answers]
+        for ids, problem, advice in (
+            (missing, "no answer to", "add them"),
+            (unknown, "answers to unknown", "remove them"),
+            (unanswered, "no human answers to", "add them"),
         ):
             if ids:
-                raise CaptionerError(f"{what} {name_first(ids, 'question')}; {do}, {remedy}")
+                raise CaptionerError(f"{problem} {name_first(ids, 'question')}; {advice}, {remedy}")
     single = [key for key in common if len(asked[key].answers) == 1]
     if single and len(single) < len(common):
         raise CaptionerError(
-            f"{name_first(single, 'question')} of {len(common):,} have one answer, the others "
-            "several: they are scored in different ways; score them apart"
+            f"{name_first(single, 'question')} of {len(common):,} have one human answer, the "
+            "others several; these are scored in different ways, so score them separately"
         )
     return [asked[key] for key in common]

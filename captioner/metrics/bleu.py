@@ -1,4 +1,4 @@
-"""BLEU-1 to BLEU-4, counted by nltk and combined as the official COCO code does it."""
+"""BLEU-1 to BLEU-4, counted by nltk and combined as in the official COCO code."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from captioner.errors import CaptionerError
 
 ORDERS = 4
-# The official code's guards against dividing by zero. They decide the scores of captions shorter
-# than four words, where nltk's own corpus_bleu differs.
+# The constants with which the official code avoids dividing by zero. They matter for captions
+# shorter than four words, where nltk's own corpus_bleu differs.
 _TINY = 1e-15
 _SMALL = 1e-9
 
 
 @dataclass(frozen=True)
 class BleuCounts:
-    """What BLEU needs to know about each of P captions; sums of rows are a corpus's counts."""
+    """The counts of each of P captions; their sums are the counts of the corpus."""
 
     matches: np.ndarray  # (P, 4) n-grams also in a reference, clipped
     ngrams: np.ndarray  # (P, 4) n-grams in the caption
@@ -33,7 +33,7 @@ def count(
 
     Raises CaptionerError if the numbers differ or a picture has no references.
     """
-    # Imported here because it takes most of a second.
+    # Imported here because the import takes most of a second.
     from nltk.translate.bleu_score import closest_ref_length, modified_precision
 
     if len(candidates) != len(references):
@@ -47,10 +47,9 @@ def count(
         if not captions:
             raise CaptionerError(f"BLEU needs references for every picture; {row} has none.")
         for order in range(min(ORDERS, len(candidate))):
-            found = modified_precision(captions, candidate, order + 1).numerator
-            if not found:  # then no longer n-gram can match either
+            matches[row, order] = modified_precision(captions, candidate, order + 1).numerator
+            if not matches[row, order]:  # then no longer n-gram can match either
                 break
-            matches[row, order] = found
         reference_lengths[row] = closest_ref_length(captions, len(candidate))
     lengths = np.array([len(candidate) for candidate in candidates], dtype=float)
     ngrams = np.maximum(0, lengths[:, None] - np.arange(ORDERS))
@@ -75,9 +74,9 @@ def corpus(counts: BleuCounts) -> np.ndarray:
 def from_counts(
     matches: np.ndarray, ngrams: np.ndarray, lengths: np.ndarray, reference_lengths: np.ndarray
 ) -> np.ndarray:
-    """Turn counts into BLEU-1..4, (..., 4), from 0 to 1.
+    """Compute BLEU-1..4 from counts, (..., 4), from 0 to 1.
 
-    BLEU-n = BP * (p_1 ... p_n)^(1/n) (Papineni et al. 2002, section 2.3), with p_n the share of
+    BLEU-n = BP * (p_1 ... p_n)^(1/n) (Papineni et al. 2002, section 2.3), where p_n is the share of
     n-grams that match and BP = min(1, exp(1 - reference length / length)).
     matches, ngrams: (..., 4); lengths, reference_lengths: (...), in words.
     """

@@ -38,8 +38,8 @@ class Difference:
 def intervals(scores: CaptionScores) -> dict[str, Interval]:
     """Return the 95% interval of each score, from 1,000 draws of the pictures with replacement.
 
-    The document frequencies of CIDEr stay those of all pictures. The draws are the same every
-    time, so that the same input gives the same interval.
+    CIDEr keeps the document frequencies of all pictures. The random seed is fixed, so that the same
+    input gives the same interval.
     """
     drawn = _resample(scores)
     return {
@@ -51,8 +51,8 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
     """Compare two systems on the same pictures (Koehn 2004, "Statistical significance tests").
 
     Both are scored on the same 1,000 draws; the two-sided p-value is twice the share of draws in
-    which the difference has the other sign. Raises CaptionerError if the two were not scored on the
-    same pictures with the same metrics.
+    which the difference has the other sign. Raises CaptionerError if the two systems were not
+    scored on the same pictures with the same metrics.
     """
     if first.pictures != second.pictures:
         raise CaptionerError(
@@ -62,50 +62,50 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
     if first.values.keys() != second.values.keys():
         raise CaptionerError("compare two systems on the same metrics only.")
     drawn, others = _resample(first), _resample(second)
-    found = {}
+    results = {}
     for name, values in drawn.items():
         gaps = values - others[name]
         # Add one to both counts, so that the p-value is never 0.
-        against = 1 + min((gaps <= 0).sum(), (gaps >= 0).sum())
-        p_value = min(1.0, 2 * against / (DRAWS + 1))
-        found[name] = Difference(
+        opposite = 1 + min((gaps <= 0).sum(), (gaps >= 0).sum())
+        p_value = min(1.0, 2 * opposite / (DRAWS + 1))
+        results[name] = Difference(
             first.values[name] - second.values[name], *_percentiles(gaps), float(p_value)
         )
-    return found
+    return results
 
 
 def mean_interval(totals: np.ndarray, counts: np.ndarray) -> Interval:
     """Return the mean of values that are grouped by picture, with its 95% interval.
 
-    totals, counts (P,): the sum and the number of the values of each picture. Whole pictures are
-    drawn, with all their values, since values of one picture are not independent.
+    totals, counts (P,): the sum and the number of the values of each picture. A picture is drawn
+    with all its values, since values of one picture are not independent.
     """
     table = np.column_stack([totals, counts]).astype(float)
-    drawn = np.array([times @ table for times in _draws(len(table))])
+    drawn = np.array([multiplicity @ table for multiplicity in _draws(len(table))])
     return Interval(float(totals.sum() / counts.sum()), *_percentiles(drawn[:, 0] / drawn[:, 1]))
 
 
 def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
-    """Return the scores of each metric, (DRAWS,), on pictures drawn with replacement."""
+    """Score pictures drawn with replacement: for each metric the scores, (DRAWS,)."""
     counts = scores.bleu_counts
     # METEOR is not a mean over pictures and gets no interval.
     means = [metric.name for metric in METRICS if metric.is_mean and metric.name in scores.values]
     columns = [counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths]
     columns += [scores.per_picture[name] for name in means]
     table = np.column_stack(columns)
-    totals = np.array([times @ table for times in _draws(len(table))])
-    four = bleu.ORDERS
+    totals = np.array([multiplicity @ table for multiplicity in _draws(len(table))])
+    n = bleu.ORDERS
     by_order = bleu.from_counts(
-        totals[:, :four], totals[:, four : 2 * four], totals[:, 2 * four], totals[:, 2 * four + 1]
+        totals[:, :n], totals[:, n : 2 * n], totals[:, 2 * n], totals[:, 2 * n + 1]
     )
-    drawn = {f"BLEU-{n + 1}": by_order[:, n] for n in range(four)}
+    drawn = {f"BLEU-{order + 1}": by_order[:, order] for order in range(n)}
     for index, name in enumerate(means):
-        drawn[name] = totals[:, 2 * four + 2 + index] / len(table)
+        drawn[name] = totals[:, 2 * n + 2 + index] / len(table)
     return drawn
 
 
 def _draws(pictures: int) -> Iterator[np.ndarray]:
-    """Yield, for each draw, how many times each picture was drawn."""
+    """Yield, for each draw, the number of times each picture was drawn, (P,)."""
     generator = np.random.default_rng(SEED)
     for _ in range(DRAWS):
         drawn = generator.integers(0, pictures, pictures)

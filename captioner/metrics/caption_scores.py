@@ -26,7 +26,7 @@ class Metric(NamedTuple):
     """A row of METRICS."""
 
     name: str
-    # P captions and the references of each, tokenized -> the corpus score and each picture's, (P,).
+    # Tokenized captions, P, and the references of each -> the corpus score, scores per picture (P,)
     score: Callable[[Sequence[list[str]], Sequence[Sequence[list[str]]]], tuple[float, np.ndarray]]
     is_mean: bool  # the corpus score is the mean over pictures, so the bootstrap can resample it
 
@@ -48,8 +48,8 @@ def _cider_d(
     return float(per_picture.mean()), per_picture
 
 
-# Every metric but BLEU, which gives four scores at once and keeps its counts for the bootstrap.
-# To add a metric, write its module and add a row here.
+# All metrics except BLEU, which has four scores and keeps its counts for the bootstrap. To add a
+# metric, write its module and add a row here.
 METRICS = (
     Metric("METEOR", meteor, is_mean=False),
     Metric("ROUGE-L", _rouge_l, is_mean=True),
@@ -59,9 +59,9 @@ METRICS = (
 
 
 def distinct(captions: Sequence[Sequence[str]], order: int) -> float:
-    """Return distinct-n, the share of n-grams that are different (Li et al. 2016).
+    """Return distinct-n, different n-grams divided by all n-grams (Li et al. 2016), from 0 to 1.
 
-    captions: lists of tokens; order: n. From 0 to 1, and 0 when there are no n-grams.
+    captions: lists of tokens; order: n. The result is 0 if there are no n-grams.
     """
     ngrams = [
         tuple(words[start : start + order])
@@ -76,12 +76,12 @@ def diversity(
 ) -> dict[str, float]:
     """Measure the variety and length of captions, lists of tokens.
 
-    The result has "distinct-1" and "distinct-2" (see `distinct`), "vocabulary" (different words),
-    "different captions" (share), "words a caption" (mean) and, with seen, the tokenized captions
-    of a training set, "novel captions" (the share that is not among them).
+    The result has "distinct-1" and "distinct-2" (see `distinct`), "vocabulary" (number of different
+    words), "different captions" (share), "words a caption" (mean) and, if the tokenized captions of
+    a training set are given as seen, "novel captions" (the share that is not among them).
     """
     number = max(1, len(captions))
-    found = {
+    measures = {
         "distinct-1": distinct(captions, 1),
         "distinct-2": distinct(captions, 2),
         "vocabulary": float(len({word for words in captions for word in words})),
@@ -90,8 +90,8 @@ def diversity(
     }
     if seen is not None:
         known = {tuple(words) for words in seen}
-        found["novel captions"] = sum(tuple(words) not in known for words in captions) / number
-    return found
+        measures["novel captions"] = sum(tuple(words) not in known for words in captions) / number
+    return measures
 
 
 MAX_SHARED = 0.1  # largest share of the pictures that may have the same caption
@@ -114,26 +114,26 @@ def _find_zeros(
 
 
 def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """List what is suspicious: empty captions, one caption for many pictures, repeated words.
+    """Warn of empty captions, one caption for many pictures, and repeated words, a sentence each.
 
-    captions: one per picture, lists of tokens. The result has one sentence per finding.
+    captions: one list of tokens per picture.
     """
-    found = []
+    warnings = []
     empty = sum(not words for words in captions)
     if empty:
-        found.append(f"{empty:,} of {len(captions):,} captions have no words; they score 0.")
+        warnings.append(f"{empty:,} of {len(captions):,} captions have no words; they score 0.")
     (commonest, count), *_ = Counter(tuple(words) for words in captions).most_common(1)
     if count > 1 and count > MAX_SHARED * len(captions):
-        found.append(
+        warnings.append(
             f"one caption serves {count:,} of {len(captions):,} pictures: {' '.join(commonest)!r}."
         )
     repeating = [words for words in captions if repeats(words)]
     if len(repeating) > MAX_REPEATING * len(captions):
-        found.append(
+        warnings.append(
             f"{len(repeating):,} of {len(captions):,} captions repeat themselves, "
             f"such as {' '.join(repeating[0])!r}."
         )
-    return tuple(found)
+    return tuple(warnings)
 
 
 # What models use inside and should not write: start, end, unknown word and padding.
@@ -154,7 +154,7 @@ def _find_markers(candidates: Mapping[Id, str], pictures: Sequence[Id]) -> list[
 
 
 def repeats(words: Sequence[str]) -> bool:
-    """Return whether a caption has the same word twice in a row, or the same three words twice."""
+    """Whether a caption has the same word twice in a row, or the same three words twice."""
     if any(first == second for first, second in zip(words, words[1:], strict=False)):
         return True
     trigrams = list(zip(words, words[1:], words[2:], strict=False))
@@ -163,7 +163,7 @@ def repeats(words: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """The scores of one caption for each of P pictures."""
+    """The scores of a set of captions, one for each of P pictures."""
 
     values: dict[str, float]  # corpus scores, as fractions: {"BLEU-4": 0.21, "CIDEr": 0.61}
     diversity: dict[str, float]  # see `diversity`
@@ -184,7 +184,7 @@ def score_captions(
     with_meteor: bool = False,
     with_spice: bool = False,
 ) -> CaptionScores:
-    """Score one caption per picture with BLEU-1..4, ROUGE-L and CIDEr, as the official code does.
+    """Score one caption per picture with BLEU-1..4, ROUGE-L and CIDEr, equal to the official code.
 
     candidates, references: picture id -> caption, and -> reference captions; an id may be a number
     in one and the same number as text in the other. References without a word, and pictures without
@@ -203,8 +203,8 @@ def score_captions(
     pictures = matched_pictures(candidates, references, allow_partial)
     captions = [tokenize(candidates[picture]) for picture in pictures]
     tokenized = [[tokenize(text) for text in references[picture]] for picture in pictures]
-    # The official code joins tokens with spaces and has BLEU and CIDEr split them again at all
-    # white space: also inside "1 1/2", which is one token, and one word for ROUGE-L.
+    # The official code joins tokens with spaces, and its BLEU and CIDEr split them again at any
+    # white space: also inside "1 1/2", which is one token and one word for ROUGE-L.
     words = [_split(caption) for caption in captions]
     reference_words = [[_split(caption) for caption in texts] for texts in tokenized]
     counts = bleu.count(words, reference_words)
@@ -259,7 +259,7 @@ def _sign(
     decoding: str,
     by_character: bool,
 ) -> str:
-    """Return a signature: all that a score depends on besides the captions (like sacreBLEU)."""
+    """The signature: everything that a score depends on besides the captions, as in sacreBLEU."""
     fewest, most = min(map(len, references)), max(map(len, references))
     pictures = f"pictures:{len(references)}"
     if left_out.partial:

@@ -1,8 +1,8 @@
-"""CIDEr-D: agreement with the references, weighted by how rare each n-gram is.
+"""CIDEr-D: n-gram agreement with the references, weighted by TF-IDF.
 
-Vedantam et al. 2015, "CIDEr: Consensus-based Image Description Evaluation". What the official COCO
-code prints as "CIDEr" is the variant the paper calls CIDEr-D: counts are clipped at the
-reference's, and a Gaussian penalises a difference in length.
+Vedantam et al. 2015, "CIDEr: Consensus-based Image Description Evaluation". The official COCO code
+prints as "CIDEr" the variant that the paper calls CIDEr-D: counts are clipped at those of the
+reference, and a Gaussian penalises a difference in length.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ class _Vectors:
 class CiderD:
     """Scores captions against the references of a fixed set of pictures.
 
-    Everything that depends on the references alone (document frequencies, TF-IDF vectors, norms)
-    is computed here, so that a call to `score` costs only its candidates and can serve as a
-    reward at every training step.
+    Everything that depends only on the references (document frequencies, TF-IDF vectors, norms) is
+    computed once, so that `score` is fast enough to be the reward at every training step.
 
     references: for each picture its reference captions, lists of tokens. The document frequency of
     an n-gram is the number of these pictures that have it. Raises CaptionerError if there are no
@@ -78,9 +77,9 @@ class CiderD:
         averaged over the orders and the picture's references r. As in the official code, the
         lengths l are numbers of bigrams.
 
-        candidates: C lists of tokens; pictures: for each the index of its picture in the
-        references given up front, any of them any number of times. Raises CaptionerError if the
-        two differ in length or a picture is not known.
+        candidates: C lists of tokens; pictures: for each the index of its picture in the references
+        of the constructor, in any order and with repeats. Raises CaptionerError if the two differ
+        in length or an index is out of range.
         """
         wanted = np.asarray(pictures, dtype=np.int64)
         if wanted.shape != (len(candidates),):
@@ -93,7 +92,7 @@ class CiderD:
                 f"CIDEr knows pictures 0 to {len(self._count) - 1}, "
                 f"got {wanted.min()} to {wanted.max()}."
             )
-        # Every candidate meets every reference of its picture: (P,) pairs.
+        # Every candidate is compared with every reference of its picture: (P,) pairs.
         candidate = np.repeat(np.arange(len(candidates)), self._count[wanted])
         reference = _ranges(self._first[wanted], self._count[wanted])
         similarity = np.zeros(len(candidate))
@@ -108,10 +107,10 @@ class CiderD:
     def _walk(
         self, sentences: Sequence[Sequence[str]], learn: bool
     ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Yield, for each order, every n-gram's sentence and id.
+        """Yield, for each order, the sentence and the id of every n-gram.
 
         An id is the index in `self._codes[order]`, which `learn` fills from these sentences;
-        n-grams that are not in it get ids after its end.
+        unknown n-grams get ids after its end.
         """
         lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
         new_words: dict[str, int] = {}
@@ -127,18 +126,20 @@ class CiderD:
             dtype=np.int64,
         )
         sentence_of = np.repeat(np.arange(len(sentences)), lengths)
-        left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(words))  # words to the end
+        remaining = np.repeat(np.cumsum(lengths), lengths) - np.arange(
+            len(words)
+        )  # in the sentence
         ids = np.zeros(len(words), dtype=np.int64)
         for order in range(ORDERS):
-            starts = np.flatnonzero(left > order)
+            starts = np.flatnonzero(remaining > order)
             codes = ids[starts] << _BITS | words[starts + order]
             if learn:
-                known_codes, found = np.unique(codes, return_inverse=True)
+                known_codes, ngram_ids = np.unique(codes, return_inverse=True)
                 self._codes.append(known_codes)
             else:
-                found = self._ids(codes, order)
-            yield sentence_of[starts], found
-            ids[starts] = found
+                ngram_ids = self._ids(codes, order)
+            yield sentence_of[starts], ngram_ids
+            ids[starts] = ngram_ids
 
     def _ids(self, codes: np.ndarray, order: int) -> np.ndarray:
         """Return the ids of n-gram codes; unknown codes get ids after the known ones."""
@@ -155,9 +156,8 @@ class CiderD:
     ) -> _Vectors:
         """Weight the n-grams of one order by TF-IDF; unseen n-grams get the largest IDF."""
         keys, count = np.unique(sentence << _BITS | ids, return_counts=True)
-        found = keys & _LOW
         idf = np.append(self._idf[order], np.log(len(self._count)))
-        weights = count * idf[np.minimum(found, len(idf) - 1)]
+        weights = count * idf[np.minimum(keys & _LOW, len(idf) - 1)]
         norms = np.sqrt(np.bincount(keys >> _BITS, weights=weights**2, minlength=sentences))
         return _Vectors(keys, weights, norms)
 
@@ -167,9 +167,9 @@ def cider_d(
 ) -> np.ndarray:
     """Score one candidate per picture: (P,), from 0 to 10; see `CiderD.score` for the equation.
 
-    Their mean is what the official code prints as "CIDEr". candidates: P lists of tokens;
-    references: for each of them its references, lists of tokens. Raises CaptionerError if the
-    numbers differ or a picture has no references.
+    The official code prints their mean as "CIDEr". candidates: P lists of tokens; references: for
+    each of them its references, lists of tokens. Raises CaptionerError if the numbers differ or a
+    picture has no references.
     """
     return CiderD(references).score(candidates, np.arange(len(references)))
 

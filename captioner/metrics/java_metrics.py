@@ -1,4 +1,4 @@
-"""METEOR and SPICE: run through pycocoevalcap, which needs Java."""
+"""METEOR and SPICE, run through pycocoevalcap, which needs Java."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from captioner.errors import CaptionerError
 def meteor(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> tuple[float, np.ndarray]:
-    """Score with METEOR 1.5 (Denkowski and Lavie 2014): the corpus's score and each picture's.
+    """Score with METEOR 1.5 (Denkowski and Lavie 2014): the corpus score and scores per picture.
 
     candidates: P lists of tokens; references: for each of them its references, lists of tokens.
-    Raises CaptionerError if Java or pycocoevalcap is missing, or it fails.
+    Raises CaptionerError if Java or pycocoevalcap is missing or METEOR fails.
     """
     _require_java("METEOR")
     from pycocoevalcap.meteor.meteor import Meteor
 
     try:
-        score, each = Meteor().compute_score(_sentences(references), _captions(candidates))
+        score, scores = Meteor().compute_score(_sentences(references), _captions(candidates))
     except (OSError, ValueError) as error:
         raise CaptionerError(f"METEOR failed in Java ({error}); leave it out.") from error
-    return float(score), np.array(each)
+    return float(score), np.array(scores)
 
 
 def spice(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> tuple[float, np.ndarray]:
-    """Score with SPICE (Anderson et al. 2016): the mean over pictures and each picture's.
+    """Score with SPICE (Anderson et al. 2016): the mean over pictures and scores per picture.
 
     candidates: P lists of tokens; references: for each of them its references, lists of tokens.
     The first use downloads Stanford's parser models. Raises CaptionerError if Java or
-    pycocoevalcap is missing, or it fails.
+    pycocoevalcap is missing or SPICE fails.
     """
     _require_java("SPICE")
     from subprocess import CalledProcessError
@@ -46,19 +46,20 @@ def spice(
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the download's progress
-            score, each = Spice().compute_score(_sentences(references), _captions(candidates))
+            score, results = Spice().compute_score(_sentences(references), _captions(candidates))
     except (OSError, CalledProcessError) as error:
         raise CaptionerError(
-            f"SPICE failed ({error}); it needs Java 8 and, at first, the internet. Leave it out."
+            f"SPICE failed ({error}); it needs Java 8 and, the first time, the internet. "
+            "Leave it out."
         ) from error
-    return float(score), np.array([scores["All"]["f"] for scores in each])
+    return float(score), np.array([result["All"]["f"] for result in results])
 
 
 def _require_java(metric: str) -> None:
     if shutil.which("java") is None:
         raise CaptionerError(
             f"{metric} needs Java, and there is no `java` on the PATH; install a Java runtime or "
-            f"leave {metric} out: all other scores do without."
+            f"leave {metric} out; all other scores work without Java."
         )
     try:
         import pycocoevalcap  # noqa: F401

@@ -1,4 +1,4 @@
-"""The pointing game: is the cell with the largest weight on the object that the word names?"""
+"""The pointing game: whether the cell with the largest weight is on the object a word names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Box = tuple[float, float, float, float]  # x, y, width, height as fractions of t
 class Pointing:
     """Counts over all words that name a category.
 
-    named: such words; absent: those whose category is not in the picture at all (never hits);
-    hits: largest weight in a box of that category; chance: expected hits of a random cell.
+    named: such words; absent: those whose category is not in the picture (never hits); hits: those
+    whose largest weight is in a box of the category; chance: expected hits of a random cell.
     """
 
     named: int
@@ -52,10 +52,10 @@ def pointing_game(
     boxes: Mapping[int, Sequence[Box]],
     categories: Mapping[str, int],
 ) -> Pointing:
-    """Play for one caption (Zhang et al. 2018, "Top-down neural attention by excitation backprop").
+    """Score one caption (Zhang et al. 2018, "Top-down neural attention by excitation backprop").
 
-    words (T) with weights (T, rows, columns); boxes: category id -> boxes in the
-    picture. A cell lies in a box if its centre does.
+    words: T; weights: (T, rows, columns); boxes: category id -> boxes in the picture. A cell is in
+    a box if its centre is.
     """
     _, rows, columns = weights.shape
     named, absent, hits, chance = 0, 0, 0, 0.0

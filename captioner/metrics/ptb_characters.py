@@ -1,8 +1,8 @@
-"""Sorts characters into the few kinds that the tokenizer's rules tell apart.
+"""Map characters to the few kinds that the tokenizer's rules distinguish.
 
-`shape` writes a text with one stand-in character for each kind, place by place, so that the rules
-can be short. Which kinds there are was found by asking the official tokenizer about every character
-of Unicode's first plane; it drops all beyond, emoji among them.
+`shape` replaces every character by one that represents its kind, so that the rules can be short.
+The kinds were found by running the official tokenizer on every character of Unicode's first plane;
+it drops all others, such as emoji.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import unicodedata
 
 LETTER = "é"
 DIGIT = "٠"
-MARK = "\u0301"  # goes on with a word, starts one, but does not follow a digit
+MARK = "\u0301"  # continues or starts a word, but does not follow a digit
 SYMBOL = "§"  # a token of its own
-NOTHING = "\0"  # dropped; parts the words on either side
+NOTHING = "\0"  # dropped; separates the words on either side
 
 _STAND_INS = {
     other: character
@@ -32,7 +32,7 @@ _STAND_INS = {
 
 
 def shape(text: str) -> str:
-    """Give a text of the same length in which every character stands for its kind."""
+    """Replace every character by the one that represents its kind; the length stays the same."""
     if text.isascii():
         return text
     return "".join(

@@ -1,15 +1,14 @@
-"""The tokenizer's rules: what makes one Penn-Treebank token.
+"""The tokenizer's rules: patterns for one Penn-Treebank token.
 
-Each rule is a pattern over a text in which `captioner.metrics.characters.shape` has written the
-same character for all of a kind. The first rule that matches wins, so that those for longer things
-come first. What only helps to recognise a token stands in a lookahead.
+Each rule is a pattern over the text that `captioner.metrics.ptb_characters.shape` returns. The
+first rule that matches is used, so rules for longer tokens come first. Text that only helps to
+recognise a token is in a lookahead.
 
-All of it says in our terms what the official tokenizer was seen to do with made-up texts. For
-abbreviations it was asked about every word of up to five letters before a full stop, about usual
-longer ones and all that the captions have; for the first words of sentences, about those of up to
-four and the captions' own; for apostrophes, about every letter before one and about the captions'
-words in -ing without their g; for faces, web addresses, e-mail, tags and telephone numbers, in the
-forms that everybody knows, about variants with one part or another changed.
+The rules describe how the official tokenizer treated made-up texts. It was run on these:
+abbreviations: every word of up to five letters before a full stop, common longer ones, and all in
+captions; first words of sentences: all of up to four letters, and those in captions; apostrophes:
+after every letter, and after words of captions in -ing without their g; emoticons, web addresses,
+e-mail, tags and telephone numbers: the usual forms, and variants with one part changed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import re
 
 from captioner.metrics.ptb_characters import DIGIT, LETTER, MARK, NOTHING
 
-# These keep their full stop, wherever they stand.
+# These keep their full stop anywhere.
 ABBREVIATIONS = """
     adj adm adv al ala alex apr ariz assn assoc asst atty attys aug ave bancorp bhd bldg blvd brig
     bros calif capt cf cie cmdr co col colo comdr conn corp cos cpl ct dak dec dept det dr drs elec
@@ -28,7 +27,9 @@ ABBREVIATIONS = """
     seq sfc sgt spc sq sr st ste supt supts sys tel tenn thu thurs treas tue tues univ va vs vt wed
     wis wisc wm wyo
 """
-CAPITAL_ABBREVIATIONS = "Ark Az Del Ill La Mass Miss Ore Pa Tex Wash"  # words when in small letters
+CAPITAL_ABBREVIATIONS = (
+    "Ark Az Del Ill La Mass Miss Ore Pa Tex Wash"  # ordinary words in lower case
+)
 NUMBERED = "art ca fig no nos op pp"  # only before a number, as in "no. 5"
 
 # A full stop after a single letter ends the sentence, not the letter, before one of these.
@@ -43,7 +44,7 @@ def _one_of(words: str) -> str:
     return f"(?:{'|'.join(words.split())})"
 
 
-# --- letters, numbers and what goes on ---
+# --- letters, digits and word ends ---
 L = rf"[A-Za-z{LETTER}{MARK}]"
 D = rf"[0-9{DIGIT}]"
 LD = rf"[A-Za-z{LETTER}0-9{DIGIT}]"
@@ -105,7 +106,7 @@ NUMBERS = [
 ]
 MIXED_FRACTION = rf"{D}{{1,4}}[ \-]{D}{{1,4}}/{D}{{1,4}}"
 
-# --- what begins with a mark, and marks ---
+# --- words that begin with a mark, and marks ---
 MARKS = [
     rf"(?i:'(?:n'|em|till?|cause|[2-9]0s|t(?=is|was)))|'(?:[nN]|[0-9]{{2}}){END}",
     rf"#{L}+|@[A-Za-z_][A-Za-z0-9_]*",

@@ -1,4 +1,4 @@
-"""Penn-Treebank tokens as the official COCO caption scoring sees them, without Java.
+"""The Penn-Treebank tokens that the official COCO caption scorer uses, without Java.
 
 The official scorer runs Stanford's PTBTokenizer (CoreNLP 3.4.1, lower-casing) and then drops
 punctuation. `captioner.metrics.ptb_rules` says how its behaviour was learned. What it does with
@@ -8,8 +8,8 @@ captions is done here; what it does with the following, which captions hardly ha
 - Words: "pro-" and "anti-" with nothing after the hyphen; d' j' l' before a space; e'er, c'est,
   o'o; C++, C#, F#; S&P-500; "cannot's" and the like; "-LRB-" spelled out; "Canada-U.S" and five
   such pairs of countries, which lose their last full stop.
-- Abbreviations: ed. mfg. mtg. pte. ppte. ppty. and their plurals; "Jan.-Feb.", two tokens there
-  and one here, and "Co.A", the same.
+- Abbreviations: ed. mfg. mtg. pte. ppte. ppty. and their plurals; "Jan.-Feb." and "Co.A", which are
+  two tokens there and one here.
 - Addresses: web addresses with an @, or with a hyphen or ".," after the host; hosts such as
   a&b.com; e-mail in angle brackets or with marks other than . _ + - before the @; file names that
   begin with a digit.
@@ -17,14 +17,14 @@ captions is done here; what it does with the following, which captions hardly ha
   &apos; &nbsp; in small letters, and tags and clitics (&apos;s) written with entities.
 - Telephone numbers without a space or hyphen between the last two groups, or with more than one
   space or dots and hyphens mixed.
-- Faces with a round nose or a starred one, with the mouths \\ @ {, with two different eyes, with
-  x or an apostrophe for eyes, or in brackets, such as :o) :@ -_^ (^_^) (->).
+- Emoticons with o or * as the nose, with the mouths \\ @ {, with two different eyes, with x or an
+  apostrophe for eyes, or in brackets, such as :o) :@ -_^ (^_^) (->).
 - Marks: "\\/" and "\\*"; two typographic quotes side by side; the Armenian hyphen, Arabic decimal
-  marks; the euro sign of Windows; symbols that it does not know (it drops ‼ and ₹), accents that
-  stand alone, and some marks of Indian scripts.
-- Words, numbers and addresses run together without a space, such as "dog's1st" or "man.-A".
-- The next caption: there, "K." at the end of a caption keeps its full stop or not by the first word
-  of whatever caption comes next. Here it never does, so that a caption's tokens are its own.
+  marks; the euro sign of Windows; symbols that it does not know (it drops ‼ and ₹), accents without
+  a letter, and some marks of Indian scripts.
+- Words, numbers and addresses without a space between them, such as "dog's1st" or "man.-A".
+- The next caption: there, whether "K." at the end of a caption keeps its full stop depends on the
+  first word of the next caption. Here it never does, so that tokens depend only on their caption.
 - Line separators other than "\\n": there they shift all later captions by one picture. Here they
   are spaces.
 """
@@ -39,16 +39,16 @@ from captioner.metrics.ptb_characters import shape
 from captioner.metrics.ptb_rules import NEXT_TOKEN
 
 DROPPED = re.compile(r"[.?!,:;'`\"–…]|''|``|-{1,4}|\.{3,5}")
-"""What the official code removes: its punctuation marks, quotes and dashes.
+"""The punctuation marks, quotes and dashes that the official code removes.
 
-Its list has brackets too, but in capitals ("-LRB-"), which lower-cased tokens never are.
+Its list also has brackets, but in capitals ("-LRB-"), which never match lower-cased tokens.
 """
 
 CLITICS = re.compile(r"'(?:[msd]|re|ve|ll)|n['`]t")
-"""What is written with a straight apostrophe whichever the caption has."""
+"""Tokens that always get a straight apostrophe, whichever the caption has."""
 
 SPLIT_WORDS = {"cannot": 3, "gonna": 3, "gotta": 3, "lemme": 3, "gimme": 3, "wanna": 3}
-"""Words that are two, and where the second begins."""
+"""Words that are split into two tokens, and the index at which the second begins."""
 
 ENTITIES = {"&quot;": '"', "&apos;": "'", "&lt;": "<", "&gt;": ">", "&nbsp;": " ", "&amp;": "&"}
 SPELLINGS = {
@@ -63,8 +63,8 @@ _SPACES = re.compile("[\\x00-\\x1f\\x7f\\x85\xa0\u2028\u2029]")
 def tokenize(text: str) -> list[str]:
     """Split a caption into the lower-case tokens that the official COCO metrics count.
 
-    Equal to Stanford's PTBTokenizer as the official code runs it, official punctuation dropped
-    (Chen et al. 2015, "Microsoft COCO Captions", section 4.1), but for what is listed above.
+    Equal to Stanford's PTBTokenizer as the official code runs it, without the punctuation it drops
+    (Chen et al. 2015, "Microsoft COCO Captions", section 4.1), except for the cases listed above.
     """
     text = _SPACES.sub(" ", text).replace("\u00ad", "")
     if "&" in text:
@@ -81,7 +81,7 @@ def tokenize(text: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 16)
 def _finish(token: str, shaped: str) -> tuple[str, ...]:
-    """Turn a piece of the caption into the tokens that count: none, one, or two."""
+    """Turn a piece of the caption into its tokens: none if dropped, one, or two."""
     token = token.lower()
     if token in SPLIT_WORDS:
         return token[: SPLIT_WORDS[token]], token[SPLIT_WORDS[token] :]

@@ -17,8 +17,8 @@ def rouge_l(
     """Score each of C candidates, (C,), from 0 to 1.
 
     The score is (1 + b^2) P R / (R + b^2 P) (Lin 2004, equation 4), b = 1.2 as in the official
-    code. P and R are the longest common subsequence over the candidate's and the reference's
-    length, each the best over the picture's references.
+    code. P and R are the length of the longest common subsequence divided by that of the candidate
+    and of the reference, each the maximum over the picture's references.
     candidates: C lists of tokens; references: for each of them its references, lists of tokens.
     Raises CaptionerError if the numbers differ or a picture has no references.
     """
@@ -31,13 +31,13 @@ def rouge_l(
     for row, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
         if not captions:
             raise CaptionerError(f"ROUGE-L needs references for every picture; {row} has none.")
-        # The official code splits "" into one empty word; so does this.
+        # As in the official code, an empty caption is one empty word.
         words = candidate or [""]
-        where = _bits(words)
+        masks = _position_masks(words)
         precision = recall = 0.0
         for caption in captions:
             others = caption or [""]
-            common = _common(where, len(words), others)
+            common = _common_length(masks, len(words), others)
             precision = max(precision, common / len(words))
             recall = max(recall, common / len(others))
         if precision and recall:
@@ -45,21 +45,21 @@ def rouge_l(
     return scores
 
 
-def _bits(words: Sequence[str]) -> dict[str, int]:
-    """Give for each word an integer whose set bits are the places where it stands."""
-    where: dict[str, int] = {}
-    for place, word in enumerate(words):
-        where[word] = where.get(word, 0) | 1 << place
-    return where
+def _position_masks(words: Sequence[str]) -> dict[str, int]:
+    """For each word, an integer whose set bits are the positions of the word."""
+    masks: dict[str, int] = {}
+    for position, word in enumerate(words):
+        masks[word] = masks.get(word, 0) | 1 << position
+    return masks
 
 
-def _common(where: dict[str, int], length: int, others: Sequence[str]) -> int:
-    """Measure the longest common subsequence with one addition a word (Hyyro 2004).
+def _common_length(masks: dict[str, int], length: int, others: Sequence[str]) -> int:
+    """The length of the longest common subsequence, with one addition per word (Hyyro 2004).
 
-    A zero bit in `row` marks a place in which the length grows by one.
+    A zero bit in `row` is a position at which the length grows by one.
     """
     row = full = (1 << length) - 1
     for word in others:
-        match = row & where.get(word, 0)
+        match = row & masks.get(word, 0)
         row = (row + match | row - match) & full
     return length - row.bit_count()

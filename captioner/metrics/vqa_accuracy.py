@@ -1,4 +1,4 @@
-"""Accuracy of answers to questions about pictures, equal to the official VQA evaluation."""
+"""VQA accuracy of answers, equal to the official evaluation code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_GIVEN = "not given"  # the type of questions whose annotations give none
 
 @dataclass(frozen=True)
 class GroupAccuracy:
-    """The accuracy on a group of questions, and that of the commonest answer on the same group."""
+    """The accuracy on a group of questions, and that of always giving the commonest answer."""
 
     questions: int
     accuracy: float
@@ -34,7 +34,7 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """The accuracy of one answer to each of Q questions, as fractions."""
+    """The accuracies of one answer to each of Q questions, as fractions."""
 
     overall: GroupAccuracy
     interval: bootstrap.Interval  # of the overall accuracy, over pictures
@@ -53,15 +53,15 @@ def vqa_accuracy(
 ) -> float:
     """Return the VQA accuracy of a prediction, as a fraction.
 
-    With several answers: over all ways to leave one of them out, the mean of min(matches / 3, 1)
-    with the others (Antol et al. 2015). As in the official code the prediction is normalised
-    whole, and people's answers, only where they are not all equal, lose their signs;
-    normalise_unanimous also normalises equal ones, as predictions are, so that saying what
-    everybody said is right. With one answer: whether the two, both normalised as lists, are equal.
-    Raises CaptionerError if there are no answers.
+    With several human answers: the mean of min(matches / 3, 1) over all ways to leave one of them
+    out (Antol et al. 2015). As in the official code, the prediction is fully normalised, while
+    human answers only lose their punctuation, and only if they are not all equal;
+    normalise_unanimous fully normalises equal ones too, so that a prediction equal to all of them
+    is right. With one human answer: whether the two are equal, both normalised as lists. Raises
+    CaptionerError if there are no answers.
     """
     if not answers:
-        raise CaptionerError("no answers to compare with; give at least one that people gave")
+        raise CaptionerError("no answers to compare with; give at least one human answer")
     return _accuracy(prediction, _compared(answers, normalise_unanimous))
 
 
@@ -74,13 +74,12 @@ def score_answers(
     seen: Iterable[str] | None = None,
     model: str = "unknown",
 ) -> AnswerScores:
-    """Score one answer per question, overall and by type, beside the commonest answer.
+    """Score one answer per question, overall and by type, and the commonest answer for comparison.
 
     predictions: question id -> answer. normalise_unanimous: see vqa_accuracy. allow_partial: score
-    the questions that both have, and say so in the signature. seen: the texts of the training
-    questions; questions with other words are also scored apart. model: what answered, for the
-    signature. Raises CaptionerError where
-    matched_questions does.
+    only the questions in both, and say so in the signature. seen: the texts of the training
+    questions; questions with other words are also scored separately. model: its name, for the
+    signature. Raises CaptionerError as matched_questions does.
     """
     ids = [question.question_id for question in questions]
     predictions = with_known_ids(predictions, ids, "question")
@@ -94,8 +93,8 @@ def score_answers(
     )
     answer, constant = _best_constant(compared)
 
-    def group(places: Sequence[int]) -> GroupAccuracy:
-        chosen = list(places)
+    def group(indices: Sequence[int]) -> GroupAccuracy:
+        chosen = list(indices)
         return GroupAccuracy(
             len(chosen), float(accuracies[chosen].mean()), float(constant[chosen].mean())
         )
@@ -103,16 +102,20 @@ def score_answers(
     unseen = None
     if seen is not None:
         known = {tuple(split_words(text)) for text in seen}
-        new = [n for n, one in enumerate(asked) if tuple(split_words(one.text)) not in known]
+        new = [
+            index
+            for index, question in enumerate(asked)
+            if tuple(split_words(question.text)) not in known
+        ]
         unseen = group(new) if new else None
-    every = set(predictions) | {question.question_id for question in questions}
+    all_ids = set(predictions) | {question.question_id for question in questions}
     answer_types = _indices_by_name([question.answer_type or NOT_GIVEN for question in asked])
     question_types = _indices_by_name([question.question_type or NOT_GIVEN for question in asked])
     return AnswerScores(
         overall=group(range(len(asked))),
         interval=_interval(asked, accuracies),
-        answer_types={name: group(places) for name, places in answer_types.items()},
-        question_types={name: group(places) for name, places in question_types.items()},
+        answer_types={name: group(indices) for name, indices in answer_types.items()},
+        question_types={name: group(indices) for name, indices in question_types.items()},
         unseen=unseen,
         commonest_answer=answer,
         warnings=_find_warnings(asked),
@@ -133,7 +136,7 @@ def _find_warnings(asked: Sequence[Question]) -> tuple[str, ...]:
 
 
 def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
-    """Return people's answers in the form that a normalised prediction is compared with."""
+    """Prepare human answers for comparison with a normalised prediction."""
     if len(answers) == 1:
         return [normalise_list(answers[0])]
     if len(set(answers)) > 1:
@@ -141,21 +144,21 @@ def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
     return [normalise(answer) for answer in answers] if normalise_unanimous else list(answers)
 
 
-def _as_said(prediction: str, people: int) -> str:
-    """Return a prediction in the form in which it is compared with the answers of people."""
+def _normalised(prediction: str, people: int) -> str:
+    """Normalise a prediction for comparison with the answers of so many people."""
     return normalise_list(prediction) if people == 1 else normalise(prediction)
 
 
 def _accuracy(prediction: str, compared: Sequence[str]) -> float:
-    return _leave_one_out(compared.count(_as_said(prediction, len(compared))), len(compared))
+    return _leave_one_out(compared.count(_normalised(prediction, len(compared))), len(compared))
 
 
 def _leave_one_out(matches: int, people: int) -> float:
     if people == 1:
         return float(matches)
-    left_in = (people - matches) * min(matches, ENOUGH)
-    left_out = matches * min(max(matches - 1, 0), ENOUGH)
-    return (left_in + left_out) / (ENOUGH * people)
+    other_left_out = (people - matches) * min(matches, ENOUGH)
+    match_left_out = matches * min(max(matches - 1, 0), ENOUGH)
+    return (other_left_out + match_left_out) / (ENOUGH * people)
 
 
 def _best_constant(compared: Sequence[Sequence[str]]) -> tuple[str, NDArray[np.float64]]:
@@ -164,9 +167,9 @@ def _best_constant(compared: Sequence[Sequence[str]]) -> tuple[str, NDArray[np.f
     for index, wanted in enumerate(compared):
         for answer in dict.fromkeys(wanted):
             accuracies[answer][index] = _leave_one_out(wanted.count(answer), len(wanted))
-    # An answer that normalising changes, such as "none", can never be predicted.
+    # An answer that normalisation changes, such as "none", never matches a prediction.
     people = len(compared[0])
-    possible = [answer for answer in accuracies if _as_said(answer, people) == answer]
+    possible = [answer for answer in accuracies if _normalised(answer, people) == answer]
     best = max(possible, key=lambda answer: sum(accuracies[answer].values()), default="")
     constant = np.zeros(len(compared))
     for index, accuracy in accuracies.get(best, {}).items():
@@ -190,7 +193,7 @@ def _interval(asked: Sequence[Question], accuracies: NDArray[np.float64]) -> boo
 
 
 def _sign(asked: Sequence[Question], questions: int, normalise_unanimous: bool, model: str) -> str:
-    """Return a signature: all that the accuracy depends on besides the answers."""
+    """The signature: everything that the accuracy depends on besides the answers."""
     people = [len(question.answers) for question in asked]
     fewest, most = min(people), max(people)
     exact = most == 1

@@ -1,4 +1,4 @@
-"""The scores: by hand, against nltk, and against the official code."""
+"""Caption scores: worked by hand, and compared with nltk and the official code."""
 
 import contextlib
 import io
@@ -49,28 +49,28 @@ def test_bleu_by_hand() -> None:
     assert found[3] == pytest.approx(0, abs=1e-3)
 
 
-def test_bleu_clips_at_the_reference_that_has_most() -> None:
+def test_bleu_clips_at_the_largest_reference_count() -> None:
     counts = bleu.count([split("the the the")], [[split("the cat"), split("the the")]])
     assert counts.matches[0].tolist() == [2, 1, 0, 0]
     assert counts.ngrams[0].tolist() == [3, 2, 1, 0]
 
 
-def test_bleu_compares_with_the_closest_length_and_the_shorter_of_two() -> None:
+def test_bleu_uses_the_closest_reference_length_or_the_shorter_of_two() -> None:
     texts = [split("a b"), split("a b c d"), split("a b c d e f g")]
     assert bleu.count([split("a b c")], [texts]).reference_lengths.tolist() == [2]
 
 
 @SLOW
 @given(long_corpora)
-def test_bleu_is_nltks_where_all_captions_have_four_words(corpus: Corpus) -> None:
+def test_bleu_equals_nltk_if_all_captions_have_four_words(corpus: Corpus) -> None:
     from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
 
     candidates, wanted = [words for words, _ in corpus], [texts for _, texts in corpus]
     counts = bleu.count(candidates, wanted)
     if not counts.matches.sum(0).all():  # nltk and the official code smooth zeros differently
         return
-    theirs = corpus_bleu(wanted, candidates, smoothing_function=SmoothingFunction().method0)
-    assert bleu.bleu(candidates, wanted)[3] == pytest.approx(theirs, abs=1e-8)
+    expected = corpus_bleu(wanted, candidates, smoothing_function=SmoothingFunction().method0)
+    assert bleu.bleu(candidates, wanted)[3] == pytest.approx(expected, abs=1e-8)
 
 
 # --- ROUGE-L ---
@@ -81,7 +81,7 @@ def test_rouge_by_hand() -> None:
     assert rouge_l([split("a c x d")], [[split("a b c d e")]])[0] == pytest.approx(wanted)
 
 
-def test_rouge_takes_the_best_precision_and_the_best_recall_each_from_its_own_reference() -> None:
+def test_rouge_takes_the_best_precision_and_recall_over_references() -> None:
     texts = [split("a"), split("a b c d e f")]  # recall 1 and precision 1
     assert rouge_l([split("a b c")], [texts])[0] == pytest.approx(1)
 
@@ -95,13 +95,13 @@ def test_cider_by_hand() -> None:
     assert found[1] == 0
 
 
-def test_cider_of_a_caption_that_is_its_reference_is_ten_and_of_common_words_zero() -> None:
+def test_cider_is_ten_for_the_reference_itself_and_zero_for_common_words() -> None:
     texts = [split("the dog runs fast"), split("the cat sits still")]
     assert cider_d(texts, [[text] for text in texts]) == pytest.approx([10, 10])
     assert cider_d([["the"], ["the"]], [[text] for text in texts]) == pytest.approx([0, 0])
 
 
-def test_cider_penalises_length_and_gains_nothing_by_repeating() -> None:
+def test_cider_penalises_length_and_does_not_reward_repetition() -> None:
     wanted = [[split("dog runs on grass")], [split("cat sits by water")]]
     once, more = cider_d([split("dog runs"), split("dog runs dog runs dog runs")], wanted[:1] * 2)
     exact, long = CiderD(wanted).score([wanted[0][0], [*wanted[0][0], "x"]], [0, 0])
@@ -112,9 +112,7 @@ def test_cider_penalises_length_and_gains_nothing_by_repeating() -> None:
 
 @SLOW
 @given(corpora, st.data())
-def test_cider_with_references_given_once_scores_any_batch_alike(
-    corpus: Corpus, data: st.DataObject
-) -> None:
+def test_cider_scores_do_not_depend_on_the_batch(corpus: Corpus, data: st.DataObject) -> None:
     candidates, wanted = [words for words, _ in corpus], [texts for _, texts in corpus]
     whole = cider_d(candidates, wanted)
     picks = data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=12))
@@ -122,10 +120,10 @@ def test_cider_with_references_given_once_scores_any_batch_alike(
     np.testing.assert_allclose(batch, whole[picks], atol=1e-12)
 
 
-# --- all, against the official code ---
+# --- all, compared with the official code ---
 @SLOW
 @given(corpora)
-def test_all_scores_are_the_official_ones(corpus: Corpus) -> None:
+def test_all_scores_equal_the_official_code(corpus: Corpus) -> None:
     pytest.importorskip("pycocoevalcap")
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
@@ -164,7 +162,7 @@ def test_scores_published_with_nlg_eval() -> None:
 
 
 @pytest.mark.parametrize("score", [bleu.bleu, rouge_l, cider_d])
-def test_unequal_numbers_and_absent_references_are_refused(score: object) -> None:
+def test_unequal_numbers_and_missing_references_raise(score: object) -> None:
     assert callable(score)
     with pytest.raises(CaptionerError, match="got 2 candidates for 1 pictures"):
         score([["a"], ["b"]], [[["a"]]])
@@ -172,7 +170,7 @@ def test_unequal_numbers_and_absent_references_are_refused(score: object) -> Non
         score([["a"], ["b"]], [[["a"]], []])
 
 
-def test_a_picture_that_cider_does_not_know_is_refused() -> None:
+def test_picture_index_out_of_range_raises() -> None:
     with pytest.raises(CaptionerError, match="knows pictures 0 to 0, got 0 to 1"):
         CiderD([[["a"]]]).score([["a"], ["a"]], [0, 1])
     with pytest.raises(CaptionerError, match="at least one picture"):
@@ -189,13 +187,13 @@ def test_score_captions_tokenizes_and_keeps_order() -> None:
     assert found.values["CIDEr"] == pytest.approx(found.per_picture["CIDEr"].mean())
 
 
-def test_one_and_a_half_is_two_words_of_bleu_and_one_of_rouge() -> None:
+def test_one_and_a_half_is_two_words_for_bleu_and_one_for_rouge() -> None:
     found = score_captions({1: "1 1/2 dogs"}, {1: ["1 1/2 cats"]})
     assert found.bleu_counts.lengths.tolist() == [3]
     assert found.per_picture["ROUGE-L"].tolist() == [pytest.approx(1 / 2)]
 
 
-def test_the_signature_says_what_counts_and_is_the_same_everywhere() -> None:
+def test_signature_is_complete_and_the_same_in_every_process() -> None:
     wanted = {1: ["a dog", "the dog"], 2: ["a cat"]}
     said = {1: "a dog", 2: "a cat"}
     code = (
@@ -225,7 +223,7 @@ def test_diversity_by_hand() -> None:
     assert distinct([], 1) == 0
 
 
-def test_warnings_for_one_caption_for_all_repetition_and_emptiness() -> None:
+def test_warnings_for_shared_repeating_and_empty_captions() -> None:
     different = [[f"word{number}", "here"] for number in range(30)]
     assert find_warnings(different) == ()
     assert "serves 4 of 34 pictures: 'a dog'" in find_warnings(different + [["a", "dog"]] * 4)[0]

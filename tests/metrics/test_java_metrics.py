@@ -1,4 +1,4 @@
-"""METEOR and SPICE: honest where Java or the package is missing, official where they are there."""
+"""METEOR and SPICE: clear messages without Java or the package, official scores with them."""
 
 import shutil
 import sys
@@ -28,9 +28,7 @@ WANTED = [
 
 
 @pytest.mark.parametrize("metric", ["METEOR", "SPICE"])
-def test_without_java_the_message_says_so(
-    metric: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_java_raises(metric: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptionerError, match=f"{metric} needs Java, and there is no `java`"):
         score_captions(
@@ -38,7 +36,7 @@ def test_without_java_the_message_says_so(
         )
 
 
-def test_without_the_package_the_message_says_what_to_install(
+def test_missing_package_raises_with_the_install_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "java").touch(mode=0o755)
@@ -48,7 +46,7 @@ def test_without_the_package_the_message_says_what_to_install(
         meteor([["a"]], [[["a"]]])
 
 
-def test_meteor_is_the_published_one() -> None:
+def test_meteor_equals_the_published_score() -> None:
     pytest.importorskip("pycocoevalcap")
     if shutil.which("java") is None:
         pytest.skip("needs Java")

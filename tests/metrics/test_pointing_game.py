@@ -1,4 +1,4 @@
-"""The pointing game, by hand."""
+"""The pointing game, worked by hand."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ CATEGORIES = {"dog": 1, "bus": 2, "cross": 3}
     ("word", "category"),
     [("dog", 1), ("dogs", 1), ("buses", 2), ("bus", 2), ("crosses", 3), ("dogged", None)],
 )
-def test_words_name_categories_in_singular_and_plural(word: str, category: int | None) -> None:
+def test_singular_and_plural_words_name_categories(word: str, category: int | None) -> None:
     assert category_of(word, CATEGORIES) == category
 
 
-def test_a_hit_is_the_heaviest_cells_centre_in_a_box_of_that_category() -> None:
+def test_hit_if_the_centre_of_the_heaviest_cell_is_in_a_box() -> None:
     # A grid of 2 x 4: centres at x = 1/8, 3/8, 5/8, 7/8 and y = 1/4, 3/4.
     weights = np.zeros((4, 2, 4))
     weights[0, 1, 3] = 1.0  # "a": no category

@@ -1,4 +1,4 @@
-"""The tokenizer against what Stanford's, run as the official code runs it, makes of a text."""
+"""The tokenizer compared with Stanford's, run as the official code runs it."""
 
 import json
 import shutil
@@ -99,7 +99,7 @@ WORDS = """
 
 
 @pytest.mark.parametrize(("text", "tokens"), CASES, ids=[text[:30] for text, _ in CASES])
-def test_tokens_are_the_official_ones(text: str, tokens: str) -> None:
+def test_tokens_equal_the_official_ones(text: str, tokens: str) -> None:
     assert " ".join(tokenize(text)) == tokens
 
 
@@ -114,21 +114,21 @@ def test_any_text_gives_lower_case_tokens_without_spaces(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.from_regex(r"[a-z]{2,8}", fullmatch=True), min_size=1, max_size=8))
-def test_plain_words_come_through_whatever_stands_around_them(words: list[str]) -> None:
+def test_marks_around_plain_words_do_not_change_them(words: list[str]) -> None:
     alone = [token for word in words for token in tokenize(word)]
     assert tokenize(" ".join(words)) == alone
     assert tokenize(" ".join(words).upper()) == alone
     assert tokenize('"' + ", ".join(words) + '"!') == alone
 
 
-def test_tokens_do_not_depend_on_what_was_tokenized_before() -> None:
+def test_tokens_do_not_depend_on_earlier_calls() -> None:
     first = tokenize("A dog's bowl.")
     first.append("spoiled")
     assert tokenize("A dog's bowl.") == ["a", "dog", "'s", "bowl"]
 
 
 def official_tokens(texts: list[str], folder: Path) -> list[list[str]]:
-    """Ask Java, with a line between any two so that no text sees the next."""
+    """Run the Java tokenizer, with a line between texts so that none depends on the next."""
     module = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
     if shutil.which("java") is None:
         pytest.skip("needs Java")
@@ -137,15 +137,15 @@ def official_tokens(texts: list[str], folder: Path) -> list[list[str]]:
     command = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8"]
     command += ["-cp", str(Path(module.__file__).parent / module.STANFORD_CORENLP_3_4_1_JAR)]
     command += ["edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase", str(file)]
-    done = subprocess.run(command, capture_output=True, check=True)
-    lines = done.stdout.decode("utf-8").split("\n")[: 2 * len(texts) : 2]
+    result = subprocess.run(command, capture_output=True, check=True)
+    lines = result.stdout.decode("utf-8").split("\n")[: 2 * len(texts) : 2]
     return [
         [word for word in line.rstrip().split(" ") if word and word not in module.PUNCTUATIONS]
         for line in lines
     ]
 
 
-def test_the_table_is_what_java_says(tmp_path: Path) -> None:
+def test_cases_agree_with_java(tmp_path: Path) -> None:
     texts = [text for text, _ in CASES]
     assert official_tokens(texts, tmp_path) == [
         tokens.split(" ") if tokens else [] for _, tokens in CASES
@@ -160,8 +160,8 @@ def caption_like() -> st.SearchStrategy[str]:
     return st.lists(piece, min_size=1, max_size=6).map(" ".join)
 
 
-# Java is asked once for all texts: starting it takes far longer than the texts do. Looking for the
-# smallest text that differs would start it again and again.
+# Java runs once for all texts, because starting it takes far longer than the texts do. Shrinking a
+# failure would start it many times.
 @settings(
     max_examples=3,
     deadline=None,
@@ -170,7 +170,7 @@ def caption_like() -> st.SearchStrategy[str]:
     suppress_health_check=list(HealthCheck),
 )
 @given(st.lists(caption_like(), min_size=300, max_size=300))
-def test_made_up_captions_are_tokenized_as_by_java(
+def test_made_up_captions_agree_with_java(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
 ) -> None:
     wanted = official_tokens(texts, tmp_path_factory.mktemp("java"))
@@ -178,7 +178,7 @@ def test_made_up_captions_are_tokenized_as_by_java(
     assert [(text, tokens) for text, tokens in pairs if tokenize(text) != tokens] == []
 
 
-def test_every_real_caption_is_tokenized_as_by_java(tmp_path: Path) -> None:
+def test_every_real_caption_agrees_with_java(tmp_path: Path) -> None:
     files = sorted(DATA.glob("*/captions_*.json"))
     if not files:
         pytest.skip("needs the real captions")

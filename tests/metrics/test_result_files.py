@@ -1,4 +1,4 @@
-"""What is refused before anything is scored, and what the refusal says."""
+"""Result and reference files are checked before scoring, with clear messages."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_good_files_are_read(tmp_path: Path) -> None:
         (RESULT * 2 + [{"image_id": 9, "caption": "a"}], "more than one caption for picture 1;"),
     ],
 )
-def test_bad_results_are_refused(tmp_path: Path, content: object, message: str) -> None:
+def test_bad_results_raise(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(CaptionerError, match=message):
         read_results(write(tmp_path, content))
 
@@ -53,12 +53,12 @@ def test_bad_results_are_refused(tmp_path: Path, content: object, message: str) 
         ({"annotations": [{"image_id": [1], "caption": "a"}]}, "has no valid image_id"),
     ],
 )
-def test_bad_references_are_refused(tmp_path: Path, content: object, message: str) -> None:
+def test_bad_references_raise(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(CaptionerError, match=message):
         read_references(write(tmp_path, content))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match="nowhere.json: No such file"):
         read_results(tmp_path / "nowhere.json")
 
@@ -78,14 +78,12 @@ WANTED = {number: ["a dog"] for number in range(6)}
         ({}, {}, "no picture is in both"),
     ],
 )
-def test_results_for_other_pictures_are_refused(
-    candidates: dict, references: dict, message: str
-) -> None:
+def test_results_for_other_pictures_raise(candidates: dict, references: dict, message: str) -> None:
     with pytest.raises(CaptionerError, match=message):
         score_captions(candidates, references)
 
 
-def test_allow_partial_scores_what_both_have() -> None:
+def test_allow_partial_scores_the_common_pictures() -> None:
     found = score_captions({0: "a dog", 9: "a"}, WANTED | {3: []}, allow_partial=True)
     assert found.pictures == (0,)
     assert "pictures:1 of 6, partial, 1 without references left out" in found.signature

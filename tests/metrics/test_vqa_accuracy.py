@@ -1,4 +1,4 @@
-"""The VQA accuracy: hand-worked rules, parity with the official code, groups and baselines."""
+"""VQA accuracy: rules worked by hand, parity with the official code, groups and baselines."""
 
 import json
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ def test_four_of_ten_people_make_an_answer_fully_right(matches: int, accuracy: f
 
 
 @given(st.lists(st.sampled_from(["red", "blue", "green"]), min_size=2, max_size=11))
-def test_it_is_the_mean_over_all_ways_to_leave_one_person_out(people: list[str]) -> None:
+def test_accuracy_is_the_mean_over_leaving_one_person_out(people: list[str]) -> None:
     chosen = list(combinations(people, len(people) - 1))
     expected = sum(min(others.count("red") / 3, 1) for others in chosen) / len(chosen)
     assert vqa_accuracy("red", people) == pytest.approx(expected, abs=1e-12)
 
 
-def test_without_people_s_answers_there_is_no_accuracy() -> None:
+def test_no_human_answers_raise() -> None:
     with pytest.raises(CaptionerError, match="no answers to compare with"):
         vqa_accuracy("red", [])
 
@@ -64,25 +64,25 @@ def test_without_people_s_answers_there_is_no_accuracy() -> None:
         ("man's", "man's"),
         ("dont know", "don't know"),
         ("shouldnt've", "shouldn't've"),
-        ("shouldntve", "shouldntve"),  # the table lacks it
+        ("shouldntve", "shouldntve"),  # not in the official table
         ("lets", "lets"),
         ("somebody'd", "somebodyd"),
         ("a", ""),
         (" the\n cat\tsat ", "cat sat"),
     ],
 )
-def test_predictions_are_normalised_with_every_quirk(answer: str, expected: str) -> None:
+def test_predictions_are_normalised_like_the_official_code(answer: str, expected: str) -> None:
     assert normalise(answer) == expected
 
 
-def test_people_s_answers_lose_their_signs_alone() -> None:
+def test_human_answers_only_lose_their_punctuation() -> None:
     assert strip_signs("The none, dont!") == "The none dont "
     assert vqa_accuracy("red green", ["red, green"] * 4 + ["blue"] * 6) == 1
     assert vqa_accuracy("none", ["none"] * 9 + ["no"]) == 0  # 0 is not none
     assert vqa_accuracy("0", ["none"] * 9 + ["0"]) == 0.3
 
 
-def test_equal_answers_are_normalised_on_demand_only() -> None:
+def test_equal_human_answers_are_normalised_only_on_request() -> None:
     shirts = ["t-shirt"] * 10
     assert vqa_accuracy("t-shirt", shirts) == 0
     assert vqa_accuracy("t-shirt", shirts, normalise_unanimous=True) == 1
@@ -91,13 +91,13 @@ def test_equal_answers_are_normalised_on_demand_only() -> None:
 
 
 @given(st.text("ab1 ,.-!'"))
-def test_what_everybody_said_is_right_once_that_is_normalised_too(answer: str) -> None:
+def test_unanimous_answer_is_right_with_normalise_unanimous(answer: str) -> None:
     assert vqa_accuracy(answer, [answer] * 10, normalise_unanimous=True) == 1
     assert vqa_accuracy(answer, [answer]) == 1
 
 
 @pytest.mark.skipif(not CASES.is_file(), reason="the official results are not beside the project")
-def test_it_equals_the_official_code_to_the_last_digit() -> None:
+def test_accuracy_equals_the_official_code() -> None:
     cases = json.loads(CASES.read_text())
     assert len(cases) == 500
     for case in cases:
@@ -115,7 +115,7 @@ def test_it_equals_the_official_code_to_the_last_digit() -> None:
         ("none", "none", 1.0),
     ],
 )
-def test_one_answer_is_matched_whole(prediction: str, answer: str, accuracy: float) -> None:
+def test_single_answer_must_match_completely(prediction: str, answer: str, accuracy: float) -> None:
     assert vqa_accuracy(prediction, [answer]) == accuracy
 
 
@@ -139,7 +139,7 @@ ASKED = [
 SAID = {1: "Yes.", 2: "yes", 3: "none", 4: "red"}
 
 
-def test_accuracies_are_told_overall_and_by_type() -> None:
+def test_accuracy_overall_and_by_type() -> None:
     scores = score_answers(SAID, ASKED)
     assert scores.questions == (1, 2, 3, 4)
     assert scores.per_question.tolist() == [1.0, 0.6, 0.0, 1.0]
@@ -155,9 +155,9 @@ def test_accuracies_are_told_overall_and_by_type() -> None:
     assert scores.unseen is None
 
 
-def test_the_option_counts_for_the_commonest_answer_too() -> None:
+def test_normalise_unanimous_applies_to_the_commonest_answer_too() -> None:
     asked = [question(n, n, ["t-shirt"] * 10) for n in (5, 6, 7)] + ASKED[:1]
-    said = {one.question_id: "T-shirt!" for one in asked}
+    said = {record.question_id: "T-shirt!" for record in asked}
     plain = score_answers(said, asked)
     assert (plain.overall, plain.commonest_answer) == (GroupAccuracy(4, 0.0, 0.25), "yes")
     normalised = score_answers(said, asked, normalise_unanimous=True)
@@ -170,11 +170,9 @@ answers = st.lists(
 )
 
 
-@settings(
-    deadline=None, max_examples=25
-)  # each call draws pictures a thousand times, for intervals
+@settings(deadline=None, max_examples=25)  # each call draws pictures a thousand times
 @given(st.lists(answers, min_size=1, max_size=5), st.booleans())
-def test_no_constant_answer_beats_the_commonest(people: list[list[str]], unanimous: bool) -> None:
+def test_commonest_is_the_best_constant_answer(people: list[list[str]], unanimous: bool) -> None:
     asked = [question(number, 0, texts) for number, texts in enumerate(people)]
 
     def always(answer: str) -> AnswerScores:
@@ -188,14 +186,14 @@ def test_no_constant_answer_beats_the_commonest(people: list[list[str]], unanimo
         assert always(found.commonest_answer).overall.accuracy == pytest.approx(best)
 
 
-def test_unseen_questions_are_those_with_other_words() -> None:
+def test_unseen_questions_have_words_not_in_training() -> None:
     scores = score_answers(SAID, ASKED, seen=["is it red", "Is it...?", "what?"])
     assert scores.unseen == GroupAccuracy(1, 0.0, 0.0)  # "How many?"
     assert score_answers(SAID, ASKED, seen=["is it", "is it red", "how many"]).unseen is None
 
 
-def test_the_interval_is_over_pictures() -> None:
-    """Asking everything of a picture five times makes no score surer."""
+def test_interval_is_over_pictures() -> None:
+    """Repeating each question five times does not make the interval narrower."""
     once = [question(n, n, ["yes"] if n % 3 else ["no"]) for n in range(60)]
     often = [
         question(100 * n + k, n, ["yes"] if n % 3 else ["no"]) for n in range(60) for k in range(5)
@@ -210,13 +208,13 @@ def test_the_interval_is_over_pictures() -> None:
     assert few.interval.high - few.interval.low == pytest.approx(2 * spread, rel=0.15)
 
 
-def test_a_picture_with_more_questions_counts_more() -> None:
+def test_picture_with_more_questions_counts_more() -> None:
     asked = [question(n, 1, ["yes"]) for n in range(9)] + [question(9, 2, ["no"])]
     interval = score_answers(dict.fromkeys(range(10), "yes"), asked).interval
     assert (interval.value, interval.low, interval.high) == (0.9, 0.0, 1.0)
 
 
-def test_the_signature_tells_what_was_scored_and_how() -> None:
+def test_signature_says_what_was_scored_and_how() -> None:
     parts = score_answers(SAID, ASKED, model="tiny").signature.split("|")
     assert {"accuracy:vqa-leave-one-out", "questions:4", "pictures:3", "answers:10"} < set(parts)
     assert {"normalised:vqa,unanimous-as-given", "model:tiny"} < set(parts)
@@ -233,20 +231,20 @@ def test_the_signature_tells_what_was_scored_and_how() -> None:
     [
         ({1: "yes"}, ASKED, r"no answer to 3 questions \(2, 3, 4\); add them, or score the rest"),
         (SAID | {9: "a"}, ASKED, "answers to unknown question 9; remove them"),
-        (SAID | {5: "a"}, [*ASKED, question(5, 1, [])], "no people's answers to question 5"),
+        (SAID | {5: "a"}, [*ASKED, question(5, 1, [])], "no human answers to question 5"),
         (SAID | {2: 2}, ASKED, "predictions must be text, got int for question 2"),
         (SAID, [*ASKED, ASKED[0]], "5 questions have 4 ids"),
         ({9: "yes"}, ASKED, "no question is in both: answers to question 9"),
         ({}, ASKED, "no question is in both"),
-        (SAID | {5: "a"}, [*ASKED, question(5, 1, ["a"])], "question 5 of 5 have one answer"),
+        (SAID | {5: "a"}, [*ASKED, question(5, 1, ["a"])], "question 5 of 5 have one human answer"),
     ],
 )
-def test_what_does_not_fit_is_refused(predictions: Any, asked: Any, message: str) -> None:
+def test_mismatched_answers_and_questions_raise(predictions: Any, asked: Any, message: str) -> None:
     with pytest.raises(CaptionerError, match=message):
         score_answers(predictions, asked)
 
 
-def test_allow_partial_scores_what_both_have() -> None:
+def test_allow_partial_scores_the_common_questions() -> None:
     scores = score_answers({4: "red", 9: "a"}, [*ASKED, question(5, 1, [])], allow_partial=True)
     assert scores.questions == (4,)
     assert "|questions:1 of 6, partial|" in scores.signature
@@ -265,7 +263,7 @@ def test_allow_partial_scores_what_both_have() -> None:
         ([{"question_id": 1, "answer": "a"}] * 2, "more than one answer for question 1;"),
     ],
 )
-def test_bad_results_are_refused(tmp_path: Path, content: object, message: str) -> None:
+def test_bad_results_raise(tmp_path: Path, content: object, message: str) -> None:
     file = tmp_path / "results.json"
     file.write_text(json.dumps(content))
     with pytest.raises(CaptionerError, match=message):
