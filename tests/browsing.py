@@ -1,4 +1,4 @@
-"""Chromium, headless, for the tests of pages."""
+"""Headless Chromium for the tests of web pages."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-# A busy machine is no failure.
+# Long, so that a busy machine does not fail the tests.
 MILLISECONDS = 30_000
 expect.set_options(timeout=MILLISECONDS)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Nothing but the pages themselves may use the network.
+# Keep Chromium itself from using the network.
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -34,13 +34,13 @@ QUIET = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser; where there is none the test is skipped, but where CI is true it fails."""
+    """Start a browser; without one the test is skipped, or fails if CI is set."""
     if CHROMIUM is None:
         if os.environ.get("CI", "").lower() in ("1", "true"):
             pytest.fail("there is no chromium; .ci/run installs it")
         pytest.skip("there is no chromium on this machine (apt-get install chromium)")
     with sync_playwright() as playwright:
-        # Root, as in a container, may not use Chromium's sandbox.
+        # Chromium's sandbox does not work for root, as in a container.
         sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *sandbox])
         yield launched
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """Opens pages and notes what they complain of and what they ask for."""
+    """Opens pages and records their errors and warnings and the addresses they request."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
@@ -68,7 +68,7 @@ class Visit:
         return page
 
     def note(self, line: ConsoleMessage) -> None:
-        # The tests read the canvas again and again, which the pages never do.
+        # Chromium warns because the tests read the canvas often; the pages never do.
         if line.type in ("error", "warning") and "willReadFrequently" not in line.text:
             self.complaints.append(line.text)
 
@@ -85,6 +85,5 @@ def word(page: Page, text: str) -> Any:
 
 
 def check_accessibility(page: Page) -> None:
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    told = [f"{one['id']} ({one['impact']}): {one['nodes'][0]['html']}" for one in found]
-    assert told == []
+    violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html']}" for v in violations] == []

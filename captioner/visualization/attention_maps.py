@@ -1,4 +1,4 @@
-"""Attention weights made visible: an overlay, a panel, an animation, words, plain arrays."""
+"""Attention weights as an overlay, a panel, an animation, a description in words, or arrays."""
 
 import math
 from collections.abc import Sequence
@@ -14,60 +14,59 @@ from PIL import Image, ImageDraw, ImageFont
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
-# How far the heat covers the grey picture: where no weight went, and at the heaviest cell.
-LEAST_COVER, MOST_COVER = 0.25, 0.7
+# Opacity of the heat over the grey picture: without weight, and at the heaviest cell.
+MIN_OPACITY, MAX_OPACITY = 0.25, 0.7
 
 PANEL_COLUMNS = 5
 PANEL_PICTURE_PIXELS = 480
 
 FRAME_MILLISECONDS = 900
 FONT_PIXELS, LINE_PIXELS, MARGIN_PIXELS = 20, 28, 10
-READ, UNREAD, PAPER = (0, 0, 0), (150, 150, 150), (255, 255, 255)
+READ, UNREAD, BACKGROUND = (0, 0, 0), (150, 150, 150), (255, 255, 255)
 
-# A map whose entropy is at least this share of the greatest possible looks nowhere in particular.
-EVEN_ENTROPY = 0.98
+UNIFORM_ENTROPY = 0.98  # share of the largest entropy from which a map counts as uniform
 
 
 def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
-    """Lay attention over a grey copy of a picture as heat, from dark (none) to bright (most).
+    """Draw attention over a grey copy of a picture, from dark (no weight) to bright (most weight).
 
-    weights: (rows, columns), not negative, relative to the heaviest; cells blend into one
-    another. The overlay is RGB of the picture's size. Raises CaptionerError for weights of
-    another form.
+    weights: (rows, columns), not negative; colours are relative to the heaviest cell and
+    interpolated between cells. The result is RGB, of the picture's size. Raises CaptionerError for
+    weights of another shape.
     """
     [cells] = _check(np.asarray(weights)[np.newaxis], [""])
     heaviest = cells.max()
     relative = Image.fromarray(cells / heaviest if heaviest > 0 else cells)
     heat = np.asarray(relative.resize(picture.size, Image.Resampling.BILINEAR))
     colours = 255 * matplotlib.colormaps["inferno"](heat)[:, :, :3]
-    cover = (LEAST_COVER + (MOST_COVER - LEAST_COVER) * heat)[:, :, np.newaxis]
+    opacity = (MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * heat)[:, :, np.newaxis]
     grey = np.asarray(picture.convert("L").convert("RGB"))
-    return Image.fromarray(np.rint((1 - cover) * grey + cover * colours).astype(np.uint8))
+    return Image.fromarray(np.rint((1 - opacity) * grey + opacity * colours).astype(np.uint8))
 
 
 def save_panel(
     picture: Image.Image, words: Sequence[str], weights: NDArray[np.floating], file: Path
 ) -> None:
-    """Write a PNG with the picture and then its overlay for each word, under the word.
+    """Write a PNG with the picture, followed by its overlay for each word, titled by the word.
 
-    weights: (T, rows, columns), one map a word. The file is written whole or not at all. Raises
-    CaptionerError where words and weights do not match and where the file cannot be written.
+    weights: (T, rows, columns), one map per word. Raises CaptionerError if words and weights do not
+    match or the file cannot be written.
     """
     maps = _check(weights, words)
     small = picture.convert("RGB")
     small.thumbnail((PANEL_PICTURE_PIXELS, PANEL_PICTURE_PIXELS))
     cells = [("", small)]
-    cells += [(word, overlay(small, one)) for word, one in zip(words, maps, strict=True)]
+    cells += [(word, overlay(small, weight)) for word, weight in zip(words, maps, strict=True)]
     columns = min(PANEL_COLUMNS, len(cells))
     rows = math.ceil(len(cells) / columns)
-    # 0.3 inches above each picture are for the word.
-    width = 2.6
-    figure = Figure((columns * width, rows * (width * small.height / small.width + 0.3)), dpi=100)
+    width, title_height = 2.6, 0.3  # in inches
+    height = width * small.height / small.width + title_height
+    figure = Figure((columns * width, rows * height), dpi=100)
     for number, (word, image) in enumerate(cells, start=1):
         axes = figure.add_subplot(rows, columns, number)
         axes.imshow(image)
         axes.set_axis_off()
-        # A dollar sign would start a formula.
+        # Without parse_math=False a dollar sign would start a formula.
         axes.set_title(word, fontsize=13, parse_math=False)
     figure.tight_layout(pad=0.4)
     atomic_write(file, lambda partial: figure.savefig(partial, format="png"))
@@ -76,28 +75,27 @@ def save_panel(
 def save_animation(
     picture: Image.Image, words: Sequence[str], weights: NDArray[np.floating], file: Path
 ) -> None:
-    """Write a GIF that plays through the sentence: a word's overlay, and below it the words so far.
+    """Write a GIF with a frame per word: its overlay, and below it the words so far.
 
-    weights: (T, rows, columns), one map a word; without any word it is the picture alone. The
-    file is written whole or not at all. Raises CaptionerError where words and weights do not match
-    and where the file cannot be written.
+    weights: (T, rows, columns), one map per word; without words the GIF is the picture alone.
+    Raises CaptionerError if words and weights do not match or the file cannot be written.
     """
     maps = _check(weights, words)
     small = picture.convert("RGB")
     small.thumbnail((PANEL_PICTURE_PIXELS, PANEL_PICTURE_PIXELS))
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), FONT_PIXELS)
-    places, height = _set_words(words, font, small.width)
+    positions, height = _lay_out(words, font, small.width)
     frames = []
     for current, cells in enumerate(maps):
-        frame = Image.new("RGB", (small.width, small.height + height), PAPER)
+        frame = Image.new("RGB", (small.width, small.height + height), BACKGROUND)
         frame.paste(overlay(small, cells))
-        pen = ImageDraw.Draw(frame)
-        for number, (word, (x, y)) in enumerate(zip(words, places, strict=True)):
+        draw = ImageDraw.Draw(frame)
+        for number, (word, (x, y)) in enumerate(zip(words, positions, strict=True)):
             colour = READ if number <= current else UNREAD
-            pen.text((x, small.height + y), word, colour, font)
+            draw.text((x, small.height + y), word, colour, font)
             if number == current:
                 line = small.height + y + LINE_PIXELS - 3
-                pen.rectangle((x, line, x + font.getlength(word), line + 2), READ)
+                draw.rectangle((x, line, x + font.getlength(word), line + 2), READ)
         frames.append(frame)
     first, *others = _share_colours(frames or [small])
 
@@ -114,23 +112,23 @@ def save_animation(
     atomic_write(file, save)
 
 
-def _set_words(
+def _lay_out(
     words: Sequence[str], font: ImageFont.FreeTypeFont, width: int
 ) -> tuple[list[tuple[float, float]], int]:
-    """Where each word starts, in lines of this width, and the height of all lines in pixels."""
-    places: list[tuple[float, float]] = []
+    """Break words into lines of this width: the position of each word, and the total height."""
+    positions: list[tuple[float, float]] = []
     x, y = float(MARGIN_PIXELS), float(MARGIN_PIXELS)
     for word in words:
         length = font.getlength(word)
         if x > MARGIN_PIXELS and x + length > width - MARGIN_PIXELS:
             x, y = float(MARGIN_PIXELS), y + LINE_PIXELS
-        places.append((x, y))
+        positions.append((x, y))
         x += length + font.getlength(" ")
-    return places, round(y) + LINE_PIXELS + MARGIN_PIXELS
+    return positions, round(y) + LINE_PIXELS + MARGIN_PIXELS
 
 
 def _share_colours(frames: Sequence[Image.Image]) -> list[Image.Image]:
-    """The frames in one palette of 256 colours: with one each, what does not change flickers."""
+    """Reduce all frames to one palette of 256 colours; with a palette each, they would flicker."""
     sample = Image.new("RGB", (frames[0].width, len(frames) * frames[0].height))
     for number, frame in enumerate(frames):
         sample.paste(frame, (0, number * frame.height))
@@ -139,10 +137,10 @@ def _share_colours(frames: Sequence[Image.Image]) -> list[Image.Image]:
 
 
 def entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Entropy of each map (..., rows, columns), as a share of the greatest: log(rows * columns).
+    """Entropy of each map (..., rows, columns), as a share of the largest, log(rows * columns).
 
-    1 where it looks everywhere alike, 0 where it looks at one cell alone. A map of a single cell
-    has entropy 1.
+    It is 1 for a uniform map and 0 for one with all its weight in one cell. A map with a single
+    cell has entropy 1.
     """
     cells = np.asarray(weights, dtype=np.float64).reshape(*weights.shape[:-2], -1)
     if cells.shape[-1] == 1:
@@ -152,11 +150,11 @@ def entropy(weights: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def where(weights: NDArray[np.floating]) -> str:
-    """Say in which third of the picture, down and across, a map's (rows, columns) heaviest cell is.
+    """Describe where the heaviest cell of a map (rows, columns) is, by thirds of the picture.
 
-    Such as "upper left", "middle right", "centre"; "everywhere alike" for an even map.
+    For example "upper left", "middle right" or "centre"; "everywhere alike" for a uniform map.
     """
-    if entropy(weights) >= EVEN_ENTROPY:
+    if entropy(weights) >= UNIFORM_ENTROPY:
         return "everywhere alike"
     rows, columns = weights.shape
     row, column = divmod(int(np.argmax(weights)), columns)
@@ -168,8 +166,7 @@ def where(weights: NDArray[np.floating]) -> str:
 def save_arrays(words: Sequence[str], weights: NDArray[np.floating], file: Path) -> None:
     """Write a compressed NumPy .npz with `weights` (T, rows, columns) float32 and `words` (T,).
 
-    The file is written whole or not at all. Raises CaptionerError where words and weights do not
-    match and where the file cannot be written.
+    Raises CaptionerError if words and weights do not match or the file cannot be written.
     """
     maps = _check(weights, words)
     texts = np.array(list(words), dtype=np.str_)

@@ -1,27 +1,27 @@
 "use strict";
 
-// Explorer.mount(place, pictures) shows picture records (see explorer.py) inside an element.
+// Explorer.mount(root, pictures) shows picture records (see explorer.py) inside an element.
 const Explorer = (() => {
   // Nine colours of matplotlib's "inferno", from dark (no weight) to bright (the heaviest cell).
   const COLOURS = [
     [0, 0, 4], [33, 12, 74], [87, 16, 110], [138, 34, 106], [188, 55, 84],
     [228, 90, 49], [249, 140, 10], [249, 201, 50], [252, 255, 164],
   ];
-  const LEAST_COVER = 0.25, MOST_COVER = 0.72; // of the picture: without weight, at the heaviest
+  const MIN_OPACITY = 0.25, MAX_OPACITY = 0.72; // without weight, at the heaviest cell
   const SMOOTH_PIXELS = 256, FADE_MILLISECONDS = 180, WORD_MILLISECONDS = 1000;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let count = 0; // of mounted explorers: radio buttons need names of their own
-  let view = "smooth"; // or "cells" or "none"; what was chosen holds for what is shown next
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+  let count = 0; // of mounted explorers, so that each has its own radio button names
+  let view = "smooth"; // or "cells" or "none"; kept when another picture is shown
 
-  // Text only ever becomes text nodes, and properties are set, never markup.
+  // Text is added as text nodes and properties are set directly, never as markup.
   function element(tag, properties, ...children) {
-    const made = document.createElement(tag);
+    const node = document.createElement(tag);
     for (const [name, value] of Object.entries(properties || {})) {
-      if (name in made) made[name] = value;
-      else made.setAttribute(name, value);
+      if (name in node) node[name] = value;
+      else node.setAttribute(name, value);
     }
-    made.append(...children);
-    return made;
+    node.append(...children);
+    return node;
   }
 
   function percent(probability) {
@@ -30,14 +30,14 @@ const Explorer = (() => {
       : share >= 0.095 ? `${share.toFixed(1)} %` : "< 0.1 %";
   }
 
-  const place = (looked) => looked === "everywhere alike" ? looked : `at the ${looked}`;
+  const location = (looked) => looked === "everywhere alike" ? looked : `at the ${looked}`;
 
-  // Captions and answers alike: a text and steps, each with a map.
+  // Captions and answers in one form: a text and steps, each with a map.
   function sentences(picture) {
     const captions = picture.captions.map((caption) => ({
       text: caption.text,
-      sure: `log p ${caption.log_probability.toFixed(2).replace("-", "−")}`,
-      heading: "In its place",
+      score: `log p ${caption.log_probability.toFixed(2).replace("-", "−")}`,
+      heading: "Words considered",
       steps: caption.words.map((word, index) => ({
         label: word.word,
         probability: word.probability,
@@ -48,19 +48,19 @@ const Explorer = (() => {
           ...word.runners_up.map((other) => ({
             text: other.word === "<end>" ? "(end)" : other.word, probability: other.probability,
           })),
-        ].sort((one, other) => other.probability - one.probability),
+        ].sort((a, b) => b.probability - a.probability),
       })),
     }));
     const answers = picture.answers.map((answer) => ({
       question: answer.question,
       text: answer.text,
-      sure: percent(answer.probability),
+      score: percent(answer.probability),
       heading: "Answers",
       steps: (answer.attention.length ? answer.attention : [null]).map((map, index) => ({
         label: !map ? "no look" : answer.attention.length > 1 ? `${ordinal(index + 1)} look` : "look",
         looked: map && answer.looked[index],
         map,
-        choices: answer.top.map((one) => ({ ...one, written: one.text === answer.text })),
+        choices: answer.top.map((choice) => ({ ...choice, written: choice.text === answer.text })),
       })),
     }));
     return [...captions, ...answers];
@@ -71,22 +71,23 @@ const Explorer = (() => {
   }
 
   function colour(heat) {
-    const at = Math.min(Math.max(heat, 0), 1) * (COLOURS.length - 1);
-    const below = Math.min(Math.floor(at), COLOURS.length - 2), share = at - below;
+    const position = Math.min(Math.max(heat, 0), 1) * (COLOURS.length - 1);
+    const below = Math.min(Math.floor(position), COLOURS.length - 2), share = position - below;
     return COLOURS[below].map((c, i) => Math.round(c + share * (COLOURS[below + 1][i] - c)));
   }
-  const cover = (heat) => LEAST_COVER + (MOST_COVER - LEAST_COVER) * heat;
+  const opacity = (heat) => MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * heat;
 
-  // heat: rows of cells, 1 at the heaviest. Between the centres of cells it blends.
+  // heat: rows of cells, 1 at the heaviest; interpolated between the centres of cells.
   function drawSmooth(canvas, heat) {
     const rows = heat.length, columns = heat[0].length;
     const ratio = canvas.clientHeight / canvas.clientWidth || 1;
     canvas.width = Math.round(SMOOTH_PIXELS / Math.max(1, ratio));
     canvas.height = Math.max(1, Math.round(canvas.width * ratio));
-    const pen = canvas.getContext("2d"), image = pen.createImageData(canvas.width, canvas.height);
-    const between = (position, cells) => {
-      const at = Math.min(Math.max(position * cells - 0.5, 0), cells - 1);
-      return [Math.floor(at), Math.min(Math.floor(at) + 1, cells - 1), at % 1];
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(canvas.width, canvas.height);
+    const between = (share, cells) => {
+      const position = Math.min(Math.max(share * cells - 0.5, 0), cells - 1);
+      return [Math.floor(position), Math.min(Math.floor(position) + 1, cells - 1), position % 1];
     };
     for (let y = 0, byte = 0; y < canvas.height; y++) {
       const [top, bottom, down] = between((y + 0.5) / canvas.height, rows);
@@ -95,10 +96,10 @@ const Explorer = (() => {
         const upper = heat[top][left] + across * (heat[top][right] - heat[top][left]);
         const lower = heat[bottom][left] + across * (heat[bottom][right] - heat[bottom][left]);
         const value = upper + down * (lower - upper);
-        image.data.set([...colour(value), 255 * cover(value)], byte);
+        image.data.set([...colour(value), 255 * opacity(value)], byte);
       }
     }
-    pen.putImageData(image, 0, 0);
+    context.putImageData(image, 0, 0);
   }
 
   function drawCells(canvas, heat, map) {
@@ -106,39 +107,39 @@ const Explorer = (() => {
     canvas.width = Math.round(canvas.clientWidth * scale) || 1;
     canvas.height = Math.round(canvas.clientHeight * scale) || 1;
     const width = canvas.width / heat[0].length, height = canvas.height / heat.length;
-    const pen = canvas.getContext("2d");
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    pen.font = `600 ${Math.min(12 * scale, width / 3)}px system-ui, sans-serif`;
+    const context = canvas.getContext("2d");
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.font = `600 ${Math.min(12 * scale, width / 3)}px system-ui, sans-serif`;
     heat.forEach((row, y) => row.forEach((value, x) => {
-      pen.fillStyle = `rgb(${colour(value).join(" ")} / ${cover(value)})`;
-      pen.fillRect(x * width, y * height, width - scale, height - scale);
+      context.fillStyle = `rgb(${colour(value).join(" ")} / ${opacity(value)})`;
+      context.fillRect(x * width, y * height, width - scale, height - scale);
       if (map[y][x] >= 0.01 && width >= 24 * scale) {
-        pen.lineWidth = 3 * scale;
-        pen.strokeStyle = "#000c";
-        pen.fillStyle = "#fff";
+        context.lineWidth = 3 * scale;
+        context.strokeStyle = "#000c";
+        context.fillStyle = "#fff";
         const text = Math.round(100 * map[y][x]);
-        pen.strokeText(text, (x + 0.5) * width, (y + 0.5) * height);
-        pen.fillText(text, (x + 0.5) * width, (y + 0.5) * height);
+        context.strokeText(text, (x + 0.5) * width, (y + 0.5) * height);
+        context.fillText(text, (x + 0.5) * width, (y + 0.5) * height);
       }
     }));
   }
 
-  // The picture with heat over it; show(step or null) fades from one map to the next.
+  // The picture with its attention map; show(step or null) fades from one map to the next.
   function makeStage() {
     const image = element("img"), canvas = element("canvas", { "aria-hidden": "true" });
     const stage = element("div", { className: "stage" }, image, canvas);
-    const most = element("span");
+    const maximum = element("span");
     const scale = element("div", { className: "scale" },
-      element("span", {}, "no attention"), element("span", { "aria-hidden": "true" }), most);
+      element("span", {}, "no attention"), element("span", { "aria-hidden": "true" }), maximum);
     let map = null, heat = null, frame = 0;
 
     function draw() {
-      const looking = heat !== null && view !== "none";
-      stage.classList.toggle("looking", looking);
-      canvas.hidden = !looking;
-      scale.hidden = !looking;
-      if (!looking || !canvas.clientWidth) return;
+      const visible = heat !== null && view !== "none";
+      stage.classList.toggle("looking", visible);
+      canvas.hidden = !visible;
+      scale.hidden = !visible;
+      if (!visible || !canvas.clientWidth) return;
       if (view === "cells") drawCells(canvas, heat, map);
       else drawSmooth(canvas, heat);
     }
@@ -148,10 +149,10 @@ const Explorer = (() => {
       if (!map) { heat = null; draw(); return; }
       const heaviest = Math.max(...map.flat()) || 1;
       const target = map.map((row) => row.map((weight) => weight / heaviest));
-      most.textContent = `${percent(heaviest)} in one cell`;
+      maximum.textContent = `${percent(heaviest)} in one cell`;
       const from = heat, start = performance.now();
       const same = from && from.length === target.length && from[0].length === target[0].length;
-      if (!same || calm.matches) { heat = target; draw(); return; }
+      if (!same || reducedMotion.matches) { heat = target; draw(); return; }
       const fade = (now) => {
         const share = Math.min(1, Math.max(0, now - start) / FADE_MILLISECONDS);
         heat = target.map((row, y) => row.map((t, x) => from[y][x] + share * (t - from[y][x])));
@@ -206,9 +207,9 @@ const Explorer = (() => {
       const step = steps[index];
       stage.show(step);
       if (!step) return;
-      const sure = step.probability === undefined ? "" : `${percent(step.probability)}, `;
+      const probability = step.probability === undefined ? "" : `${percent(step.probability)}, `;
       spoken.replaceChildren(element("strong", {}, step.label),
-        `: ${sure}looked ${step.looked ? place(step.looked) : "at nothing"}`);
+        `: ${probability}looked ${step.looked ? location(step.looked) : "at nothing"}`);
       list.replaceChildren(...bars(step.choices));
     }
     function stop() {
@@ -243,15 +244,15 @@ const Explorer = (() => {
       event.preventDefault();
     }
     function makeWord(step, index) {
-      const sure = element("span", { className: "sure", "aria-hidden": "true" });
-      sure.style.setProperty("--sure", step.probability ?? 0);
-      sure.hidden = step.probability === undefined;
+      const bar = element("span", { className: "sure", "aria-hidden": "true" });
+      bar.style.setProperty("--sure", step.probability ?? 0);
+      bar.hidden = step.probability === undefined;
       return element("button", {
         type: "button",
         onpointerenter: (event) => { if (event.pointerType === "mouse") { stop(); select(index); } },
         onfocus: () => { if (current !== index) { stop(); select(index); } },
         onclick: () => { stop(); select(index); },
-      }, step.label, sure);
+      }, step.label, bar);
     }
     function showSentence(sentence) {
       if (play) stop();
@@ -262,14 +263,14 @@ const Explorer = (() => {
       list = element("ol");
       const strip = element("div", {
         className: "words", role: "toolbar", onkeydown: press,
-        // Firefox turns the release of the space bar into a click.
+        // Firefox clicks the button when the space bar is released.
         onkeyup: (event) => { if (event.key === " ") event.preventDefault(); },
       }, ...words);
       strip.setAttribute("aria-label", sentence.question ? "Looks" : "Words of the caption");
       body.replaceChildren(
         element("p", { className: "question", hidden: !sentence.question },
           sentence.question
-            ? `${sentence.question} ${sentence.text} (${sentence.sure})` : ""),
+            ? `${sentence.question} ${sentence.text} (${sentence.score})` : ""),
         strip,
         element("div", { className: "controls" }, play, views),
         spoken,
@@ -278,23 +279,23 @@ const Explorer = (() => {
       select(steps.length ? 0 : -1);
     }
     function showPicture(index, sentence = 0) {
-      const picture = pictures[index], said = sentences(picture);
+      const picture = pictures[index], texts = sentences(picture);
       [...gallery.children].forEach((button, number) =>
         button.setAttribute("aria-current", String(number === index)));
-      stage.setPicture(picture.picture, said.length ? said[0].text : picture.name);
+      stage.setPicture(picture.picture, texts.length ? texts[0].text : picture.name);
       name.textContent = picture.name;
-      const choices = said.map((one, number) => ({
+      const choices = texts.map(({ question, text, score }, number) => ({
         value: String(number),
         parts: [
-          element("span", {}, one.question ? `${one.question} ${one.text}` : one.text),
-          element("small", {}, one.sure),
+          element("span", {}, question ? `${question} ${text}` : text),
+          element("small", {}, score),
         ],
       }));
       const choice = radios(`${id}-sentence`, "Captions and answers", "sentences", choices,
-        String(sentence), (value) => showSentence(said[Number(value)]));
-      choice.hidden = said.length < 2;
+        String(sentence), (value) => showSentence(texts[Number(value)]));
+      choice.hidden = texts.length < 2;
       panel.replaceChildren(choice, body);
-      showSentence(said[sentence] || { steps: [], heading: "" });
+      showSentence(texts[sentence] || { steps: [], heading: "" });
     }
 
     const body = element("div", { className: "panel" });
@@ -310,10 +311,10 @@ const Explorer = (() => {
     root.replaceChildren(gallery, element("div", { className: "viewer" },
       element("div", {}, ...stage.parts, name), panel));
     if (pictures.length) showPicture(0, first);
-    // With the focus nowhere, the keys that scroll are left alone.
+    // Without a focused element, the up and down arrows still scroll the page.
     document.onkeydown = (event) => {
-      const ours = ["ArrowLeft", "ArrowRight", " "].includes(event.key);
-      if (ours && event.target === document.body) press(event);
+      const handled = ["ArrowLeft", "ArrowRight", " "].includes(event.key);
+      if (handled && event.target === document.body) press(event);
     };
   }
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML file in which a reader sees where the model looked for every word."""
+"""The explorer: one self-contained HTML file that shows where the model looked for every word."""
 
 import base64
 import hashlib
@@ -26,16 +26,13 @@ from captioner.visualization.attention_maps import where
 PICTURE_PIXELS = 800
 JPEG_QUALITY = 82
 
-Record = dict[str, Any]  # what becomes a JSON object
+Record = dict[str, Any]  # written as a JSON object
 
 
 def caption_records(
     model: Captioner, features: Tensor, decoding: DecodingConfig
 ) -> list[list[Record]]:
-    """Captions of pictures by their features (B, N, D), as records with each word's alternatives.
-
-    For each picture, the best caption first.
-    """
+    """Caption pictures by their features (B, N, D): a list of records per picture, best first."""
     groups = model.caption_features(features, decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
@@ -44,7 +41,7 @@ def caption_records(
 
 
 def caption_record(caption: Caption, others: Alternatives) -> Record:
-    """A caption as it stands in the page and in the web API's answer.
+    """A caption as a record, for the page and the web API.
 
     {"text", "log_probability", "words": [{"word", "probability", "looked", "runners_up": [{"word",
     "probability"}]}], "attention": T maps of rows of columns}.
@@ -55,10 +52,11 @@ def caption_record(caption: Caption, others: Alternatives) -> Record:
             "probability": _rounded(word.probability),
             "looked": where(cells),
             "runners_up": [
-                {"word": other.word, "probability": _rounded(other.probability)} for other in rest
+                {"word": other.word, "probability": _rounded(other.probability)}
+                for other in alternatives
             ],
         }
-        for word, cells, rest in zip(caption.words, caption.attention, others, strict=True)
+        for word, cells, alternatives in zip(caption.words, caption.attention, others, strict=True)
     ]
     return {
         "text": caption.text,
@@ -69,7 +67,7 @@ def caption_record(caption: Caption, others: Alternatives) -> Record:
 
 
 def answer_record(question: str, answer: Answer) -> Record:
-    """An answer as it stands in the page and in the web API's answer.
+    """An answer as a record, for the page and the web API.
 
     {"question", "text", "probability", "top": [{"text", "probability"}], "looked": one per look,
     "attention": a map per look}.
@@ -90,7 +88,7 @@ def answer_record(question: str, answer: Answer) -> Record:
 def picture_record(
     name: str, picture: Image.Image, captions: list[Record], answers: list[Record]
 ) -> Record:
-    """A picture with all that was said about it: {"name", "picture", "captions", "answers"}."""
+    """A picture with its captions and answers: {"name", "picture", "captions", "answers"}."""
     return {
         "name": name,
         "picture": data_uri(picture),
@@ -100,7 +98,7 @@ def picture_record(
 
 
 def data_uri(picture: Image.Image) -> str:
-    """An RGB picture as a JPEG of at most PICTURE_PIXELS a side, in a data: address."""
+    """An RGB picture as a data: URI with a JPEG of at most PICTURE_PIXELS per side."""
     scale = min(1, PICTURE_PIXELS / max(picture.size))
     width, height = (max(1, round(side * scale)) for side in picture.size)
     small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2)
@@ -110,10 +108,10 @@ def data_uri(picture: Image.Image) -> str:
 
 
 def write_explorer(pictures: Sequence[Record]) -> str:
-    """Give the HTML page of these picture records: nothing in it is loaded from elsewhere.
+    """Make the HTML page of these picture records; it loads nothing from elsewhere.
 
-    Its own content security policy lets no script run but the one that is part of it. Without
-    scripts, as in the preview of a mail, it shows the pictures and what was said.
+    Its content security policy allows no script except its own. Without scripts, as in the preview
+    of an e-mail, it shows the pictures with their captions and answers.
     """
     style, script, page = (
         asset("captioner.visualization", f"explorer.{kind}") for kind in ("css", "js", "html")
@@ -121,41 +119,42 @@ def write_explorer(pictures: Sequence[Record]) -> str:
     data = [{key: picture[key] for key in picture if key != "picture"} for picture in pictures]
     return Template(page).substitute(
         policy=(
-            f"default-src 'none'; img-src data:; style-src '{_fingerprint(style)}'; "
-            f"script-src '{_fingerprint(script)}'; base-uri 'none'; form-action 'none'"
+            f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
+            f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
         ),
         style=style,
         script=script,
         figures="\n".join(_figure(picture) for picture in pictures),
-        # Within a script element, "<" could begin its end tag or a comment.
+        # Inside a script element, "<" could start an end tag or a comment.
         data=json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c"),
     )
 
 
 def save_explorer(pictures: Sequence[Record], file: Path) -> None:
-    """Write the page whole or not at all; CaptionerError where it cannot be written."""
-    # A file name that is not UTF-8 holds lone surrogates, which no text file can.
+    """Write the page to a file; raises CaptionerError if it cannot be written."""
+    # A file name that is not UTF-8 has lone surrogates, which cannot be encoded.
     page = write_explorer(pictures).encode("utf-8", errors="replace")
     atomic_write(file, lambda partial: partial.write_bytes(page))
 
 
 def asset(room: str, name: str) -> str:
-    """A text file of a room of the package, such as captioner.serve."""
+    """Read a text file of a package such as captioner.serve."""
     return files(room).joinpath(name).read_text(encoding="utf-8")
 
 
 def _figure(picture: Record) -> str:
-    said = [caption["text"] for caption in picture["captions"]]
-    said += [f"{answer['question']} {answer['text']}" for answer in picture["answers"]]
-    lines = "".join(f"<p>{escape(text)}</p>" for text in said)
+    texts = [caption["text"] for caption in picture["captions"]]
+    texts += [f"{answer['question']} {answer['text']}" for answer in picture["answers"]]
+    lines = "".join(f"<p>{escape(text)}</p>" for text in texts)
+    alternative = escape(texts[0] if texts else "")
     return (
-        f'<figure><img src="{escape(picture["picture"])}" alt="{escape(said[0] if said else "")}">'
+        f'<figure><img src="{escape(picture["picture"])}" alt="{alternative}">'
         f"<figcaption><b>{escape(picture['name'])}</b>{lines}</figcaption></figure>"
     )
 
 
 def _maps(attention: NDArray[np.floating]) -> list[list[list[float]]]:
-    # Three digits of an even map's weights: 4 decimals for 8 x 8 cells.
+    # Enough decimals for three digits of a uniform map's weights: 4 for 8 x 8 cells.
     decimals = len(str(attention[0].size)) + 2 if len(attention) else 0
     return [[[round(float(w), decimals) for w in row] for row in cells] for cells in attention]
 
@@ -164,6 +163,6 @@ def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _fingerprint(text: str) -> str:
+def _digest(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"

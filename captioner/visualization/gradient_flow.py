@@ -1,4 +1,4 @@
-"""How the gradient of a late loss fades on its way back through the recurrence."""
+"""Measure how the gradient of the last loss vanishes or explodes back through the recurrence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from captioner.files import atomic_write
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.recurrence import CELLS, State
 
-ROWS = 16  # sequences that a norm is averaged over
-INPUT_SCALE = 0.1  # weak inputs: otherwise tanh saturates, and everything vanishes
+ROWS = 16  # sequences over which a norm is averaged
+INPUT_SCALE = 0.1  # with larger inputs tanh saturates, and every gradient vanishes
 
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """Norms of dL_T/dh_t, by the distance T - t from 0 on, and what they were measured on.
+    """Norms of dL_T/dh_t by the distance T - t, from 0 on.
 
-    name: the cell or the checkpoint; singular_value: the largest of its recurrent weights W_h, of
-    any gate's H x H block.
+    name: the cell or the checkpoint; singular_value: the largest of its recurrent weights W_h, over
+    the H x H blocks of all gates.
     """
 
     name: str
@@ -32,18 +32,19 @@ class GradientNorms:
 
     @property
     def label(self) -> str:
-        """What a table and a plot call it."""
+        """The name in a table and a plot."""
         return f"{self.name}, {self.singular_value:.3g}"
 
 
 def measure_cell(
     cell: str, *, hidden_size: int, steps: int, singular_value: float, seed: int
 ) -> GradientNorms:
-    """A new cell, its recurrent weights orthogonal times singular_value, reading weak noise.
+    """Measure a new cell with orthogonal recurrent weights times singular_value, on weak noise.
 
-    The loss is a random direction of the last hidden state. For the vanilla cell the norm at
-    distance d is at most singular_value^d times that at 0, since dh_t/dh_{t-1} = diag(1 - h_t^2)
-    W_h (Pascanu et al. 2013, section 2.1): below 1 it must vanish, above 1 it may explode.
+    The loss is the last hidden state (ROWS, H) projected on a random direction. For the vanilla
+    cell the norm at distance d is at most singular_value^d times that at 0, because
+    dh_t/dh_{t-1} = diag(1 - h_t^2) W_h (Pascanu et al. 2013, section 2.1): below 1 it must vanish,
+    above 1 it may explode.
     """
     torch.manual_seed(seed)
     module = CELLS[cell](hidden_size=hidden_size)
@@ -56,45 +57,46 @@ def measure_cell(
     state = (state[0].requires_grad_(), *state[1:])
     hiddens = []
     for _ in range(steps):
-        noise = INPUT_SCALE * torch.randn(ROWS, module.gates * hidden_size)
+        noise = INPUT_SCALE * torch.randn(ROWS, module.gates * hidden_size)  # (ROWS, gates * H)
         state = module(biases + noise, state)
         hiddens.append(state[0])
-    direction = nn.functional.normalize(torch.randn(ROWS, hidden_size), dim=-1)
+    direction = nn.functional.normalize(torch.randn(ROWS, hidden_size), dim=-1)  # (ROWS, H)
     return GradientNorms(cell, singular_value, _norms((state[0] * direction).sum(), hiddens))
 
 
 def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -> GradientNorms:
-    """A trained decoder writing captions of noise pictures, words drawn and the end put off.
+    """Measure a trained decoder on sampled captions of noise pictures, without the end token.
 
-    The loss is the last word's, -log p; h_t is the hidden state of the top layer, of the two cells
-    of a top-down decoder that of the one that writes, and the gradient takes every way from it:
-    through the recurrence, the attention and the gate.
+    The loss is -log p of the last word; h_t is the hidden state of the top layer, in a top-down
+    decoder that of the language cell. The gradient flows through the recurrence, the attention and
+    the gate.
     """
     generator = torch.Generator().manual_seed(seed)
     size, (decoder, _) = model.encoder.image_size, model.eval().writer()
     with torch.no_grad():
-        features = model.encoder(torch.randn(ROWS, 3, size, size, generator=generator))
-        keys = decoder.attention.project(features)
+        features = model.encoder(torch.randn(ROWS, 3, size, size, generator=generator))  # (B, N, D)
+        keys = decoder.attention.project(features)  # (B, N, A)
     state, words = decoder.start(features), torch.full((ROWS,), START)
     hiddens, log_probs = [], torch.zeros(ROWS)
     for _ in range(steps):
-        logits, state, _ = decoder.step(words, state, features, keys)
+        logits, state, _ = decoder.step(words, state, features, keys)  # (B, V)
         logits[:, [*NEVER_WRITTEN, END]] = float("-inf")
-        step_log_probs = torch.log_softmax(logits, dim=-1)
-        words = torch.multinomial(step_log_probs.detach().exp(), 1, generator=generator).squeeze(1)
-        log_probs = step_log_probs.gather(1, words.unsqueeze(1))
+        step_log_probs = torch.log_softmax(logits, dim=-1)  # (B, V)
+        probs = step_log_probs.detach().exp()  # (B, V)
+        words = torch.multinomial(probs, 1, generator=generator).squeeze(1)  # (B,)
+        log_probs = step_log_probs.gather(1, words.unsqueeze(1))  # (B, 1)
         hiddens.append(state[0])
     return GradientNorms(name, _largest_singular_value(decoder), _norms(-log_probs.sum(), hiddens))
 
 
 def _norms(loss: Tensor, hiddens: Sequence[Tensor]) -> tuple[float, ...]:
-    """Norms of the loss's gradient at each hidden state (rows, H), a row's mean, last one first."""
+    """Mean norm over rows of the loss's gradient at each hidden state (rows, H), last one first."""
     gradients = torch.autograd.grad(loss, hiddens)
     return tuple(float(gradient.norm(dim=-1).mean()) for gradient in reversed(gradients))
 
 
 def _largest_singular_value(module: nn.Module) -> float:
-    """Of the recurrent weights of all cells in a module."""
+    """The largest singular value of the recurrent weights of all cells in a module."""
     blocks = [
         block
         for name, weight in module.named_parameters()
@@ -105,9 +107,9 @@ def _largest_singular_value(module: nn.Module) -> float:
 
 
 def draw(measured: Sequence[GradientNorms], file: Path) -> None:
-    """Draw the norms, on a logarithmic scale, against the distance, as a PNG; whole or not at all.
+    """Plot the norms, on a logarithmic scale, over the distance, as a PNG.
 
-    Raises CaptionerError where the file cannot be written.
+    Raises CaptionerError if the file cannot be written.
     """
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()

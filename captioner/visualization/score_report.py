@@ -1,4 +1,4 @@
-"""A page about scores that stands alone: worst and best pictures, histograms, sortable."""
+"""The score report: one HTML file with histograms and a sortable table of pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from captioner.metrics.bootstrap import Interval
 from captioner.metrics.caption_scores import CaptionScores
 from captioner.metrics.result_files import Id
 
-SHOWN = 50  # pictures from either end
+SHOWN = 50  # worst pictures, and as many best ones
 BINS = 20
 ORDERED_BY = "CIDEr"
 _NUMBER = ' class="number"'
@@ -26,10 +26,10 @@ def write_page(
     candidates: Mapping[Id, str],
     references: Mapping[Id, Sequence[str]],
 ) -> str:
-    """Give the HTML of a page on scores: nothing in it is loaded from elsewhere.
+    """Make the HTML page of scores; it loads nothing from elsewhere.
 
-    title: what was scored; intervals: see `captioner.metrics.bootstrap.intervals`; candidates and
-    references: picture id -> caption, and -> reference captions, as they were scored.
+    title: the name of the results; intervals: see `captioner.metrics.bootstrap.intervals`;
+    candidates: picture id -> caption; references: picture id -> reference captions.
     """
     names = list(scores.per_picture)
     shown = _worst_and_best(scores.per_picture[ORDERED_BY])
@@ -52,8 +52,8 @@ def write_page(
         charts="\n".join(_histogram(name, scores.per_picture[name]) for name in names),
         heading=escape(heading),
         columns="\n".join(
-            f'<th scope="col"{_NUMBER if place > 1 else ""}><button>{escape(name)}</button></th>'
-            for place, name in enumerate(columns)
+            f'<th scope="col"{_NUMBER if index > 1 else ""}><button>{escape(name)}</button></th>'
+            for index, name in enumerate(columns)
         ),
         rows="\n".join(_picture_row(scores, row, candidates, references) for row in shown),
     )
@@ -92,16 +92,16 @@ def _picture_row(
 
 
 def _histogram(name: str, values: np.ndarray) -> str:
-    """Draw how many pictures have which score, as an SVG."""
+    """Draw a histogram of the scores of pictures as an SVG."""
     width, height = 220, 90
     heights, edges = np.histogram(values[np.isfinite(values)], bins=BINS)
     bar = width / BINS
     tallest = max(1, heights.max())
     bars = "".join(
-        f'<rect x="{place * bar:.1f}" y="{height * (1 - number / tallest):.1f}" '
+        f'<rect x="{index * bar:.1f}" y="{height * (1 - number / tallest):.1f}" '
         f'width="{bar - 1:.1f}" height="{height * number / tallest:.1f}">'
-        f"<title>{edges[place]:.3f} to {edges[place + 1]:.3f}: {number}</title></rect>"
-        for place, number in enumerate(heights)
+        f"<title>{edges[index]:.3f} to {edges[index + 1]:.3f}: {number}</title></rect>"
+        for index, number in enumerate(heights)
     )
     return (
         f'<figure><svg width="{width}" height="{height}" role="img" '

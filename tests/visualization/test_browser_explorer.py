@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 from browsing import SCREENS, Visit, check_accessibility, word
 from PIL import Image
-from playwright.sync_api import (
-    Page,
-    expect,
-)
+from playwright.sync_api import Page, expect
 
 from captioner.decoding.outputs import Answer, AnswerChoice, Caption, Word
 from captioner.visualization.explorer import (
@@ -31,7 +28,7 @@ def one_cell(row: int, column: int) -> np.ndarray:
 
 
 def make_record(name: str, colour: str) -> dict:
-    """Two captions and an answer; every word looks mostly at a cell of its own."""
+    """Two captions and an answer; each word of the first has most weight in a different cell."""
     dogs = Caption(
         "two dogs run",
         (Word("two", 0.5), Word("dogs", 0.912), Word("run", 0.0004)),
@@ -59,7 +56,7 @@ def explorer(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def brightest(page: Page) -> tuple[int, int]:
     """Row and column of the cell whose middle is brightest in the overlay."""
-    found = page.evaluate(
+    cell = page.evaluate(
         """([rows, columns]) => {
           const canvas = document.querySelector(".stage canvas"), pen = canvas.getContext("2d");
           let best = [-1];
@@ -73,10 +70,10 @@ def brightest(page: Page) -> tuple[int, int]:
         }""",
         [ROWS, COLUMNS],
     )
-    return tuple(found)
+    return tuple(cell)
 
 
-def test_hovering_a_word_moves_the_light_and_says_what_it_is(visit: Visit, explorer: str) -> None:
+def test_hovering_a_word_shows_its_map_and_description(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     spoken = page.locator("[aria-live]")
     expect(spoken).to_have_text("two: 50 %, looked at the upper left")
@@ -94,21 +91,21 @@ def test_hovering_a_word_moves_the_light_and_says_what_it_is(visit: Visit, explo
     assert all(url.startswith(("file:", "data:")) for url in visit.asked)
 
 
-def test_the_light_fades_over_unless_motion_is_unwelcome(visit: Visit, explorer: str) -> None:
+def test_map_is_right_after_fading(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer, reduced_motion="no-preference")
     word(page, "dogs").hover()
     page.wait_for_timeout(600)
     assert brightest(page) == (2, 4)
 
 
-def test_cells_and_the_bare_picture(visit: Visit, explorer: str) -> None:
+def test_views_of_cells_and_of_the_picture_alone(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     canvas = page.locator(".stage canvas")
     smooth = canvas.evaluate("canvas => canvas.toDataURL()")
     page.get_by_label("Cells").check()
     assert brightest(page) == (0, 0)
     assert canvas.evaluate("canvas => canvas.toDataURL()") != smooth
-    # Within a cell the colour is one, at its very edge too.
+    # A cell has one colour, up to its edge.
     colours = canvas.evaluate(
         """canvas => [0.05, 0.2, 0.9].map((x) => canvas.getContext("2d").getImageData(
           Math.floor((4 + x) * canvas.width / 5), Math.floor(0.1 * canvas.height / 3), 1, 1
@@ -122,10 +119,10 @@ def test_cells_and_the_bare_picture(visit: Visit, explorer: str) -> None:
     assert brightest(page) == (0, 0)
 
 
-def test_it_works_from_the_keyboard_alone(visit: Visit, explorer: str) -> None:
+def test_keyboard_alone_is_enough(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     spoken = page.locator("[aria-live]")
-    page.keyboard.press("ArrowRight")  # with the focus nowhere
+    page.keyboard.press("ArrowRight")  # without a focused element
     expect(spoken).to_contain_text("dogs")
     page.reload()
     for _ in range(4):  # two pictures, the captions, the words
@@ -147,10 +144,10 @@ def test_it_works_from_the_keyboard_alone(visit: Visit, explorer: str) -> None:
     expect(word(page, "cat")).to_be_visible()
 
 
-def test_playing_goes_through_the_words_and_ends(visit: Visit, explorer: str) -> None:
+def test_play_button_goes_through_the_words(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     page.clock.install(time=0)
-    page.clock.pause_at(3_600_000)  # from now on only the test lets time pass
+    page.clock.pause_at(3_600_000)  # from now on time passes only in run_for
     word(page, "two").focus()
     page.keyboard.press("Space")
     spoken = page.locator("[aria-live]")
@@ -174,13 +171,13 @@ def test_tapping_on_a_phone(visit: Visit, explorer: str) -> None:
     word(page, "dogs").tap()
     expect(page.locator("[aria-live]")).to_contain_text("dogs: 91 %")
     assert brightest(page) == (2, 4)
-    # The picture is in sight while its words are tapped.
+    # The picture stays visible while its words are tapped.
     word(page, "run").tap()
     assert page.locator(".stage").bounding_box()["y"] >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_several_captions_and_an_answer_with_its_looks(visit: Visit, explorer: str) -> None:
+def test_several_captions_and_an_answer_with_two_looks(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     page.get_by_label("a cat").check()
     expect(word(page, "cat")).to_be_visible()
@@ -193,7 +190,7 @@ def test_several_captions_and_an_answer_with_its_looks(visit: Visit, explorer: s
     assert page.locator(".others li").all_text_contents() == ["red (chosen)70 %", "blue20 %"]
 
 
-def test_a_gallery_and_a_name_that_would_be_markup(visit: Visit, explorer: str) -> None:
+def test_gallery_and_a_name_with_markup(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     gallery = page.get_by_role("group", name="Pictures").get_by_role("button")
     shown = page.locator(".stage img")
@@ -206,7 +203,7 @@ def test_a_gallery_and_a_name_that_would_be_markup(visit: Visit, explorer: str) 
     assert page.evaluate("document.images.length") == 3
 
 
-def test_words_that_would_be_markup(visit: Visit, tmp_path: Path) -> None:
+def test_words_with_markup(visit: Visit, tmp_path: Path) -> None:
     caption = Caption(HOSTILE, (Word(HOSTILE, 0.5),), -1.0, one_cell(0, 0)[None])
     answer = Answer(HOSTILE, 0.5, (AnswerChoice(HOSTILE, 0.5),), one_cell(0, 0)[None])
     save_explorer(
@@ -227,14 +224,14 @@ def test_words_that_would_be_markup(visit: Visit, tmp_path: Path) -> None:
     assert page.evaluate("window.bad") is None
 
 
-def test_without_scripts_pictures_and_captions_are_there(visit: Visit, explorer: str) -> None:
+def test_page_without_scripts_shows_pictures_and_captions(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer, java_script_enabled=False)
     expect(page.get_by_role("img").first).to_be_visible()
     expect(page.get_by_text("two dogs run").first).to_be_visible()
     expect(page.get_by_text("what color is it? red").first).to_be_visible()
 
 
-def test_an_answer_without_a_look(visit: Visit, tmp_path: Path) -> None:
+def test_answer_without_a_look(visit: Visit, tmp_path: Path) -> None:
     answer = Answer("red", 0.7, (AnswerChoice("red", 0.7),), np.zeros((0, ROWS, COLUMNS)))
     record = picture_record("a", Image.new("RGB", (9, 9)), [], [answer_record("what?", answer)])
     save_explorer([record], tmp_path / "blind.html")
@@ -244,7 +241,7 @@ def test_an_answer_without_a_look(visit: Visit, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("screen", SCREENS, ids=str)
-def test_the_explorer_is_accessible(visit: Visit, explorer: str, screen: dict[str, Any]) -> None:
+def test_explorer_is_accessible(visit: Visit, explorer: str, screen: dict[str, Any]) -> None:
     page = visit.open(explorer, **screen)
     check_accessibility(page)
     word(page, "dogs").focus()

@@ -1,4 +1,4 @@
-"""The explorer file: what stands in it, and that nothing in it can come alive."""
+"""The explorer file: its content, and that names and words cannot become markup."""
 
 import base64
 import hashlib
@@ -47,23 +47,22 @@ def pictures() -> list[Image.Image]:
 
 
 def data_of(page: str) -> list[dict]:
-    [found] = re.findall(r'type="application/json">(.*?)</script>', page, re.DOTALL)
-    return json.loads(found)
+    [content] = re.findall(r'type="application/json">(.*?)</script>', page, re.DOTALL)
+    return json.loads(content)
 
 
-def test_runners_up_come_from_the_distribution_that_the_word_came_from(
+def test_alternatives_and_the_word_share_one_distribution(
     model: Captioner, pictures: list[Image.Image]
 ) -> None:
-    """All other words and the written one make up all there is, and the written one's share is
-    what the search said, bans included."""
+    """With the word's probability from the search, bans included, they sum to 1."""
     decoding = replace(model.decoding, num_captions=3, beam_size=4, block_ngrams=2)
     features = model.encode(pictures)
     groups = model.caption(pictures, decoding=decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    found = find_alternatives(model.model, features, captions, rows, decoding, count=1000)
+    alternatives = find_alternatives(model.model, features, captions, rows, decoding, count=1000)
     banned = 0
-    for caption, others in zip(captions, found, strict=True):
+    for caption, others in zip(captions, alternatives, strict=True):
         assert len(others) == len(caption.words)
         for word, rest in zip(caption.words, others, strict=True):
             assert word.word not in [other.word for other in rest]
@@ -73,10 +72,10 @@ def test_runners_up_come_from_the_distribution_that_the_word_came_from(
             banned += len(rest) < 10  # 10 words and the end, less the word itself
         assert "<end>" not in [other.word for other in others[0]]
         assert not {"<padding>", "<start>", "<unknown>"} & {o.word for r in others for o in r}
-    assert banned > len(captions)  # at least one place a caption, where the end may not come
+    assert banned > len(captions)  # at least the first word of each, where the end is banned
 
 
-def test_only_the_likeliest_runners_up_are_told(
+def test_only_the_most_probable_alternatives_are_returned(
     model: Captioner, pictures: list[Image.Image]
 ) -> None:
     [caption] = model.caption(pictures[:1])
@@ -88,18 +87,19 @@ def test_only_the_likeliest_runners_up_are_told(
     assert three == tuple(others[:3] for others in everything)
 
 
-def test_captions_of_pictures_together_are_those_of_each_alone(
+def test_batched_records_equal_those_of_single_pictures(
     model: Captioner, pictures: list[Image.Image]
 ) -> None:
     together = caption_records(model, model.encode(pictures), model.decoding)
-    assert [group[0]["text"] for group in together] == [model.caption(one).text for one in pictures]
+    texts = [model.caption(picture).text for picture in pictures]
+    assert [group[0]["text"] for group in together] == texts
     for group, picture in zip(together, pictures, strict=True):
         [[alone]] = caption_records(model, model.encode([picture]), model.decoding)
-        for one, other in zip(group[0]["words"], alone["words"], strict=True):
-            assert one["runners_up"][0]["word"] == other["runners_up"][0]["word"]
+        for word, single in zip(group[0]["words"], alone["words"], strict=True):
+            assert word["runners_up"][0]["word"] == single["runners_up"][0]["word"]
 
 
-def test_a_caption_as_a_record() -> None:
+def test_caption_record() -> None:
     maps = np.array([[[0.1, 0.2], [0.3, 0.4]], [[0.25, 0.25], [0.25, 0.25]]])
     caption = Caption("a dog", (Word("a", 0.5), Word("dog", 0.123456789)), -2.5, maps)
     others = ((Word("the", 0.4),), ())
@@ -124,7 +124,7 @@ def test_a_caption_as_a_record() -> None:
     }
 
 
-def test_an_answer_as_a_record() -> None:
+def test_answer_record() -> None:
     maps = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
     choices = (AnswerChoice("red", 0.75), AnswerChoice("no", 0.25))
     assert answer_record("what color?", Answer("red", 0.75, choices, maps)) == {
@@ -137,7 +137,7 @@ def test_an_answer_as_a_record() -> None:
     }
 
 
-def test_pictures_are_scaled_down_and_never_up() -> None:
+def test_pictures_are_only_scaled_down() -> None:
     for size, expected in (((1600, 400), (PICTURE_PIXELS, 200)), ((31, 17), (31, 17))):
         _, _, content = data_uri(Image.new("RGB", size)).partition("base64,")
         with Image.open(io.BytesIO(base64.b64decode(content))) as shown:
@@ -168,7 +168,7 @@ def test_names_and_words_cannot_become_markup(hostile: dict) -> None:
     assert shown["captions"] == hostile["captions"]
 
 
-def test_the_policy_lets_only_the_pages_own_script_run(hostile: dict) -> None:
+def test_policy_allows_only_the_scripts_of_the_page(hostile: dict) -> None:
     page = write_explorer([hostile])
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
     allowed = dict(part.strip().split(" ", 1) for part in policy.split(";"))
@@ -181,9 +181,9 @@ def test_the_policy_lets_only_the_pages_own_script_run(hostile: dict) -> None:
     assert allowed["img-src"] == "data:"
 
 
-def test_nothing_comes_from_elsewhere_and_it_stays_small() -> None:
-    """Eight pictures with five captions of 12 words each, on the grid of the model that ships,
-    take less than 400 KB beside the pictures themselves."""
+def test_page_loads_nothing_from_elsewhere_and_is_small() -> None:
+    """Eight pictures with five captions of 12 words each, on the grid of the bundled model, take
+    less than 400 KB besides the pictures."""
     maps = np.random.default_rng(0).dirichlet(np.full(64, 0.3), 12).reshape(12, 8, 8)
     words = tuple(Word(f"word{number}", 0.123456) for number in range(12))
     caption = caption_record(Caption("said", words, -9.87654, maps), tuple([words[:4]] * 12))
@@ -193,13 +193,13 @@ def test_nothing_comes_from_elsewhere_and_it_stays_small() -> None:
     assert len(page.encode()) - 8 * len(record["picture"]) < 400_000
 
 
-def test_names_that_are_no_unicode_can_be_saved(hostile: dict, tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_can_be_saved(hostile: dict, tmp_path: Path) -> None:
     file = tmp_path / "explorer.html"
     save_explorer([hostile | {"name": "caf\udce9.jpg"}], file)
     assert "caf?.jpg" in file.read_text(encoding="utf-8")
 
 
-def test_characters_have_no_runners_up(
+def test_character_models_have_no_alternatives(
     model: Captioner, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from captioner.data.vocabulary import CharacterVocabulary

@@ -1,4 +1,4 @@
-"""The measured gradients: they fade or grow as the theory of each cell says."""
+"""Measured gradients vanish or explode as the theory of each cell says."""
 
 import dataclasses
 import math
@@ -24,21 +24,20 @@ def norms(cell: str, singular_value: float) -> tuple[float, ...]:
     return measured.norms
 
 
-def test_the_vanilla_cell_fades_or_grows_with_the_largest_singular_value() -> None:
-    small, one, large = (norms("rnn", value) for value in (0.5, 1.0, 2.0))
-    for singular_value, line in ((0.5, small), (1.0, one), (2.0, large)):
+def test_vanilla_cell_is_bounded_by_the_largest_singular_value() -> None:
+    small, middle, large = (norms("rnn", value) for value in (0.5, 1.0, 2.0))
+    for singular_value, line in ((0.5, small), (1.0, middle), (2.0, large)):
         assert all(
             norm <= singular_value**distance * line[0] * 1.0001
             for distance, norm in enumerate(line)
         )
     assert small[-1] < 1e-8
     assert large[-1] > 10
-    assert all(a < b < c for a, b, c in zip(small[1:], one[1:], large[1:], strict=True))
+    assert all(a < b < c for a, b, c in zip(small[1:], middle[1:], large[1:], strict=True))
 
 
 @pytest.mark.parametrize("singular_value", [0.5, 2.0])
-def test_the_lstm_survives_where_the_vanilla_cell_does_not(singular_value: float) -> None:
-    """Survives: after thirty steps its norm is nearer to what it was at first, either way."""
+def test_lstm_gradient_changes_less_than_the_vanilla_one(singular_value: float) -> None:
     vanilla, lstm = norms("rnn", singular_value), norms("lstm", singular_value)
     change = [abs(math.log(line[-1] / line[0])) for line in (vanilla, lstm)]
     assert change[1] < 0.5 * change[0]
@@ -46,7 +45,7 @@ def test_the_lstm_survives_where_the_vanilla_cell_does_not(singular_value: float
 
 @pytest.mark.parametrize("top_down", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_trained_model_can_be_measured(tiny_checkpoint: Path, cell: str, top_down: bool) -> None:
+def test_measure_model(tiny_checkpoint: Path, cell: str, top_down: bool) -> None:
     model = Captioner.load(tiny_checkpoint, "cpu").model
     config = dataclasses.replace(model.config, cell=cell, layers=2, top_down=top_down)
     model = CaptioningModel(config, model.vocabulary)
@@ -54,10 +53,10 @@ def test_a_trained_model_can_be_measured(tiny_checkpoint: Path, cell: str, top_d
     assert len(measured.norms) == 5
     assert all(0 < norm < math.inf for norm in measured.norms)
     cells = [model.decoder.cell, *([model.decoder.attention_cell.cell] if top_down else [])]
-    blocks = [named for cell in cells for named in cell.state_dict().items()]
+    parameters = [item for cell in cells for item in cell.state_dict().items()]
     largest = max(
         torch.linalg.svdvals(block).max()
-        for name, weight in blocks
+        for name, weight in parameters
         if "_gates.weight" in name
         for block in weight.split(17)
     )
@@ -72,7 +71,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
     return int(ended.value.code or 0), out, err
 
 
-def test_the_command_prints_a_table_and_draws(
+def test_command_prints_a_table_and_writes_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "gradients.png"
@@ -88,7 +87,7 @@ def test_the_command_prints_a_table_and_draws(
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_measures_a_checkpoint(
+def test_command_measures_a_checkpoint(
     tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, _ = run("--checkpoint", str(tiny_checkpoint), "--steps", "3", capsys=capsys)
@@ -107,7 +106,7 @@ def test_the_command_measures_a_checkpoint(
         (["--checkpoint", "absent.safetensors"], "no such checkpoint file"),
     ],
 )
-def test_bad_options_are_one_line(
+def test_bad_options_print_one_line(
     capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     status, out, err = run(*options, capsys=capsys)
