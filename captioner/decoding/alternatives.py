@@ -1,4 +1,4 @@
-"""Which other words each word of a caption could have been: one teacher-forced pass over it."""
+"""Find the most probable other words at each word of a caption, in one teacher-forced pass."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from captioner.decoding.outputs import Caption, Word
 from captioner.decoding.step import next_log_probs
 from captioner.model.captioning_model import CaptioningModel
 
-Alternatives = tuple[tuple[Word, ...], ...]  # for each word of a caption, others, best first
+Alternatives = tuple[tuple[Word, ...], ...]  # for each word of a caption, other words, best first
 
 
 @torch.no_grad()
@@ -25,12 +25,11 @@ def find_alternatives(
     *,
     count: int = 4,
 ) -> list[Alternatives]:
-    """The `count` most probable other words in place of each word of each caption.
+    """Find the `count` most probable alternatives to each word of each caption.
 
-    features (B, N, D): of the pictures; pictures: which of them each caption describes; decoding:
-    how the captions were found, whose bans hold here too. An alternative may be more probable than
-    the word that was written, and "<end>" may be one. A model that writes characters has none,
-    since its letters are not words.
+    features: (B, N, D); pictures: for each caption the index of its picture; decoding: how the
+    captions were found, so that the same tokens are banned. An alternative may be more probable
+    than the word itself and may be "<end>". Models that write characters have no alternatives.
     """
     decoder, vocabulary = model.writer()
     if not captions or isinstance(vocabulary, CharacterVocabulary):
@@ -42,10 +41,10 @@ def find_alternatives(
         torch.tensor(pictures, device=features.device),
         features,
     )
-    found = []
+    results = []
     for number, line in enumerate(lines):
         logits = forced.logits[forced.captions == number]  # (T + 1, V)
-        written = line[1:].to(features.device)
+        written = line[1:].to(features.device)  # (T + 1,)
         alternatives = []
         for index, token in enumerate(line[1:-1].tolist()):
             log_probs = next_log_probs(
@@ -63,5 +62,5 @@ def find_alternatives(
                     if prob > 0
                 )
             )
-        found.append(tuple(alternatives))
-    return found
+        results.append(tuple(alternatives))
+    return results

@@ -1,4 +1,4 @@
-"""What the model says about a picture: captions and answers."""
+"""Caption and Answer, the results that users get."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import torch
 from captioner.data.vocabulary import Vocabulary
 from captioner.decoding.step import Hypothesis
 
-_SMALLEST_WEIGHT = 1e-12  # added to each location where a sentinel may have taken all the weight
+_SMALLEST_WEIGHT = 1e-12  # added to each location, since a sentinel may take all the weight
 
 
 @dataclass(frozen=True)
 class Word:
     """A word and its probability, given the picture and the words before it.
 
-    Of a model that writes characters: the product of its letters' probabilities.
+    If the model writes characters, it is the product of their probabilities.
     """
 
     word: str
@@ -25,14 +25,14 @@ class Word:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption of T words, with where the model looked for each.
+    """A caption of T words with an attention map for each.
 
     text: the words, joined by spaces. log_probability: natural logarithm of the probability of the
-    whole caption, END included. attention (T, rows, columns): a map for each word, which covers the
-    whole picture and sums to 1; where the model writes characters, the mean over the word's
-    letters. tokens: the ids that were written, without END. looking (T,): of a model with a
-    sentinel, the share of each word's attention that went to the picture (the visual grounding
-    probability of Lu et al. 2017); None without one.
+    whole caption, including END. attention (T, rows, columns): one map per word, which covers the
+    whole picture and sums to 1; if the model writes characters, the mean over the characters of the
+    word. tokens: the token ids without END. looking (T,): for a model with a sentinel, the share of
+    each word's attention that went to the picture (the visual grounding probability of Lu et al.
+    2017); otherwise None.
     """
 
     text: str
@@ -44,42 +44,42 @@ class Caption:
 
 
 def to_caption(
-    found: Hypothesis, vocabulary: Vocabulary, grid: tuple[int, int], *, sentinel: bool
+    hypothesis: Hypothesis, vocabulary: Vocabulary, grid: tuple[int, int], *, sentinel: bool
 ) -> Caption:
-    """The text, words and maps of a hypothesis whose weights lie on a grid (rows, columns).
+    """Make the Caption of a hypothesis; its weights are on a grid (rows, columns).
 
-    sentinel: whether the model has one; its maps are then scaled to sum to 1.
+    sentinel: whether the model has one; the maps are then scaled to sum to 1.
     """
-    tokens = [vocabulary.words[token] for token in found.tokens]
+    tokens = [vocabulary.words[token] for token in hypothesis.tokens]
     groups = vocabulary.group(tokens)
     words = tuple(
         Word(
             "".join(tokens[index] for index in indices),
-            math.prod(found.probabilities[index] for index in indices),
+            math.prod(hypothesis.probabilities[index] for index in indices),
         )
         for indices in groups
     )
-    maps = [found.weights[indices].mean(0) for indices in groups]
-    weights = torch.stack(maps) if maps else found.weights[:0]  # (T, N)
+    maps = [hypothesis.weights[indices].mean(0) for indices in groups]  # each (N,)
+    weights = torch.stack(maps) if maps else hypothesis.weights[:0]  # (T, N)
     looking = None
     if sentinel:
         looking = weights.sum(1).numpy()  # (T,)
-        # Where all the weight went to the sentinel, the map is uniform.
-        weights = weights + _SMALLEST_WEIGHT
-        weights = weights / weights.sum(1, keepdim=True)
+        # If all the weight went to the sentinel, the map is uniform.
+        weights = weights + _SMALLEST_WEIGHT  # (T, N)
+        weights = weights / weights.sum(1, keepdim=True)  # (T, N)
     return Caption(
         text=" ".join(word.word for word in words),
         words=words,
-        log_probability=found.log_probability,
+        log_probability=hypothesis.log_probability,
         attention=weights.view(-1, *grid).numpy(),
-        tokens=found.tokens,
+        tokens=hypothesis.tokens,
         looking=looking,
     )
 
 
 @dataclass(frozen=True)
 class AnswerChoice:
-    """One of the answers that the model can give, and its probability."""
+    """A possible answer and its probability."""
 
     text: str
     probability: float
@@ -87,11 +87,10 @@ class AnswerChoice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The most probable answer to a question, and others.
+    """The most probable answer to a question, with alternatives.
 
     top: the most probable answers, best first, including this one. attention (looks, rows,
-    columns): where the model looked, a map for each of its looks, which covers the whole picture
-    and sums to 1.
+    columns): one map per look at the picture, which covers the whole picture and sums to 1.
     """
 
     text: str

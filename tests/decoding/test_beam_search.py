@@ -1,4 +1,4 @@
-"""Search: greedy, beams and samples against brute force, and what may never be written."""
+"""Search: greedy, beam search and sampling compared with brute force, and banned tokens."""
 
 import itertools
 from collections import Counter
@@ -22,23 +22,25 @@ WORDS = (4, 5, 6)
 
 
 @torch.no_grad()
-def chances(decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...]) -> list[Tensor]:
-    """Log probabilities of every next token after each beginning of these words."""
+def step_log_probs(
+    decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...]
+) -> list[Tensor]:
+    """Log probabilities (V,) of the next token after each beginning of these words."""
     keys, state = decoder.attention.project(features), decoder.start(features)
-    found = []
+    log_probs = []
     for position, word in enumerate((START, *words)):
         logits, state, _ = decoder.step(torch.tensor([word]), state, features, keys)
         logits[:, NEVER_WRITTEN] = float("-inf")
         if position == 0:
             logits[:, END] = float("-inf")
-        found.append(functional.log_softmax(logits[0], dim=-1))
-    return found
+        log_probs.append(functional.log_softmax(logits[0], dim=-1))
+    return log_probs
 
 
 def score(
     decoder: CaptionDecoder, features: Tensor, words: tuple[int, ...], max_words: int
 ) -> float:
-    steps = chances(decoder, features, words)
+    steps = step_log_probs(decoder, features, words)
     total = sum(float(step[word]) for step, word in zip(steps, words, strict=False))
     return total if len(words) == max_words else total + float(steps[-1][END])
 
@@ -62,14 +64,13 @@ def brute_force(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 2.0])
-def test_a_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> None:
+def test_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> None:
     decoder, features = make_decoder(seed)
     features = features[:2]
     config = DecodingConfig(
         beam_size=50, num_captions=6, max_words=3, length_penalty=length_penalty, block_ngrams=0
     )
-    found = decode(decoder, features, config)
-    for picture, hypotheses in enumerate(found):
+    for picture, hypotheses in enumerate(decode(decoder, features, config)):
         own = features[picture : picture + 1]
         expected = brute_force(decoder, own, 3, length_penalty)[:6]
         assert [h.tokens for h in hypotheses] == expected
@@ -79,13 +80,14 @@ def test_a_wide_beam_equals_brute_force(seed: int, length_penalty: float) -> Non
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_beam_of_one_is_greedy(seed: int) -> None:
+def test_beam_of_one_is_greedy(seed: int) -> None:
     decoder, features = make_decoder(seed)
     config = DecodingConfig(beam_size=1, max_words=8, length_penalty=1.0, block_ngrams=0)
     for picture, [hypothesis] in enumerate(decode(decoder, features, config)):
         words: tuple[int, ...] = ()
         while len(words) < 8:
-            best = int(chances(decoder, features[picture : picture + 1], words)[-1].argmax())
+            own = features[picture : picture + 1]
+            best = int(step_log_probs(decoder, own, words)[-1].argmax())
             if best == END:
                 break
             words += (best,)
@@ -100,12 +102,12 @@ def test_batched_equals_one_by_one(beam_size: int) -> None:
     for picture, hypotheses in enumerate(together):
         [alone] = decode(decoder, features[picture : picture + 1], config)
         assert [h.tokens for h in hypotheses] == [h.tokens for h in alone]
-        for one, other in zip(hypotheses, alone, strict=True):
-            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
-            torch.testing.assert_close(one.weights, other.weights)
+        for batched, single in zip(hypotheses, alone, strict=True):
+            assert batched.log_probability == pytest.approx(single.log_probability, abs=1e-4)
+            torch.testing.assert_close(batched.weights, single.weights)
 
 
-def check_form(hypothesis: Hypothesis, max_words: int) -> None:
+def check_hypothesis(hypothesis: Hypothesis, max_words: int) -> None:
     words = len(hypothesis.tokens)
     assert 1 <= words <= max_words
     assert set(hypothesis.tokens) <= set(WORDS)
@@ -116,22 +118,22 @@ def check_form(hypothesis: Hypothesis, max_words: int) -> None:
 
 @pytest.mark.parametrize("beam_size", [1, 2, 4])
 @pytest.mark.parametrize("end_bias", [-100.0, 0.0, 100.0])
-def test_always_a_caption_whatever_the_model_wants(beam_size: int, end_bias: float) -> None:
+def test_every_picture_gets_a_caption_whatever_the_logits(beam_size: int, end_bias: float) -> None:
     decoder, features = make_decoder(1)
     with torch.no_grad():
         decoder.output_bias[END] = end_bias
         decoder.output_bias[NEVER_WRITTEN] = 50.0
     config = DecodingConfig(beam_size=beam_size, max_words=5, block_ngrams=0)
     for [hypothesis] in decode(decoder, features, config):
-        check_form(hypothesis, 5)
+        check_hypothesis(hypothesis, 5)
         assert len(hypothesis.tokens) == {-100.0: 5, 100.0: 1}.get(end_bias, len(hypothesis.tokens))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_no_ngram_twice(size: int) -> None:
+def test_blocked_ngrams_do_not_repeat(size: int) -> None:
     decoder, features = make_decoder(2)
     with torch.no_grad():
-        decoder.output_bias[END] = -100.0  # left alone it would go on and on
+        decoder.output_bias[END] = -100.0  # without a limit captions would not end
     repeated = 0
     for block in (0, size):
         config = DecodingConfig(beam_size=2, max_words=12, block_ngrams=block)
@@ -145,28 +147,28 @@ def test_no_ngram_twice(size: int) -> None:
     assert repeated == len(features)
 
 
-def test_samples_follow_the_models_probabilities() -> None:
+def test_sample_frequencies_match_the_probabilities() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=4000, max_words=1, block_ngrams=0)
     [samples] = decode(decoder, features[:1], config)
     counts = Counter(hypothesis.tokens[0] for hypothesis in samples)
-    expected = chances(decoder, features[:1], ())[0].exp()
+    expected = step_log_probs(decoder, features[:1], ())[0].exp()
     for word in WORDS:
         # Three standard deviations of a share over 4,000 draws are at most 0.024.
         assert counts[word] / 4000 == pytest.approx(float(expected[word]), abs=0.024)
     assert samples[0].probabilities[0] == pytest.approx(float(expected[samples[0].tokens[0]]))
 
 
-def test_sampling_has_a_seed_and_its_cuts_work() -> None:
+def test_sampling_seed_top_k_top_p_and_temperature() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
 
     def draw(**settings: float) -> list[list[tuple[int, ...]]]:
         config = DecodingConfig(sample=True, num_captions=30, max_words=6, **settings)  # type: ignore[arg-type]
-        found = decode(decoder, features, config)
-        for group in found:
+        groups = decode(decoder, features, config)
+        for group in groups:
             for hypothesis in group:
-                check_form(hypothesis, 6)
-        return [[hypothesis.tokens for hypothesis in group] for group in found]
+                check_hypothesis(hypothesis, 6)
+        return [[hypothesis.tokens for hypothesis in group] for group in groups]
 
     assert draw(seed=3) == draw(seed=3)
     assert draw(seed=3) != draw(seed=4)
@@ -178,8 +180,8 @@ def test_sampling_has_a_seed_and_its_cuts_work() -> None:
         assert [sorted(set(group)) for group in draw(**cut)] == greedy
 
 
-def test_batched_equals_the_plainest_search_on_trained_weights() -> None:
-    """One picture and one beam at a time, every sum sorted anew, with the checkpoint that ships."""
+def test_batched_equals_a_simple_search_with_the_bundled_model() -> None:
+    """The simple search handles one picture and one beam at a time and sorts all sums."""
     model = checkpoint.load(checkpoint.default_checkpoint()).model
     decoder, _ = model.writer()
     samples = sorted((Path(__file__).parents[2] / "data" / "samples").glob("*.jpg"))
@@ -198,21 +200,21 @@ def plain_beam(
     decoder: CaptionDecoder, features: Tensor, beams: int, max_words: int
 ) -> tuple[int, ...]:
     keys = decoder.attention.project(features)
-    waiting = [(0.0, (START,), decoder.start(features))]
+    beam = [(0.0, (START,), decoder.start(features))]
     ended: list[tuple[float, tuple[int, ...]]] = []
-    while waiting:
+    while beam:
         longer = []
-        for total, words, state in waiting:
-            logits, after, _ = decoder.step(torch.tensor(words[-1:]), state, features, keys)
+        for total, words, state in beam:
+            logits, next_state, _ = decoder.step(torch.tensor(words[-1:]), state, features, keys)
             logits[:, NEVER_WRITTEN] = float("-inf")
             if len(words) == 1:
                 logits[:, END] = float("-inf")
             if len(words) > max_words:
                 ended.append((total, words[1:]))
                 continue
-            for word, chance in enumerate(functional.log_softmax(logits[0], dim=-1).tolist()):
-                longer.append((total + chance, (*words, word), after))
+            for word, log_prob in enumerate(functional.log_softmax(logits[0], dim=-1).tolist()):
+                longer.append((total + log_prob, (*words, word), next_state))
         longer = sorted(longer, key=lambda item: -item[0])[: beams - len(ended)]
         ended += [(total, words[1:-1]) for total, words, _ in longer if words[-1] == END]
-        waiting = [item for item in longer if item[1][-1] != END]
+        beam = [item for item in longer if item[1][-1] != END]
     return max(ended)[1]

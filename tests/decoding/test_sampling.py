@@ -1,4 +1,4 @@
-"""Sampling: captions drawn together, each picture's as if it were alone."""
+"""Sampling: captions drawn in a batch, independent of the other pictures."""
 
 import math
 from collections import Counter
@@ -14,46 +14,47 @@ from captioner.decoding.sampling import draw
 from captioner.decoding.step import next_log_probs
 
 
-def test_a_pictures_caption_does_not_depend_on_those_beside_it() -> None:
+def test_captions_do_not_depend_on_the_other_pictures() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=30, max_words=6)
     together = decode(decoder, features, config)
     for picture, group in enumerate(together):
         [alone] = decode(decoder, features[picture : picture + 1], config)
-        assert [one.tokens for one in alone] == [one.tokens for one in group]
+        assert [caption.tokens for caption in alone] == [caption.tokens for caption in group]
 
 
-def test_captions_drawn_together_are_what_the_decoder_says_of_each_alone() -> None:
-    """Beginnings are shared, so each word's chance and map must be those of its own caption."""
+def test_probabilities_and_maps_belong_to_each_caption() -> None:
+    """Captions share rows for their beginnings, but get the values of the decoder run alone."""
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=40, max_words=6)
     drawn = draw(decoder, features, config, range(5))
-    assert [len(those) for those in drawn] == [40] * 5
-    assert max(len({one.tokens for one in those}) for those in drawn) > 10
+    assert [len(group) for group in drawn] == [40] * 5
+    assert max(len({caption.tokens for caption in group}) for group in drawn) > 10
     keys = decoder.attention.project(features)
-    for picture, those in enumerate(drawn):
+    for picture, group in enumerate(drawn):
         alone = slice(picture, picture + 1)
-        for one in those:
+        for caption in group:
             state, word = decoder.start(features[alone]), START
-            for place, after in enumerate(one.tokens):
+            for index, token in enumerate(caption.tokens):
                 with torch.no_grad():
                     logits, state, weights = decoder.step(
                         torch.tensor([word]), state, features[alone], keys[alone]
                     )
-                written = torch.tensor([one.tokens[:place]], dtype=torch.long)
+                written = torch.tensor([caption.tokens[:index]], dtype=torch.long)
                 log_probs = next_log_probs(logits, written, 6, config.block_ngrams)[0]
-                assert one.probabilities[place] == pytest.approx(float(log_probs[after].exp()))
-                torch.testing.assert_close(one.weights[place], weights[0])
-                word = after
+                expected = float(log_probs[token].exp())
+                assert caption.probabilities[index] == pytest.approx(expected)
+                torch.testing.assert_close(caption.weights[index], weights[0])
+                word = token
 
 
-def test_whole_captions_come_as_often_as_their_probability_says() -> None:
+def test_caption_frequencies_match_their_probabilities() -> None:
     decoder, features = make_decoder(5, sharpness=1.5)
     config = DecodingConfig(sample=True, num_captions=4000, max_words=2, block_ngrams=0)
     [drawn] = draw(decoder, features[:1], config, [0])
-    counts = Counter(one.tokens for one in drawn)
+    counts = Counter(caption.tokens for caption in drawn)
     assert len(counts) > 6
-    for one in drawn:
+    for caption in drawn:
         # Four standard deviations of a share over 4,000 draws are at most 0.032.
-        expected = math.exp(one.log_probability)
-        assert counts[one.tokens] / 4000 == pytest.approx(expected, abs=0.032)
+        expected = math.exp(caption.log_probability)
+        assert counts[caption.tokens] / 4000 == pytest.approx(expected, abs=0.032)
