@@ -1,4 +1,4 @@
-"""A whole data set captioned or answered; and whether the model needs the cells it looked at."""
+"""Caption or answer a whole dataset, and test whether the model needs the cells it looks at."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from captioner.decoding.outputs import Caption
 from captioner.errors import CaptionerError, UnknownWords
 from captioner.model.decoder import CaptionDecoder
 
-SHARES = tuple(eighth / 8 for eighth in range(1, 8))  # of the cells that are left to the decoder
+SHARES = tuple(eighth / 8 for eighth in range(1, 8))  # of the cells that the decoder keeps
 ORDERS = ("deletion", "insertion", "random")
 
 
@@ -64,7 +64,7 @@ def answer_questions(
 def group_by_picture(
     asked: Sequence[AskedQuestion],
 ) -> list[tuple[Path | Image, Sequence[AskedQuestion]]]:
-    """Each picture once, with all the questions about it."""
+    """Group questions by picture, in the order of the pictures' first questions."""
     groups: dict[Path, list[AskedQuestion]] = {}
     for question in asked:
         groups.setdefault(question.path, []).append(question)
@@ -72,7 +72,7 @@ def group_by_picture(
 
 
 def describe_decoding(decoding: DecodingConfig) -> str:
-    """Decoding as a signature gives it, such as beam5,words20,penalty0,block3."""
+    """Describe decoding for a signature, such as beam5,words20,penalty0,block3."""
     search = f"beam{decoding.beam_size}"
     if decoding.sample:
         search = (
@@ -92,7 +92,7 @@ def mask_cells(
     indices: list[int],
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """`probabilities_without` for the caption's words of these indices; features (N, D)."""
+    """`probabilities_without` for the words of a caption with these indices; features: (N, D)."""
     decoder, vocabulary = model.model.writer()
     groups = vocabulary.group([vocabulary.words[token] for token in caption.tokens])
     return probabilities_without(
@@ -114,50 +114,50 @@ def probabilities_without(
     weights: NDArray[np.floating],
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Probabilities (words, ORDERS, SHARES) of words when the decoder is given fewer cells.
+    """Probabilities (words, ORDERS, SHARES) of words when the decoder gets only some of the cells.
 
-    After the deletion and insertion games of Petsiuk et al. 2018 ("RISE"), with grid cells in place
-    of pixels: of the N cells, a share is left, and the others are gone from all that the decoder
-    reads, from its start on. deletion: those that the word's map weighs least are left; insertion:
-    those that it weighs most; random: any. The words before stay as they were written.
+    Similar to deletion and insertion of Petsiuk et al. 2018 ("RISE"), with grid cells instead of
+    pixels: the decoder reads only a share of the N cells, from its start on. deletion: the cells
+    with the least weight in the word's map are kept; insertion: those with the most; random: any.
+    The earlier words of the caption stay the same.
 
-    features (N, D) of one picture; tokens (T) of its caption; words: the places among them of the
-    tokens of each word asked about; weights (words, N): where each looked. With equal weights
-    chance decides, so that an even map does as well as random.
+    features: (N, D) of one picture; tokens: (T) of its caption; words: for each word, the indices
+    of its tokens; weights: (words, N), its map. Ties are broken at random, so that a uniform map
+    does as well as random.
     """
     cells = len(features)
-    chosen = np.array(_orders(weights, generator))  # (words, ORDERS, N): left longest come first
-    found = np.zeros((len(words), len(ORDERS), len(SHARES)))
+    ranked = np.array(_orders(weights, generator))  # (words, ORDERS, N): cells kept first
+    probabilities = np.zeros((len(words), len(ORDERS), len(SHARES)))
     lines = torch.full((len(words) * len(ORDERS), 1 + len(tokens)), PADDING)
-    lengths = [places[-1] + 1 for places in words for _ in ORDERS]
+    lengths = [indices[-1] + 1 for indices in words for _ in ORDERS]
     for line, length in zip(lines, lengths, strict=True):
         line[: 1 + length] = torch.tensor([START, *tokens[:length]])
     longest = max(lengths, default=0)
     for level, share in enumerate(SHARES):
-        left = max(1, round(share * cells))
-        kept = torch.from_numpy(chosen[:, :, :left].reshape(-1, left)).to(features.device)
+        count = max(1, round(share * cells))
+        kept = torch.from_numpy(ranked[:, :, :count].reshape(-1, count)).to(features.device)
         forced = decoder(
             lines[:, : 1 + longest].to(features.device),
             lengths,
             torch.arange(len(lines), device=features.device),
-            features[kept],
+            features[kept],  # (words · ORDERS, count, D)
         )
-        log_probs = torch.log_softmax(forced.logits.float(), -1)
-        log_probs = log_probs.gather(1, forced.targets.unsqueeze(1)).squeeze(1)
+        log_probs = torch.log_softmax(forced.logits.float(), -1)  # (positions, V)
+        log_probs = log_probs.gather(1, forced.targets.unsqueeze(1)).squeeze(1)  # (positions,)
         table = np.zeros((len(lines), longest))
         table[forced.captions.cpu(), forced.positions.cpu()] = log_probs.cpu()
-        for number, places in enumerate(words):
+        for number, indices in enumerate(words):
             rows = slice(number * len(ORDERS), (number + 1) * len(ORDERS))
-            found[number, :, level] = np.exp(table[rows, places].sum(-1))
-    return found
+            probabilities[number, :, level] = np.exp(table[rows, indices].sum(-1))
+    return probabilities
 
 
 def _orders(
     weights: NDArray[np.floating], generator: np.random.Generator
 ) -> list[list[NDArray[np.int64]]]:
     orders = []
-    for looked in weights:
-        shuffled = generator.permutation(len(looked))
-        lightest = shuffled[np.argsort(looked[shuffled], kind="stable")]
-        orders.append([lightest, lightest[::-1], generator.permutation(len(looked))])
+    for cells in weights:
+        shuffled = generator.permutation(len(cells))
+        ascending = shuffled[np.argsort(cells[shuffled], kind="stable")]
+        orders.append([ascending, ascending[::-1], generator.permutation(len(cells))])
     return orders

@@ -1,4 +1,4 @@
-"""Deletion and insertion: a decoder that needs one cell, and a real one."""
+"""Deletion and insertion, with a decoder that needs one cell and with a random one."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def spatial() -> CaptionDecoder:
     )
 
 
-def test_a_word_needs_the_cell_that_says_it() -> None:
-    """Only cell 3 has a feature at all, and that feature means word 9."""
+def test_word_needs_the_cell_that_shows_it() -> None:
+    """Only the features of cell 3 are not zero, and they mean word 9."""
     decoder = make_decoder(FixedContext())
     features = torch.zeros(CELLS, 14)
     with torch.no_grad():
@@ -45,25 +45,25 @@ def test_a_word_needs_the_cell_that_says_it() -> None:
         decoder.embedding.weight[9, 0] = 1.0
     weights = np.full((1, CELLS), 0.01)
     weights[0, 3] = 0.85
-    found = probabilities_without(decoder, features, [9], [[0]], weights, np.random.default_rng(0))
-    deletion, insertion, _ = found[0]
-    assert found.shape == (1, len(ORDERS), len(SHARES))
+    rng = np.random.default_rng(0)
+    probabilities = probabilities_without(decoder, features, [9], [[0]], weights, rng)
+    deletion, insertion, _ = probabilities[0]
+    assert probabilities.shape == (1, len(ORDERS), len(SHARES))
     np.testing.assert_allclose(deletion, 1 / WORDS, rtol=1e-5)
-    # The mean of so many cells, one of them 16, halved, times 8, is the logit; the others are 0.
-    logits = [16 / round(share * CELLS) / 2 * 8 for share in SHARES]
-    np.testing.assert_allclose(
-        insertion, [np.exp(one) / (np.exp(one) + WORDS - 1) for one in logits], rtol=1e-5
-    )
+    # The logit is the mean over the cells, one of them 16, halved, times 8; the others are 0.
+    logits = np.array([16 / round(share * CELLS) / 2 * 8 for share in SHARES])
+    np.testing.assert_allclose(insertion, np.exp(logits) / (np.exp(logits) + WORDS - 1), rtol=1e-5)
 
 
-def test_a_cell_that_is_gone_is_a_cell_that_is_masked(spatial: CaptionDecoder) -> None:
-    """Fewer cells give what attention's own mask gives at a first word with the same start."""
+def test_removed_cells_equal_masked_cells(spatial: CaptionDecoder) -> None:
+    """Fewer cells give the same first word as attention's mask, with the same initial state."""
     features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(2))
-    features -= features.mean(0)  # the start, from the mean, may differ: take it out
+    features -= features.mean(0)
     with torch.no_grad():
         spatial.initial_state.weight.zero_()
     weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 1)
-    found = probabilities_without(spatial, features, [7], [[0]], weights, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    probabilities = probabilities_without(spatial, features, [7], [[0]], weights, rng)
     for level, share in enumerate(SHARES):
         mask = torch.zeros(1, CELLS, dtype=torch.bool)
         mask[0, np.argsort(-weights[0])[: round(share * CELLS)].copy()] = True
@@ -77,17 +77,16 @@ def test_a_cell_that_is_gone_is_a_cell_that_is_masked(spatial: CaptionDecoder) -
             )
             logits = spatial.logits(embedded, context, state[0])
         expected = torch.softmax(logits, -1)[0, 7]
-        assert found[0, ORDERS.index("insertion"), level] == pytest.approx(
-            float(expected), rel=1e-4
-        )
+        inserted = probabilities[0, ORDERS.index("insertion"), level]
+        assert inserted == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_words_asked_together_equal_words_asked_alone(spatial: CaptionDecoder) -> None:
+def test_words_together_equal_words_one_by_one(spatial: CaptionDecoder) -> None:
     features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(3))
     tokens, words = [4, 9, 5, 8, 10], [[1], [2, 3], [4]]
     weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 3)
 
-    def ask(chosen: list[int]) -> np.ndarray:
+    def measure(chosen: list[int]) -> np.ndarray:
         return probabilities_without(
             spatial,
             features,
@@ -97,31 +96,33 @@ def test_words_asked_together_equal_words_asked_alone(spatial: CaptionDecoder) -
             np.random.default_rng(0),
         )
 
-    together = ask([0, 1, 2])
+    together = measure([0, 1, 2])
     for number in range(3):
-        # All but the random order, which is drawn anew.
-        np.testing.assert_allclose(together[number, :2], ask([number])[0, :2], rtol=1e-5)
+        # The random order differs between calls.
+        np.testing.assert_allclose(together[number, :2], measure([number])[0, :2], rtol=1e-5)
 
 
-def test_a_word_of_several_tokens_is_as_probable_as_all_of_them(spatial: CaptionDecoder) -> None:
+def test_word_of_several_tokens_has_the_product_of_their_probabilities(
+    spatial: CaptionDecoder,
+) -> None:
     features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(3))
     weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 1).repeat(3, 0)
-    found = probabilities_without(
-        spatial, features, [4, 9, 5], [[1, 2], [1], [2]], weights, np.random.default_rng(0)
-    )
-    both, first, second = found[:, :2]
+    rng = np.random.default_rng(0)
+    both, first, second = probabilities_without(
+        spatial, features, [4, 9, 5], [[1, 2], [1], [2]], weights, rng
+    )[:, :2]
     np.testing.assert_allclose(both, first * second, rtol=1e-5)
 
 
-def test_an_even_map_is_no_better_than_chance(spatial: CaptionDecoder) -> None:
-    """With ties, the order must not be that of the cells."""
+def test_uniform_map_is_no_better_than_random(spatial: CaptionDecoder) -> None:
+    """Ties must be broken at random, not by the order of the cells."""
     features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(4)) * 3
-    even = np.full((400, CELLS), 1 / CELLS)
-    found = probabilities_without(
-        spatial, features, [4, 9], [[1]] * 400, even, np.random.default_rng(0)
+    uniform = np.full((400, CELLS), 1 / CELLS)
+    means = probabilities_without(
+        spatial, features, [4, 9], [[1]] * 400, uniform, np.random.default_rng(0)
     ).mean(2)
-    deletion, insertion, random = found.mean(0)
-    error = found.std(0).max() / 20
+    deletion, insertion, random = means.mean(0)
+    error = means.std(0).max() / 20
     assert abs(deletion - random) < 5 * error
     assert abs(insertion - random) < 5 * error
     assert error < 0.05 * random

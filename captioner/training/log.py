@@ -1,4 +1,4 @@
-"""The record of a run: log.jsonl, one JSON object a line, and the learning curve drawn from it."""
+"""The log of a run: log.jsonl, one JSON object per line, and a plot of the learning curve."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,13 @@ from captioner.files import atomic_write
 
 
 class TrainingLog:
-    """Appends records to a JSON Lines file; each has the "step" it was made at."""
+    """A JSON Lines file of records, each with its "step"."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def cut(self, step: int, epoch: int) -> None:
-        """Drop what was logged after this step, and the scores of later epochs than this one: a
-        resumed run does those again."""
+        """Drop records after this step and scores after this epoch, which a resumed run repeats."""
         kept = [
             record
             for record in self.records()
@@ -30,14 +29,14 @@ class TrainingLog:
             opened.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """All records so far; a last line that was cut off by a crash is not one."""
+        """All records so far, except for a last line cut off by a crash."""
         if not self.file.exists():
             return []
         lines = self.file.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines[:-1]]
 
     def draw(self, file: Path) -> None:
-        """Draw training and validation loss and the scores against the step, as a PNG."""
+        """Plot training and validation loss and the scores over the step, as a PNG."""
         from matplotlib.figure import Figure
 
         records = self.records()

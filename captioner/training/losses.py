@@ -1,4 +1,4 @@
-"""The losses of training. Modules return logits; everything about targets is here."""
+"""The losses of training; the modules of the model return logits."""
 
 import torch
 from torch import Tensor
@@ -13,9 +13,9 @@ def caption_loss(
 ) -> Tensor:
     """Mean cross entropy per word (nats), plus the doubly stochastic penalty.
 
-    The penalty, attention_penalty times the mean over captions of sum_i (1 - sum_t a_ti)^2, asks
-    every location to be looked at about once per caption (Xu et al. 2015, equation 14); looking at
-    a sentinel is not looking at a location.
+    The penalty, attention_penalty times the mean over captions of sum_i (1 - sum_t a_ti)^2, pushes
+    the total weight of every location in a caption towards 1 (Xu et al. 2015, equation 14); the
+    weight of a sentinel does not count.
     """
     loss = functional.cross_entropy(
         predicted.logits.float(), predicted.targets, label_smoothing=label_smoothing
@@ -23,20 +23,20 @@ def caption_loss(
     if attention_penalty:
         captions = int(predicted.captions.max()) + 1
         weights = predicted.weights.float()  # (words, N)
-        looked = weights.new_zeros(captions, weights.shape[1])
-        looked = looked.index_add(0, predicted.captions, weights)  # (B, N)
-        loss = loss + attention_penalty * (1 - looked).square().sum(1).mean()
+        totals = weights.new_zeros(captions, weights.shape[1])  # (captions, N)
+        totals = totals.index_add(0, predicted.captions, weights)  # (captions, N)
+        loss = loss + attention_penalty * (1 - totals).square().sum(1).mean()
     return loss
 
 
 def self_critical_loss(
     predicted: TeacherForced, advantages: Tensor, *, temperature: float, max_words: int
 ) -> Tensor:
-    """Policy gradient on sampled captions (Rennie et al. 2017, equation 8), mean per word.
+    """Policy gradient loss on sampled captions (Rennie et al. 2017, equation 8), mean per word.
 
-    predicted: teacher forcing over the samples; advantages (captions,): reward minus baseline.
-    temperature and max_words are those of the sampling, so that the gradient is that of the
-    policy: no END at first, and an END that was forced after max_words was not sampled.
+    predicted: teacher forcing on the samples; advantages (captions,): reward minus baseline.
+    temperature and max_words: those of sampling, so that the probabilities are those of the policy;
+    END cannot come first, and an END forced after max_words was not sampled.
     """
     logits = predicted.logits.float() / temperature  # (words, V)
     logits[:, NEVER_WRITTEN] = float("-inf")
@@ -47,40 +47,40 @@ def self_critical_loss(
 
 
 def leave_one_out_advantages(rewards: Tensor) -> Tensor:
-    """Rewards (pictures, samples) minus the mean reward of the same picture's other samples."""
+    """Rewards (pictures, samples) minus the mean reward of the picture's other samples."""
     samples = rewards.shape[1]
     others = (rewards.sum(1, keepdim=True) - rewards) / (samples - 1)  # (pictures, samples)
     return rewards - others
 
 
 def answer_loss(logits: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
-    """Mean cross entropy per question (nats) against the shares of people who gave each answer.
+    """Mean cross entropy per question (nats) with the shares of people who gave each answer.
 
-    logits, targets: (R, answers). What people answered beside the answers that can be given counts
-    for nothing (Kazemi and Elqursh 2017, equation 3). label_smoothing: how much of the targets is
-    spread evenly over all answers.
+    logits, targets: (R, answers). Human answers outside the answer vocabulary are ignored (Kazemi
+    and Elqursh 2017, equation 3). label_smoothing: the share of the target that is spread uniformly
+    over all answers.
     """
     log_probs = torch.log_softmax(logits.float(), dim=-1)  # (R, answers)
-    given = (targets * log_probs).sum(1)  # (R,)
+    target = (targets * log_probs).sum(1)  # (R,)
     uniform = log_probs.mean(1)  # (R,)
-    return -((1 - label_smoothing) * given + label_smoothing * uniform).mean()
+    return -((1 - label_smoothing) * target + label_smoothing * uniform).mean()
 
 
 def pair_loss(logits: Tensor, targets: Tensor, wordings: Tensor) -> Tensor:
     """Mean loss per pair of questions with the same words and different answers.
 
-    Of a pair whose answers are a and b, for logits s of the first and t of the second question:
-    log(1 + exp(-m)) with m = (s_a - s_b) - (t_a - t_b). What the words alone make likely is in s
-    and t alike and cancels out: only the pictures can make m large. logits, targets: (R, answers);
-    wordings (R,): equal where the words are. 0 where there is no pair.
+    For a pair with the answers a and b, and the logits s of the first and t of the second question:
+    log(1 + exp(-m)) with m = (s_a - s_b) - (t_a - t_b). The effect of the words is the same in s
+    and t and cancels, so that only the pictures can make m large. logits, targets: (R, answers);
+    wordings (R,): equal for equal words. The loss is 0 without pairs.
     """
     logits = logits.float()
     best = targets.argmax(1)  # (R,)
     known = targets.sum(1) > 0  # (R,)
     pairs = (wordings.unsqueeze(1) == wordings) & (best.unsqueeze(1) != best)  # (R, R)
-    pairs = (pairs & known.unsqueeze(1) & known).triu(1)
-    scores = logits[:, best]  # (R, R): of each question, the logit of each question's answer
+    pairs = (pairs & known.unsqueeze(1) & known).triu(1)  # (R, R), each pair once
+    scores = logits[:, best]  # (R, R): for each question, the logit of each question's answer
     own = scores.diagonal()  # (R,)
     margins = own.unsqueeze(1) - scores - scores.t() + own  # (R, R)
-    losses = functional.softplus(-margins[pairs])
+    losses = functional.softplus(-margins[pairs])  # (pairs,)
     return losses.sum() / max(1, len(losses))

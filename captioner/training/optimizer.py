@@ -1,4 +1,4 @@
-"""How weights move: the optimizer, its learning rates, and the running average."""
+"""The optimizer, its learning rates, and the running average of weights."""
 
 import math
 
@@ -11,8 +11,10 @@ from captioner.model.checkpoint import named_tensors
 
 
 def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019): no decay for biases, norms and embeddings; the
-    backbone's own learning rate."""
+    """AdamW (Loshchilov and Hutter 2019), with its own learning rate for the backbone.
+
+    Biases, norms and embeddings have no weight decay.
+    """
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -28,31 +30,30 @@ def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.opti
         ],
         lr=config.learning_rate,
         betas=(0.9, 0.98),
-        fused=True,  # one pass over the weights, not a dozen
+        fused=True,  # one pass over the weights instead of a dozen
     )
 
 
 def set_learning_rates(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, total: int
 ) -> None:
-    """Linear warm-up, of a quarter of the steps at most, then a cosine that reaches 0 after the
-    last one."""
-    rise = min(config.warm_up_steps, total // 4)
-    warm = min(1.0, (step + 1) / max(1, rise))
-    after = max(0, step - rise) / max(1, total - rise)
+    """Set linear warm-up, for at most a quarter of the steps, then a cosine down to 0."""
+    warm_up_steps = min(config.warm_up_steps, total // 4)
+    warm_up = min(1.0, (step + 1) / max(1, warm_up_steps))
+    progress = max(0, step - warm_up_steps) / max(1, total - warm_up_steps)
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * warm * 0.5 * (1 + math.cos(math.pi * after))
+        group["lr"] = group["peak"] * warm_up * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @torch.no_grad()
 def update_average(
     average: CaptioningModel, model: CaptioningModel, decay: float, step: int
 ) -> None:
-    """average <- decay * average + (1 - decay) * model; a shorter memory in the first steps."""
+    """average <- decay * average + (1 - decay) * model, with a smaller decay in the first steps."""
     decay = min(decay, (1 + step) / (10 + step))
-    kept, moving = named_tensors(average), named_tensors(model)
-    for name, value in kept.items():
+    new = named_tensors(model)
+    for name, value in named_tensors(average).items():
         if value.dtype.is_floating_point:
-            value.lerp_(moving[name], 1 - decay)
+            value.lerp_(new[name], 1 - decay)
         else:
-            value.copy_(moving[name])
+            value.copy_(new[name])

@@ -1,4 +1,4 @@
-"""What a sampled caption is worth in self-critical training."""
+"""The reward of a sampled caption in self-critical training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from captioner.metrics import bleu
 from captioner.metrics.cider import CiderD
 from captioner.metrics.ptb_tokenizer import tokenize
 
-# Counted as a word at the end of captions and references, so that breaking off costs
-# (without it, self-critical captions learn to end in "on a").
+# Added as a word to captions and references, so that an incomplete caption scores lower; without
+# it, self-critical training learns captions that end in "on a".
 _END_WORD = "<end>"
 
-# A word that so large a share of the captions that say it say again ("a", "and", "train" for its
-# tracks, "dog") may be said again of any picture, as often as it may.
+# A word is often repeated ("a", "and", "train" with its tracks, "dog") if at least this share of
+# the captions that have it have it twice; repeating such words costs nothing.
 _OFTEN_REPEATED = 0.05
 
 
 class CaptionReward:
-    """CIDEr-D plus bleu_reward times sentence BLEU-4, against the captions of each picture.
+    """CIDEr-D plus bleu_reward times sentence BLEU-4, with the captions of each picture.
 
-    captions: all captions of each training picture; their document frequencies weigh the words.
-    repeat_cost: taken off each time that a caption says a word again which neither a caption of
-    its picture says so often nor people often repeat ("a woman and a woman").
+    captions: all captions of each training picture, also for the document frequencies of CIDEr-D.
+    repeat_cost: subtracted for each repetition of a word ("a woman and a woman"), unless a caption
+    of the picture repeats it as often or people often repeat it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class CaptionReward:
         self.vocabulary = vocabulary
 
     def __call__(self, samples: Sequence[Sequence[int]], pictures: Sequence[int]) -> np.ndarray:
-        """Rewards (C,) of C token lists that end with END, each for the picture of that index."""
+        """Rewards (C,) of C token lists that end with END; pictures: the index of each picture."""
         candidates = [self._words(sample) for sample in samples]
         rewards = self.cider.score(candidates, pictures)
         if self.bleu_reward:
@@ -62,32 +62,32 @@ class CaptionReward:
         return rewards
 
     def _repeats(self, candidate: Sequence[str], picture: int) -> int:
-        """How often a candidate says a word again that it may not."""
+        """The number of repetitions in a candidate that cost."""
         repeats = 0
-        for word, times in Counter(candidate).items():
-            if times > 1 and word not in self.often_repeated:
-                said = max(reference.count(word) for reference in self.references[picture])
-                repeats += max(0, times - max(1, said))
+        for word, count in Counter(candidate).items():
+            if count > 1 and word not in self.often_repeated:
+                allowed = max(reference.count(word) for reference in self.references[picture])
+                repeats += max(0, count - max(1, allowed))
         return repeats
 
     def _words(self, sample: Sequence[int]) -> list[str]:
-        written = self.vocabulary.decode(sample).split()
-        return [part for word in written for part in _scored(word)] + [_END_WORD]
+        words = self.vocabulary.decode(sample).split()
+        return [token for word in words for token in _tokenize_word(word)] + [_END_WORD]
 
 
 @lru_cache(maxsize=100_000)
-def _scored(word: str) -> list[str]:
-    """A written word can be several scored ones: man's is scored as man and 's."""
+def _tokenize_word(word: str) -> list[str]:
+    """A word can have several tokens: man's is scored as man and 's."""
     return tokenize(word)
 
 
 def _often_repeated(captions: Sequence[Sequence[Sequence[str]]]) -> set[str]:
-    """The words that people often say twice in a caption."""
-    said: Counter[str] = Counter()
+    """The words that people often use twice in a caption."""
+    used: Counter[str] = Counter()
     repeated: Counter[str] = Counter()
     for texts in captions:
         for text in texts:
             counts = Counter(text)
-            said.update(counts.keys())
-            repeated.update(word for word, times in counts.items() if times > 1)
-    return {word for word, times in repeated.items() if times >= _OFTEN_REPEATED * said[word]}
+            used.update(counts.keys())
+            repeated.update(word for word, count in counts.items() if count > 1)
+    return {word for word, count in repeated.items() if count >= _OFTEN_REPEATED * used[word]}

@@ -1,4 +1,4 @@
-"""Several stages of training, each of which continues from the one before it."""
+"""Train in several stages, each of which continues from the one before it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,15 +24,14 @@ def fit_stages(
     resume: bool,
     reporter: Reporter,
 ) -> Path:
-    """Fit one stage after the other, each in a folder of its name; returns the last one's folder.
+    """Fit one stage after the other, each in a folder of its name; returns the last folder.
 
-    All keep their feature caches in one folder, so that those that freeze the same weights and
-    learn from the same pictures encode them once. A stage starts from the best checkpoint of the
-    one before, unless it sets start_from or average_of itself. All texts, and the checkpoints in
-    start_from that no earlier stage makes, are read before anything is trained. A resumed run
-    continues in the stage that it was in. The only stage of a run without stages is named "" and
-    fits in `output` itself. Raises what `fit` does, and CaptionerError where another run is at work
-    in `output`.
+    Stages that freeze the same weights and train on the same pictures share a feature cache. A
+    stage starts from the best checkpoint of the one before, unless it sets start_from or
+    average_of. All texts, and checkpoints in start_from that no earlier stage makes, are read
+    before training begins. A resumed run continues in its current stage. A run without stages has
+    one stage named "", which trains in `output` itself. Raises what `fit` raises, and
+    CaptionerError if another run is using `output`.
     """
     runs = _with_starts(stages, output)
     names = list(runs)
@@ -40,16 +39,16 @@ def fit_stages(
         _check_inputs(runs, stages, output)
     make_folder(output)
     with exclusive_lock(output / ".lock", wait=False):
-        begun = [name for name in names if (output / name / "state.safetensors").exists()]
+        started = [name for name in names if (output / name / "state.safetensors").exists()]
         if not resume and names != [""]:
             settings = [to_toml(run, name) for name, run in stages.items()]
             write_settings("\n".join(settings), output)
-        # All stages before one that has begun are finished.
-        for name in names[names.index(begun[-1]) if begun else 0 :]:
+        # All stages before the last started one are finished.
+        for name in names[names.index(started[-1]) if started else 0 :]:
             if name:
                 reporter.note(f"stage {name}")
             averaged = stages[name].training.average_of
-            if averaged and name not in begun:
+            if averaged and name not in started:
                 _save_average(averaged, name, output)
             fit(
                 runs[name],
@@ -63,23 +62,23 @@ def fit_stages(
 
 
 def _with_starts(stages: dict[str, RunConfig], output: Path) -> dict[str, RunConfig]:
-    """The settings of each stage, with the checkpoint that it starts from in start_from."""
+    """The settings of each stage, with start_from set to the checkpoint that it starts from."""
     runs: dict[str, RunConfig] = {}
-    before: Path | None = None
+    previous: Path | None = None
     for name, run in stages.items():
         if run.training.average_of:
             _require_checkpoints(name, run.training.average_of, list(runs))
             run = _continue_from(run, output / name / "start.safetensors")
-        elif before is not None and not run.training.start_from:
-            run = _continue_from(run, before / "best.safetensors")
-        runs[name], before = run, output / name
+        elif previous is not None and not run.training.start_from:
+            run = _continue_from(run, previous / "best.safetensors")
+        runs[name], previous = run, output / name
     return runs
 
 
 def _check_inputs(runs: dict[str, RunConfig], stages: dict[str, RunConfig], output: Path) -> None:
-    """Read all texts, and all checkpoints that no earlier stage makes, before training begins.
+    """Read all texts, and all checkpoints that no earlier stage makes.
 
-    runs: the stages with their starts. Raises CaptionerError where a file is missing or wrong.
+    runs: the stages with start_from set. Raises CaptionerError if a file is missing or wrong.
     """
     made: set[Path] = set()
     for name, run in runs.items():
@@ -91,7 +90,7 @@ def _check_inputs(runs: dict[str, RunConfig], stages: dict[str, RunConfig], outp
 
 
 def _save_average(averaged: Sequence[str], stage: str, output: Path) -> None:
-    """Save the mean weights of these checkpoints as the start of a stage."""
+    """Save the mean weights of these checkpoints, from which a stage starts."""
     mean = averaging.average([output / f"{name}.safetensors" for name in averaged])
     mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
     make_folder(output / stage)
@@ -99,22 +98,22 @@ def _save_average(averaged: Sequence[str], stage: str, output: Path) -> None:
 
 
 def _continue_from(run: RunConfig, start: Path) -> RunConfig:
-    """A stage that starts from this checkpoint."""
+    """The settings of a stage, but starting from this checkpoint."""
     training = dataclasses.replace(run.training, start_from=str(start), average_of=())
     return dataclasses.replace(run, training=training)
 
 
 def _checkpoints_of(stages: Sequence[str]) -> list[str]:
-    """The checkpoints that these stages make, as average_of names them."""
-    return [f"{name}/{which}" for name in stages for which in ("best", "last")]
+    """The checkpoints that these stages make, named as in average_of."""
+    return [f"{name}/{kind}" for name in stages for kind in ("best", "last")]
 
 
 def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str]) -> None:
     """Raise CaptionerError unless these are two or more checkpoints of earlier stages."""
-    made = _checkpoints_of(earlier)
-    wrong = [name for name in names if name not in made]
+    known = _checkpoints_of(earlier)
+    wrong = [name for name in names if name not in known]
     if wrong or len(set(names)) < 2:
         raise CaptionerError(
             f"average_of is {', '.join(names)}{f' in the stage {stage}' * bool(stage)}; expected "
-            f"two or more checkpoints of earlier stages: {', '.join(made) or 'there is none'}"
+            f"two or more checkpoints of earlier stages: {', '.join(known) or 'there is none'}"
         )

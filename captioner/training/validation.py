@@ -1,4 +1,4 @@
-"""How good a model is on held-out pictures while it trains: losses, and scores of what it says."""
+"""Losses and scores on held-out pictures during training."""
 
 import torch
 
@@ -25,10 +25,10 @@ def evaluate_captions(
     autocast: bool,
     reporter: Reporter,
 ) -> dict[str, float]:
-    """Loss of the held-out captions, and scores of free-running decoding.
+    """Loss on the held-out captions, and scores of the captions that the model writes.
 
-    The loss is in nats a token; BLEU-4 and CIDEr (the variant CIDEr-D) are the official code's, as
-    fractions; different words counts those in all the captions written.
+    The loss is in nats per token; BLEU-4 and CIDEr (the variant CIDEr-D) equal the official code,
+    as fractions; "different words" is the number of different words in all captions together.
     """
     model.eval()
     decoder, vocabulary = model.writer()
@@ -39,18 +39,18 @@ def evaluate_captions(
     references: list[list[list[str]]] = []
     for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-            features = model.encoder.head(frozen_maps(model.encoder, batch.views))
+            features = model.encoder.head(frozen_maps(model.encoder, batch.views))  # (B, N, D)
             forced = decoder(
                 batch.tokens.to(device), batch.lengths, batch.rows.to(device), features
             )
-            found = decode(decoder, features, limits)
+            hypotheses = decode(decoder, features, limits)
         mean = caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
         loss += float(mean) * sum(batch.lengths)
         words += sum(batch.lengths)
-        candidates += [tokenize(vocabulary.decode(best[0].tokens)) for best in found]
+        candidates += [tokenize(vocabulary.decode(best.tokens)) for best, *_ in hypotheses]
         texts = [batches.pictures[index].captions for index in batch.indices]
         references += [[tokenize(text) for text in captions] for captions in texts]
-        done += len(found)
+        done += len(hypotheses)
         _progress(reporter, "validating captions", done, len(batches.pictures))
     return {
         "validation loss": loss / words,
@@ -64,22 +64,22 @@ def evaluate_captions(
 def evaluate_answers(
     model: CaptioningModel, batches: QuestionBatches, *, autocast: bool, reporter: Reporter
 ) -> dict[str, float]:
-    """Loss (nats a question) and accuracy (the official code's, a fraction) on held-out questions.
+    """Loss (nats per question) and accuracy (equal to the official code, a fraction) on questions.
 
-    The loss is over the questions with an answer that can be given, the accuracy over all; with
-    several sets, over those of all.
+    The loss is over the questions with an answer in the answer vocabulary, the accuracy over all
+    questions of all sets.
     """
     model.eval()
     device = model.encoder.positions.device
     loss, known, accuracy, done = 0.0, 0, 0.0, 0
     for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-            logits = answer_batch(model, batch).logits
-        can = batch.targets.sum(1) > 0
-        if can.any():
-            mean = answer_loss(logits[can], batch.targets[can].to(device), label_smoothing=0.0)
-            loss += float(mean) * int(can.sum())
-            known += int(can.sum())
+            logits = answer_batch(model, batch).logits  # (R, answers)
+        valid = batch.targets.sum(1) > 0  # (R,)
+        if valid.any():
+            mean = answer_loss(logits[valid], batch.targets[valid].to(device), label_smoothing=0.0)
+            loss += float(mean) * int(valid.sum())
+            known += int(valid.sum())
         for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
             accuracy += vqa_accuracy(batches.answers[best], batches.questions[index].answers)
         done += len(batch.indices)

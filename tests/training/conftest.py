@@ -1,4 +1,4 @@
-"""A small set that the training tests share."""
+"""A small dataset that the training tests share."""
 
 import json
 from pathlib import Path
@@ -31,12 +31,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "captions.jsonl").write_text(text)
-    save_file(seeing_backbone(folder), folder / "encoder.safetensors")
+    save_file(random_backbone(folder), folder / "encoder.safetensors")
     return folder
 
 
-def seeing_backbone(folder: Path) -> dict[str, torch.Tensor]:
-    """Random weights that tell pictures apart: their batch norm has seen some."""
+def random_backbone(folder: Path) -> dict[str, torch.Tensor]:
+    """Random weights with batch norm statistics of the pictures, so that features differ."""
     torch.manual_seed(0)
     backbone = get_model("mobilenet_v2", weights=None).features
     for module in backbone.modules():

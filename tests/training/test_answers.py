@@ -1,4 +1,4 @@
-"""Training answers: alone, beside captions, and on a captioner that stays as it is."""
+"""Training answers: alone, together with captions, and on a frozen captioner."""
 
 import dataclasses
 import json
@@ -21,18 +21,18 @@ QUESTIONS = ("What color is it?", "Is it a ball?")
 
 @pytest.fixture(scope="module")
 def asked(pictures: Path) -> Path:
-    """Two questions about each of the eight pictures, in VQA's form, pictures named by a map."""
+    """Two questions about each of the eight pictures, in VQA's format, with a file of names."""
     names, questions, annotations = {}, [], []
     for colour in COLOURS:
         for shape in ("box", "ball"):
             number = len(names)
             names[number] = f"{colour} {shape}.png"
             replies = (colour, "yes" if shape == "ball" else "no")
-            for place, (text, answer) in enumerate(zip(QUESTIONS, replies, strict=True)):
-                ids = {"question_id": 10 * number + place, "image_id": number}
+            for index, (text, answer) in enumerate(zip(QUESTIONS, replies, strict=True)):
+                ids = {"question_id": 10 * number + index, "image_id": number}
                 questions.append(ids | {"question": text})
-                given = [{"answer": answer}] * 9 + [{"answer": "nothing"}]
-                annotations.append(ids | {"answers": given})
+                answers = [{"answer": answer}] * 9 + [{"answer": "nothing"}]
+                annotations.append(ids | {"answers": answers})
     (pictures / "questions.json").write_text(json.dumps({"questions": questions}))
     (pictures / "answers.json").write_text(json.dumps({"annotations": annotations}))
     (pictures / "names.json").write_text(json.dumps(names))
@@ -79,7 +79,7 @@ def right_answers(model: Captioner, folder: Path) -> int:
     return right
 
 
-def test_both_tasks_overfit_until_what_they_say_is_exact(asked: Path, tmp_path: Path) -> None:
+def test_both_tasks_overfit_until_the_outputs_are_exact(asked: Path, tmp_path: Path) -> None:
     run = settings(
         asked,
         epochs=40,
@@ -98,16 +98,16 @@ def test_both_tasks_overfit_until_what_they_say_is_exact(asked: Path, tmp_path: 
     steps = [record for record in log if "epoch" not in record]
     for step in steps:
         assert step["caption loss"] + step["answer loss"] == pytest.approx(step["loss"])
-    entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)  # of nine who agree and one who does not
+    entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)  # nine agree and one does not
     assert steps[-1]["answer loss"] == pytest.approx(entropy, abs=0.01)
     last = [record for record in log if "epoch" in record][-1]
-    assert last["accuracy"] == pytest.approx(1.0)  # nine of ten people said it
+    assert last["accuracy"] == pytest.approx(1.0)  # nine of ten people gave this answer
     assert {"BLEU-4", "validation loss", "validation answer loss"} <= last.keys()
     about = checkpoint.load(tmp_path / "last.safetensors").data
     assert (about["questions"], about["pictures"], about["sentences"]) == (16, 8, 16)
 
 
-def test_answers_alone_make_a_model_that_writes_nothing(asked: Path, tmp_path: Path) -> None:
+def test_training_answers_alone_gives_a_model_without_captions(asked: Path, tmp_path: Path) -> None:
     run = settings(
         asked, epochs=40, questions_per_batch=4, learning_rate=1e-2, mirror=False, pair_weight=0.5
     )
@@ -116,7 +116,7 @@ def test_answers_alone_make_a_model_that_writes_nothing(asked: Path, tmp_path: P
     assert model.can_answer and not model.can_caption
 
 
-def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
+def test_frozen_captioner_keeps_its_captions_and_learns_to_answer(
     asked: Path, tmp_path: Path
 ) -> None:
     first = settings(asked, epochs=10, pictures_per_batch=2, learning_rate=1e-2, mirror=False)
@@ -137,16 +137,16 @@ def test_a_frozen_captioner_writes_what_it_wrote_and_learns_to_answer(
     assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"answers"}
     picture = asked / "red ball.png"
     assert model.caption(picture).text == captioner.caption(picture).text
-    # The head's words began as the captioner's own.
+    # The word embeddings of the answer head start as copies of the captioner's.
     fresh = dataclasses.replace(run.training, learning_rate=0.0, epochs=1)
     idle = dataclasses.replace(run, training=fresh)
     learn(with_questions(idle, asked, captions=False), tmp_path / "idle")
     made = checkpoint.load(tmp_path / "idle" / "last.safetensors").model
-    place, own = made.question_vocabulary.words.index("ball"), made.vocabulary.words.index("ball")
-    assert torch.equal(made.answers.embedding.weight[place], made.decoder.embedding.weight[own])
+    index, own = made.question_vocabulary.words.index("ball"), made.vocabulary.words.index("ball")
+    assert torch.equal(made.answers.embedding.weight[index], made.decoder.embedding.weight[own])
 
 
-def test_a_head_on_the_captioner_of_the_stage_before(asked: Path, tmp_path: Path) -> None:
+def test_stage_of_answers_on_the_captioner_of_the_stage_before(asked: Path, tmp_path: Path) -> None:
     captions = settings(asked, epochs=1)
     head = with_questions(settings(asked, epochs=1, freeze_captioner=True), asked, captions=False)
     stages = {"captions": captions, "answers": head}
@@ -156,7 +156,7 @@ def test_a_head_on_the_captioner_of_the_stage_before(asked: Path, tmp_path: Path
     assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"answers"}
 
 
-def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Path) -> None:
+def test_captions_are_added_to_a_checkpoint_of_answers(asked: Path, tmp_path: Path) -> None:
     answers = with_questions(settings(asked, epochs=1), asked, captions=False)
     model = dataclasses.replace(answers.model, sentinel=True, top_down=True)
     learn(dataclasses.replace(answers, model=model), tmp_path / "answers")
@@ -172,8 +172,8 @@ def test_a_task_is_added_to_a_checkpoint_of_the_other(asked: Path, tmp_path: Pat
     for part in ("cell", "attention_cell", "sentinel"):
         assert any(name.startswith(f"decoder.{part}.") for name in after)
     other = json.loads((asked / "answers.json").read_text())
-    for one in other["annotations"]:
-        one["answers"] = [{"answer": "elsewhere"}]
+    for annotation in other["annotations"]:
+        annotation["answers"] = [{"answer": "elsewhere"}]
     strange = tmp_path / "strange.json"
     strange.write_text(json.dumps(other))
     run = with_questions(settings(asked, **start), asked, captions=False)
@@ -210,7 +210,7 @@ def test_resumed_equals_uninterrupted_to_the_bit_with_both_tasks(
         ({}, {"start_from": ""}, "name its checkpoint with --start-from"),
     ],
 )
-def test_bad_data_is_one_line(
+def test_bad_data_raises_with_one_line(
     asked: Path, tmp_path: Path, changes: dict[str, object], training: dict[str, object], message
 ) -> None:
     if training:
@@ -224,7 +224,7 @@ def test_bad_data_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_files_must_come_in_pairs(asked: Path) -> None:
+def test_question_files_need_as_many_answer_files(asked: Path) -> None:
     run = with_questions(settings(asked), asked, captions=False)
     with pytest.raises(CaptionerError, match="1 files of questions, 0 of answers"):
         run.changed({"data": {"answers": []}}, "test")

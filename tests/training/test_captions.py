@@ -1,4 +1,4 @@
-"""Training: it learns, it resumes to the bit, and it says what is wrong."""
+"""Training captions: it learns, resumes exactly, and reports errors clearly."""
 
 import dataclasses
 import json
@@ -9,10 +9,7 @@ import torch
 from helpers import COLOURS, CPU, Quiet, assert_equal, settings, weights
 
 from captioner.api import Captioner
-from captioner.config.settings import (
-    ModelConfig,
-    RunConfig,
-)
+from captioner.config.settings import ModelConfig, RunConfig
 from captioner.config.toml_file import read_stages, read_toml
 from captioner.data.caption_files import read_captions
 from captioner.errors import CaptionerError
@@ -30,7 +27,7 @@ from captioner.training.state import Position
 
 
 def learn(run: RunConfig, folder: Path) -> Captioner:
-    """Train without validating between epochs; the model, ready to caption."""
+    """Train without validation and return the model."""
     task = prepare(run, output=folder, caches=folder, device=CPU, reporter=Quiet())
     optimizer, position = make_optimizer(task.model, run.training), Position()
     while position.epoch < run.training.epochs:
@@ -46,7 +43,7 @@ def learn(run: RunConfig, folder: Path) -> Captioner:
     [{}, {"sentinel": True}, {"top_down": True}, {"sentinel": True, "top_down": True}],
     ids=["default", "sentinel", "top-down", "both"],
 )
-def test_it_overfits_a_few_pictures_until_the_text_is_exact(
+def test_overfits_a_few_pictures_until_the_text_is_exact(
     pictures: Path, tmp_path: Path, changes: dict[str, bool]
 ) -> None:
     dropout = {"feature_dropout": 0.0, "embedding_dropout": 0.0, "hidden_dropout": 0.0}
@@ -67,7 +64,7 @@ def test_it_overfits_a_few_pictures_until_the_text_is_exact(
             assert texts == [f"a {colour} {shape}", f"there is a {shape} that is {colour}"]
 
 
-def test_a_character_captioner_writes_words(pictures: Path, tmp_path: Path) -> None:
+def test_character_model_writes_words(pictures: Path, tmp_path: Path) -> None:
     run = settings(
         pictures,
         epochs=120,
@@ -86,7 +83,7 @@ def test_a_character_captioner_writes_words(pictures: Path, tmp_path: Path) -> N
     assert caption.text in ("a red ball", "there is a ball that is red")
     assert caption.text.split() == [word.word for word in caption.words]
     assert caption.attention.shape[0] == len(caption.words)
-    assert all(abs(one.sum() - 1) < 1e-5 for one in caption.attention)
+    assert all(abs(cells.sum() - 1) < 1e-5 for cells in caption.attention)
     assert all(0 < word.probability <= 1 for word in caption.words)
     short = model.caption(pictures / "red ball.png", max_words=1)
     assert len(short.text) <= 6
@@ -107,17 +104,17 @@ def test_resumed_equals_uninterrupted_to_the_bit(
     pictures: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     run = settings(pictures, **changes)
-    if changes == {"truncate_steps": 2}:  # and a decoder with all there is
+    if changes == {"truncate_steps": 2}:  # with all parts of the decoder
         run = dataclasses.replace(
             run, model=dataclasses.replace(run.model, sentinel=True, top_down=True)
         )
     fit(run, tmp_path / "whole", device=CPU, resume=False, reporter=Quiet())
     part = tmp_path / "part"
-    # Each run is stopped when it asks for the fifth time: after a step, or while it validates.
+    # Each run is interrupted at its fifth check: after a step, or during validation.
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
             fit(run, part, device=CPU, resume=resume, reporter=Quiet(stop_after=5))
-        torch.rand(5)  # whatever else the process does in between
+        torch.rand(5)  # other random numbers in between must not matter
     fit(run, part, device=CPU, resume=True, reporter=Quiet())
     assert_equal(weights(part), weights(tmp_path / "whole"))
     assert_equal(weights(part, "best"), weights(tmp_path / "whole", "best"))
@@ -130,19 +127,19 @@ def test_resumed_equals_uninterrupted_to_the_bit(
     assert logs[0] == logs[1]
 
 
-def test_a_seed_decides_everything(pictures: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_weights(pictures: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run = settings(pictures, seed=seed, epochs=1)
         fit(run, tmp_path / name, device=CPU, resume=False, reporter=Quiet())
     assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    one, other = weights(tmp_path / "a"), weights(tmp_path / "c")
-    assert any(not torch.equal(value, other[name]) for name, value in one.items())
+    first, other = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert any(not torch.equal(value, other[name]) for name, value in first.items())
 
 
-def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
+def test_start_from_continues_from_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
     fit(settings(pictures), tmp_path / "one", device=CPU, resume=False, reporter=Quiet())
     first = tmp_path / "one" / "last.safetensors"
-    # No word is as frequent as this min_count; with a vocabulary that is there, it does not count.
+    # This min_count would leave no word, but the vocabulary comes from the checkpoint.
     run = settings(pictures, start_from=str(first), learning_rate=0.0, epochs=1, min_count=99)
     changed = dataclasses.replace(run, model=ModelConfig(hidden_dropout=0.0))
     fit(changed, tmp_path / "two", device=CPU, resume=False, reporter=Quiet())
@@ -153,7 +150,7 @@ def test_training_goes_on_from_a_checkpoint(pictures: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_stages_go_on_from_each_other_and_resume_where_they_were(
+def test_stages_continue_from_each_other_and_resume(
     pictures: Path, tmp_path: Path, half: bool
 ) -> None:
     def train(stages: dict[str, RunConfig], name: str, resume: bool, stop: int | None) -> Path:
@@ -166,7 +163,7 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     }
     whole = train(stages, "whole", resume=False, stop=None)
     assert whole == tmp_path / "whole" / "critic"
-    # Both freeze the same stages: one cache of the pictures to learn from, one of those held out.
+    # Both freeze the same stages: one cache for training pictures, one for validation.
     assert len(list(whole.parent.rglob("*.f16"))) == 2
     alone = dataclasses.replace(
         stages["critic"],
@@ -186,10 +183,8 @@ def test_stages_go_on_from_each_other_and_resume_where_they_were(
     assert_equal(weights(whole), weights(parts))
 
 
-def test_a_stage_goes_on_from_the_mean_of_earlier_checkpoints(
-    pictures: Path, tmp_path: Path
-) -> None:
-    """And again after an interrupt, from the settings that the run has written."""
+def test_stage_starts_from_the_mean_of_earlier_checkpoints(pictures: Path, tmp_path: Path) -> None:
+    """Also after an interruption, from the settings file of the run."""
     named = ("words/last", "more/best")
     stages = {name: settings(pictures, epochs=1, seed=3) for name in ("words", "more")}
     stages["mean"] = settings(pictures, epochs=1, average_of=named)
@@ -215,7 +210,7 @@ def test_a_stage_goes_on_from_the_mean_of_earlier_checkpoints(
 @pytest.mark.parametrize(
     "named", [("words/best",), ("words/best", "words/best"), ("words/best", "mean/best")]
 )
-def test_only_what_earlier_stages_make_can_be_averaged(
+def test_average_of_needs_two_checkpoints_of_earlier_stages(
     pictures: Path, tmp_path: Path, named: tuple[str, ...]
 ) -> None:
     stages = {"words": settings(pictures), "mean": settings(pictures, average_of=named)}
@@ -224,8 +219,8 @@ def test_only_what_earlier_stages_make_can_be_averaged(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stage_that_is_over_stays_as_it_is(pictures: Path, tmp_path: Path) -> None:
-    """Even without its state, the largest of its files, which somebody may have deleted."""
+def test_resuming_does_not_change_a_finished_stage(pictures: Path, tmp_path: Path) -> None:
+    """Even if its state file has been deleted to save space."""
     stages = {name: settings(pictures, epochs=1) for name in ("words", "more")}
     fit_stages(stages, tmp_path, device=CPU, resume=False, reporter=Quiet())
     (tmp_path / "words" / "state.safetensors").unlink()
@@ -247,10 +242,10 @@ def test_a_later_stages_data_are_looked_at_before_anything_is_trained(
 
 
 @pytest.mark.parametrize("start", ["gone", "run/more/last", "run/again/best"])
-def test_a_later_stages_start_is_looked_at_before_anything_is_trained(
+def test_start_from_of_all_stages_is_checked_before_training(
     pictures: Path, tmp_path: Path, start: str
 ) -> None:
-    """Its own checkpoints and those of the stages after it are not there either."""
+    """A stage cannot start from its own checkpoints or from those of later stages."""
     gone = settings(pictures, start_from=str(tmp_path / f"{start}.safetensors"))
     stages = {"words": settings(pictures), "more": gone, "again": settings(pictures)}
     with pytest.raises(CaptionerError, match=rf"{start}\.safetensors: no such checkpoint file"):
@@ -258,7 +253,7 @@ def test_a_later_stages_start_is_looked_at_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stage_may_start_from_any_earlier_one(pictures: Path, tmp_path: Path) -> None:
+def test_stage_may_start_from_any_earlier_stage(pictures: Path, tmp_path: Path) -> None:
     first = tmp_path / "run" / "words" / "last.safetensors"
     stages = {name: settings(pictures, epochs=1) for name in ("words", "more")}
     stages["again"] = settings(pictures, epochs=1, learning_rate=0.0, start_from=str(first))
@@ -291,10 +286,10 @@ def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path
     assert after > before + 0.5
     log = (tmp_path / "reward" / "log.jsonl").read_text().splitlines()
     rewards = [json.loads(line)["reward"] for line in log]
-    assert rewards[-1] > rewards[0] + 0.5  # what the log says rises with what the captions score
+    assert rewards[-1] > rewards[0] + 0.5
 
 
-def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) -> None:
+def test_early_stopping_and_the_files_of_a_run(pictures: Path, tmp_path: Path) -> None:
     reporter = Quiet()
     run = settings(pictures, epochs=9, patience=1, learning_rate=0.0, encoder_learning_rate=0.0)
     fit(run, tmp_path, device=CPU, resume=False, reporter=reporter)
@@ -310,7 +305,7 @@ def test_early_stopping_and_what_a_run_leaves(pictures: Path, tmp_path: Path) ->
     }
 
 
-def test_a_loss_that_explodes_is_one_line(pictures: Path, tmp_path: Path) -> None:
+def test_exploding_loss_raises(pictures: Path, tmp_path: Path) -> None:
     run = settings(pictures, learning_rate=1e30, clip_norm=0.0, warm_up_steps=0)
     with pytest.raises(CaptionerError, match="the loss is nan at step .* lower learning_rate"):
         fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet())
@@ -325,7 +320,7 @@ def test_a_loss_that_explodes_is_one_line(pictures: Path, tmp_path: Path) -> Non
         ({"start_from": "absent.safetensors"}, "no such checkpoint"),
     ],
 )
-def test_bad_settings_stop_before_any_work(
+def test_bad_settings_raise_before_training(
     pictures: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(CaptionerError, match=message):
@@ -333,7 +328,7 @@ def test_bad_settings_stop_before_any_work(
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_gradients_that_explode_leave_the_saved_state_as_it_was(
+def test_exploding_gradients_do_not_change_the_saved_state(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = settings(pictures, save_steps=1)
@@ -348,9 +343,7 @@ def test_gradients_that_explode_leave_the_saved_state_as_it_was(
     assert_equal(weights(tmp_path, "state"), before)
 
 
-def test_a_run_that_stopped_early_has_nothing_left_to_resume(
-    pictures: Path, tmp_path: Path
-) -> None:
+def test_resuming_a_finished_run_changes_nothing(pictures: Path, tmp_path: Path) -> None:
     run = settings(pictures, epochs=9, patience=1, learning_rate=0.0)
     fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet())
     log = (tmp_path / "log.jsonl").read_text()
@@ -360,7 +353,7 @@ def test_a_run_that_stopped_early_has_nothing_left_to_resume(
     assert_equal(weights(tmp_path, "state"), before)
 
 
-def test_resuming_from_another_folder_after_a_crash_in_the_middle_of_a_log_line(
+def test_resuming_from_another_folder_after_a_partial_log_line(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -380,9 +373,7 @@ def test_resuming_from_another_folder_after_a_crash_in_the_middle_of_a_log_line(
     assert checkpoint.load(two / "last.safetensors").training["start_from"] == "last.safetensors"
 
 
-def test_captions_that_changed_are_not_resumed_with_another_vocabulary(
-    pictures: Path, tmp_path: Path
-) -> None:
+def test_resuming_with_changed_captions_raises(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(settings(pictures), tmp_path, device=CPU, resume=False, reporter=Quiet(stop_after=4))
     changed = tmp_path / "changed.jsonl"
@@ -399,9 +390,7 @@ def test_captions_that_changed_are_not_resumed_with_another_vocabulary(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_picture_that_breaks_later_is_one_line(
-    pictures: Path, tmp_path: Path, workers: int
-) -> None:
+def test_broken_picture_raises_with_one_line(pictures: Path, tmp_path: Path, workers: int) -> None:
     for file in pictures.glob("*.png"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "red box.png").write_bytes(b"no picture any more")
@@ -412,7 +401,7 @@ def test_a_picture_that_breaks_later_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
+def test_cache_depends_on_the_frozen_stages_even_without_weights(
     pictures: Path, tmp_path: Path
 ) -> None:
     run = settings(pictures, encoder_weights="none")
@@ -428,7 +417,7 @@ def test_a_cache_is_that_of_its_stages_even_where_they_have_no_weights(
     assert shapes == [(8, 2, 32, 32, 64), (8, 2, 32, 32, 64), (8, 2, 16, 16, 64)]
 
 
-def test_the_log_of_a_resumed_run_says_nothing_twice(tmp_path: Path) -> None:
+def test_log_of_a_resumed_run_has_no_duplicates(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "log.jsonl")
     kept = [{"step": 4, "loss": 2.0}, {"step": 4, "epoch": 1, "CIDEr": 0.1}, {"step": 8, "loss": 1}]
     for record in [*kept, {"step": 8, "epoch": 2, "CIDEr": 0.2}, {"step": 9, "loss": 0.5}]:

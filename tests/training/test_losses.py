@@ -1,4 +1,4 @@
-"""Losses, worked by hand."""
+"""The losses, worked by hand."""
 
 import math
 
@@ -46,7 +46,7 @@ def test_doubly_stochastic_penalty() -> None:
     predicted = forced(LOGITS, [0, 0, 1], [0, 1, 0])
     plain = caption_loss(predicted, label_smoothing=0.0, attention_penalty=0.0)
     loss = caption_loss(predicted, label_smoothing=0.0, attention_penalty=2.0)
-    # Caption 0 looked at (0.75, 1.25), caption 1 at (1, 0).
+    # The total weights of caption 0 are (0.75, 1.25), those of caption 1 are (1, 0).
     penalty = ((0.25**2 + 0.25**2) + (0.0 + 1.0)) / 2
     torch.testing.assert_close(loss - plain, torch.tensor(2.0 * penalty))
 
@@ -57,8 +57,8 @@ def test_advantages_compare_with_the_other_samples() -> None:
     torch.testing.assert_close(leave_one_out_advantages(rewards), expected)
 
 
-def test_self_critical_loss_weighs_words_by_their_captions_advantage() -> None:
-    # Six words: the special tokens 0, 1 and 3 are never written, so 2, 4 and 5 share all.
+def test_self_critical_loss_weights_words_by_the_advantage_of_their_caption() -> None:
+    # Six words: tokens 0, 1 and 3 are banned, so 2, 4 and 5 have all the probability.
     logits = [[9.0, 9.0, 0.0, 9.0, 2 * math.log(2), 0.0]] * 3
     loss = self_critical_loss(
         forced(logits, [4, 2, 5], [0, 1, 0]),
@@ -71,7 +71,7 @@ def test_self_critical_loss_weighs_words_by_their_captions_advantage() -> None:
     torch.testing.assert_close(loss, torch.tensor(expected))
 
 
-def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None:
+def test_self_critical_loss_uses_the_probabilities_of_sampling() -> None:
     torch.manual_seed(0)
     decoder = CaptionDecoder(
         attention=SpatialAttention(query_size=6, feature_size=4, attention_size=4, additive=True),
@@ -84,10 +84,10 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
         hidden_dropout=0.0,
     ).eval()
     features = torch.randn(3, 5, 4)
-    # Two words at most: some captions end by choice, others are cut off with an END forced.
+    # With two words at most, some captions sample END and others get a forced END.
     config = DecodingConfig(sample=True, num_captions=8, max_words=2, block_ngrams=0)
-    found = sum(draw(decoder, features, config, seeds=(1, 2, 3)), [])
-    captions = [[*one.tokens, END] for one in found]
+    drawn = sum(draw(decoder, features, config, seeds=(1, 2, 3)), [])
+    captions = [[*hypothesis.tokens, END] for hypothesis in drawn]
     assert {len(caption) for caption in captions} == {2, 3}
     tokens, lengths = pad_captions(captions)
     rows = torch.arange(3).repeat_interleave(8)
@@ -97,5 +97,5 @@ def test_the_self_critical_gradient_is_that_of_the_policy_that_sampled() -> None
         advantages = torch.zeros(24)
         advantages[caption] = 1.0
         loss = self_critical_loss(predicted, advantages, temperature=1.0, max_words=2)
-        expected = torch.tensor(found[caption].log_probability)
+        expected = torch.tensor(drawn[caption].log_probability)
         torch.testing.assert_close(-loss * chosen, expected)

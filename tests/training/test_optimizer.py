@@ -1,4 +1,4 @@
-"""Learning rates and the running average, by hand."""
+"""Learning rates and the running average, worked by hand."""
 
 import math
 
@@ -24,7 +24,7 @@ def make_model() -> CaptioningModel:
     return CaptioningModel(config, Vocabulary(["a", "b"]))
 
 
-def test_every_trained_weight_once_and_decay_only_for_matrices() -> None:
+def test_each_trained_weight_is_in_one_group_with_its_decay() -> None:
     model = make_model()
     model.encoder.fine_tune("features.1", update_batch_norm=False)
     config = TrainingConfig(learning_rate=0.5, encoder_learning_rate=0.25, weight_decay=0.1)
@@ -64,7 +64,7 @@ def test_warm_up_then_cosine(step: int, share: float) -> None:
         assert group["lr"] == pytest.approx(0.2 * share)
 
 
-def test_a_run_shorter_than_its_warm_up_still_has_a_peak_and_an_end() -> None:
+def test_short_run_still_reaches_the_peak_and_zero() -> None:
     model = make_model()
     config = TrainingConfig(learning_rate=0.2, warm_up_steps=200)
     optimizer = make_optimizer(model, config)
@@ -76,13 +76,13 @@ def test_a_run_shorter_than_its_warm_up_still_has_a_peak_and_an_end() -> None:
     assert rates[60] == pytest.approx(0)
 
 
-def test_the_average_follows_slowly_once_it_has_a_past() -> None:
+def test_running_average_and_its_smaller_decay_at_first() -> None:
     average, model = make_model(), make_model()
     with torch.no_grad():
         average.decoder.output_bias.fill_(1.0)
         model.decoder.output_bias.fill_(3.0)
     update_average(average, model, decay=0.9, step=10_000)
     torch.testing.assert_close(average.decoder.output_bias, torch.full((6,), 1.2))
-    # Early on its memory is short: (1 + 8) / (10 + 8) = 0.5 is kept, however long the decay.
+    # In the first steps the decay is at most (1 + step) / (10 + step), here 9 / 18 = 0.5.
     update_average(average, model, decay=0.999, step=8)
     torch.testing.assert_close(average.decoder.output_bias, torch.full((6,), 2.1))
