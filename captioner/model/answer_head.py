@@ -1,4 +1,4 @@
-"""The answer head: a question's words become queries to the attention that the captioner uses."""
+"""The answer head: turns a question into queries to the captioner's attention, and answers it."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from captioner.model.recurrence import Cell, StackedCells, State, start_biases
 
 @dataclass(frozen=True)
 class Answered:
-    """What the head thinks of R questions: logits (R, answers) and weights (R, glimpses, N)."""
+    """The output for R questions: logits (R, answers) and weights (R, glimpses, N)."""
 
     logits: Tensor
     weights: Tensor
 
 
 class AnswerHead(nn.Module):
-    """Answers by choosing among the answers it knows (after Kazemi and Elqursh 2017).
+    """Classifies questions into a fixed set of answers (after Kazemi and Elqursh 2017).
 
-    A recurrent network reads the question, many words to one vector q. Each glimpse g asks the
-    attention with its own query W_g q and reads a context z_g. Question and picture meet in a
-    product, f = relu(W_q q) * relu(W_z [z_1, ..., z_G]) (Anderson et al. 2018, supplement), from
-    which the answers are scored. The attention is the captioner's: the same object, the same
-    weights. Without glimpses the head is blind: f = relu(W_q q).
+    A recurrent network reads the question into one vector q. Each glimpse g has its own query W_g q
+    to the attention and gets a context z_g. Question and picture are combined in a product,
+    f = relu(W_q q) * relu(W_z [z_1, ..., z_G]) (Anderson et al. 2018, supplement), from which a
+    linear layer scores the answers. The attention is that of the captioner: the same object with
+    the same weights. Without glimpses the head does not see the picture: f = relu(W_q q).
     """
 
     def __init__(
@@ -58,21 +58,22 @@ class AnswerHead(nn.Module):
         start_biases(self.word_input, cell.gate_biases)
 
     def read(self, words: Tensor, lengths: list[int]) -> Tensor:
-        """Questions (R, Q), padded after their lengths, to vectors (R, H): the last hidden state.
+        """Encode padded questions (R, Q) as vectors (R, H), the last hidden states.
 
-        The recurrence shrinks as questions end, so that padding changes nothing.
+        The number of rows shrinks as questions end, so that padding has no effect.
         """
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        rows = torch.tensor(order, device=words.device)
-        word_input = self.word_input(self.embedding_dropout(self.embedding(words[rows])))
+        rows = torch.tensor(order, device=words.device)  # (R,)
+        embedded = self.embedding_dropout(self.embedding(words[rows]))  # (R, Q, E)
+        word_input = self.word_input(embedded)  # (R, Q, gates H)
         parts, size = self.cell.state_parts, self.cell.hidden_size
         state: State = tuple(word_input.new_zeros(len(order), size) for _ in range(parts))
-        # Taken apart at once: the gradient of a slice a step would be a whole tensor of zeros each.
+        # unbind, since the gradient of each slice would be a tensor of zeros of the full size.
         for position, inputs in enumerate(word_input.unbind(1)[: lengths[order[0]]]):
             count = sum(length > position for length in lengths)
-            going = self.cell(inputs[:count], tuple(part[:count] for part in state))
-            state = tuple(
-                torch.cat([new, old[count:]]) for new, old in zip(going, state, strict=True)
+            active = self.cell(inputs[:count], tuple(part[:count] for part in state))
+            state = tuple(  # parts (R, H)
+                torch.cat([new, old[count:]]) for new, old in zip(active, state, strict=True)
             )
         return torch.empty_like(state[0]).index_copy(0, rows, state[0])
 
@@ -81,18 +82,18 @@ class AnswerHead(nn.Module):
     ) -> Answered:
         """Score every answer to each of R questions.
 
-        words (R, Q): ids, padded; lengths: words of each; pictures (R,): which row of features
-        (B, N, D) and of keys (B, N, A), from the attention's `project`, each is asked of.
+        words (R, Q): padded ids; lengths: the number of words of each; pictures (R,): for each, the
+        row of features (B, N, D) and of keys (B, N, A), from the attention's `project`.
         """
-        question = self.read(words, lengths)
-        scored = torch.relu(self.question_output(self.answer_dropout(question)))
-        weights = features.new_zeros(len(lengths), 0, features.shape[1])
+        question = self.read(words, lengths)  # (R, H)
+        joint = torch.relu(self.question_output(self.answer_dropout(question)))  # (R, answer size)
+        weights = features.new_zeros(len(lengths), 0, features.shape[1])  # (R, 0, N)
         if self.picture_output is not None:
-            queries = torch.stack([query(question) for query in self.queries], dim=1)
-            contexts, weights = self.attention(
+            queries = torch.stack([query(question) for query in self.queries], dim=1)  # (R, G, H)
+            contexts, weights = self.attention(  # (R·G, D), (R·G, N)
                 queries.flatten(0, 1), keys[pictures], features[pictures]
             )
-            seen = self.answer_dropout(contexts.view(len(lengths), -1))
-            scored = scored * torch.relu(self.picture_output(seen))
-            weights = weights.view(len(lengths), self.glimpses, -1)
-        return Answered(self.output(self.answer_dropout(scored)), weights)
+            contexts = self.answer_dropout(contexts.view(len(lengths), -1))  # (R, G·D)
+            joint = joint * torch.relu(self.picture_output(contexts))  # (R, answer size)
+            weights = weights.view(len(lengths), self.glimpses, -1)  # (R, G, N)
+        return Answered(self.output(self.answer_dropout(joint)), weights)

@@ -1,4 +1,4 @@
-"""The mean weights of several checkpoints: often better than each, and no slower than one."""
+"""Average the weights of several checkpoints: often better than each, and as fast as one."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from captioner.model.checkpoint import Checkpoint
 
 
 def average(files: Sequence[Path]) -> Checkpoint:
-    """The mean of all weights of checkpoints of one network (Wortsman et al. 2022, section 2).
+    """Average the weights of checkpoints of the same network (Wortsman et al. 2022, section 2).
 
-    It is of use where all of them were fine-tuned from a common start: epochs or stages of a run,
-    or runs that fine-tuned the same checkpoint. Running statistics of batch norm are averaged too,
-    which is right only where training left them as they were (update_batch_norm off). Settings and
-    description are the first one's, without its scores. Raises CaptionerError for fewer than
-    two files, and for one that cannot be loaded or differs in its network, words or answers.
+    This helps if all were fine-tuned from a common start: epochs or stages of a run, or runs that
+    fine-tuned the same checkpoint. Running statistics of batch norm are averaged too, which is only
+    right if training did not change them (update_batch_norm off). Settings and description are
+    those of the first file, without its scores. Raises CaptionerError for fewer than two files, and
+    for a file that cannot be loaded or differs in network, words or answers.
     """
     if len(files) < 2:
         raise CaptionerError(f"checkpoints to average: {len(files)}; expected two or more")
@@ -27,7 +27,7 @@ def average(files: Sequence[Path]) -> Checkpoint:
     means = checkpoint.named_tensors(first.model)
     for count, file in enumerate(files[1:], start=2):
         other = checkpoint.load(file)
-        _check_alike(first, other, files[0], file)
+        _check_same_network(first, other, files[0], file)
         with torch.no_grad():
             for name, value in checkpoint.named_tensors(other.model).items():
                 if value.is_floating_point():
@@ -35,10 +35,8 @@ def average(files: Sequence[Path]) -> Checkpoint:
     return dataclasses.replace(first, scores=[])
 
 
-def _check_alike(first: Checkpoint, other: Checkpoint, first_file: Path, file: Path) -> None:
-    """Dropout apart, which is no part of the network once it is trained."""
-
-    def network(config: ModelConfig) -> dict[str, object]:
+def _check_same_network(first: Checkpoint, other: Checkpoint, first_file: Path, file: Path) -> None:
+    def network(config: ModelConfig) -> dict[str, object]:  # dropout matters only in training
         return {k: v for k, v in dataclasses.asdict(config).items() if k not in DROPOUTS}
 
     first_network, other_network = network(first.model.config), network(other.model.config)

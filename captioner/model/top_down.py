@@ -1,4 +1,4 @@
-"""The first of the top-down decoder's two cells: it decides where to look."""
+"""The attention cell, the first of the two cells of a top-down decoder."""
 
 from torch import Tensor, nn
 
@@ -6,14 +6,14 @@ from captioner.model.recurrence import Cell, StackedCells, State, start_biases
 
 
 class AttentionCell(nn.Module):
-    """Asks the attention, before the decoder's own cell writes (Anderson et al. 2018, section 3.2).
+    """Makes the attention query, before the language cell runs (Anderson et al. 2018, section 3.2).
 
-    Reads the hidden state of the cell that writes, the mean feature and the word before (equation
-    2); its own hidden state is the query, and goes with the context to the cell that writes
-    (equation 6). It starts from zeros, for it reads the mean feature before every word.
+    It reads the hidden state of the language cell, the mean feature and the previous word (equation
+    2). Its own hidden state is the query and, with the context, the input of the language cell
+    (equation 6). It starts from zeros, since it reads the mean feature at every step.
 
-    Its state is that of its cell and, as the last part, the projected mean feature (rows, gates H):
-    computed once a picture, and cut off with the state where the gradient through time is.
+    Its state is that of its cell plus, as the last part, the projected mean feature (rows, gates
+    H): computed once per picture, and detached with the state where the gradient is truncated.
     """
 
     def __init__(self, *, cell: Cell | StackedCells, feature_size: int) -> None:
@@ -27,17 +27,17 @@ class AttentionCell(nn.Module):
 
     def start(self, mean: Tensor) -> State:
         """State before the first word, from the mean feature (B, D)."""
-        mean_input = self.mean_input(mean)
-        zeros = mean_input.new_zeros(len(mean), self.cell.hidden_size)
+        mean_input = self.mean_input(mean)  # (B, gates H)
+        zeros = mean_input.new_zeros(len(mean), self.cell.hidden_size)  # (B, H)
         return (*[zeros] * self.cell.state_parts, mean_input)
 
-    def forward(self, word_input: Tensor, written: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step: what the cell that writes gets of it, projected (rows, gates H), and its state.
+    def forward(self, word_input: Tensor, hidden: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: its projected output for the language cell (rows, gates H), and its new state.
 
-        word_input (rows, gates H): the embedded words, projected; written (rows, H): the hidden
-        state of the cell that writes.
+        word_input (rows, gates H): the projected word embeddings; hidden (rows, H): that of the
+        language cell.
         """
-        *own, mean_input = state
-        projected = word_input + self.writer_input(written) + mean_input
-        new = self.cell(projected, tuple(own))
+        *cell_state, mean_input = state
+        projected = word_input + self.writer_input(hidden) + mean_input  # (rows, gates H)
+        new = self.cell(projected, tuple(cell_state))
         return self.output(new[0]), (*new, mean_input)

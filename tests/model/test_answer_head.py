@@ -1,4 +1,4 @@
-"""The answer head: it shares the captioner's attention, and padding and order change nothing."""
+"""The answer head shares the captioner's attention; padding and order have no effect."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def questions() -> tuple[torch.Tensor, list[int], torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2), ("highway", 1)])
-def test_many_questions_at_once_are_answered_as_each_alone(cell: str, layers: int) -> None:
+def test_batched_questions_equal_one_by_one(cell: str, layers: int) -> None:
     head = make_head(cell, layers)
     words, lengths, pictures, features = questions()
     keys = head.attention.project(features)
@@ -61,7 +61,7 @@ def test_many_questions_at_once_are_answered_as_each_alone(cell: str, layers: in
         torch.testing.assert_close(alone.weights[0], together.weights[row])
 
 
-def test_reading_a_question_is_running_the_cell_over_its_words() -> None:
+def test_read_runs_the_cell_over_the_words() -> None:
     head = make_head("gru")
     words = torch.tensor([[5, 9, 4]])
     state = (torch.zeros(1, H),)
@@ -73,31 +73,28 @@ def test_reading_a_question_is_running_the_cell_over_its_words() -> None:
     assert not torch.allclose(swapped, state[0])
 
 
-def test_where_the_features_lie_moves_the_maps_and_not_the_answer() -> None:
+def test_permuting_locations_permutes_the_maps_and_not_the_logits() -> None:
     head = make_head()
     words, lengths, pictures, features = questions()
     order = torch.randperm(N)
     plain = head(words, lengths, pictures, features, head.attention.project(features))
     moved = features[:, order]
-    turned = head(words, lengths, pictures, moved, head.attention.project(moved))
-    torch.testing.assert_close(turned.logits, plain.logits)
-    torch.testing.assert_close(turned.weights, plain.weights[..., order])
+    permuted = head(words, lengths, pictures, moved, head.attention.project(moved))
+    torch.testing.assert_close(permuted.logits, plain.logits)
+    torch.testing.assert_close(permuted.weights, plain.weights[..., order])
 
 
-def test_without_glimpses_the_head_is_blind() -> None:
-    head = make_head(glimpses=0)
+def test_logits_without_glimpses_do_not_depend_on_the_picture() -> None:
     words, lengths, pictures, features = questions()
-    seen = head(words, lengths, pictures, features, head.attention.project(features))
     other = torch.randn(B, N, D)
-    unseen = head(words, lengths, pictures, other, head.attention.project(other))
-    assert torch.equal(seen.logits, unseen.logits)
-    assert seen.weights.shape == (R, 0, N)
-    looking = make_head(glimpses=1)
-    one, two = (
-        looking(words, lengths, pictures, grid, looking.attention.project(grid)).logits
-        for grid in (features, other)
-    )
-    assert not torch.allclose(one, two)
+    for glimpses in (0, 1):
+        head = make_head(glimpses=glimpses)
+        first, second = (
+            head(words, lengths, pictures, grid, head.attention.project(grid))
+            for grid in (features, other)
+        )
+        assert first.weights.shape == (R, glimpses, N)
+        assert torch.equal(first.logits, second.logits) == (glimpses == 0)
 
 
 def make_model() -> CaptioningModel:
@@ -116,7 +113,7 @@ def make_model() -> CaptioningModel:
     return CaptioningModel(config, words, Vocabulary(["is", "it", "red"]), ("no", "yes", "2"))
 
 
-def test_decoder_and_answer_head_share_one_attention_that_both_losses_train() -> None:
+def test_both_losses_train_the_shared_attention() -> None:
     model = make_model().eval()
     assert model.decoder is not None and model.answers is not None
     assert model.decoder.attention is model.answers.attention
@@ -139,11 +136,10 @@ def test_decoder_and_answer_head_share_one_attention_that_both_losses_train() ->
     )
     answers = gradient(answer_loss(answered.logits, torch.eye(3), label_smoothing=0.0))
     assert len(captions) == 2
-    for ours, theirs in zip(captions, answers, strict=True):
-        assert ours.abs().sum() > 0 and theirs.abs().sum() > 0
+    assert all(gradient.abs().sum() > 0 for gradient in captions + answers)
 
 
-def test_a_model_needs_one_of_the_two_tasks() -> None:
+def test_model_needs_at_least_one_task() -> None:
     config = make_model().config
     with pytest.raises(CaptionerError, match="captions to write or questions to answer"):
         CaptioningModel(config, None, None)
@@ -157,7 +153,7 @@ def test_a_model_needs_one_of_the_two_tasks() -> None:
 
 def test_answer_loss_by_hand() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
-    targets = torch.tensor([[0.7, 0.2, 0.0], [0.0, 0.0, 1.0]])  # a tenth said what is unknown
+    targets = torch.tensor([[0.7, 0.2, 0.0], [0.0, 0.0, 1.0]])  # a tenth gave an unknown answer
     log = torch.log(torch.tensor([0.5, 0.25, 0.8]))
     expected = -(0.7 * log[0] + 0.2 * log[1] + log[2]) / 2
     torch.testing.assert_close(answer_loss(logits, targets, label_smoothing=0.0), expected)
@@ -168,21 +164,21 @@ def test_answer_loss_by_hand() -> None:
     )
 
 
-def test_pair_loss_is_of_what_only_the_picture_can_tell() -> None:
+def test_pair_loss_by_hand() -> None:
     targets = torch.eye(3)[[0, 1, 0, 2, 1]]
     wordings = torch.tensor([7, 7, 7, 8, 9])
     logits = torch.tensor(
         [[2.0, 0.5, 9.0], [0.0, 1.0, 9.0], [1.0, 3.0, 9.0], [5.0, 5.0, 5.0], [1.0, 2.0, 3.0]]
     )
-    # Pairs with equal words and other answers: (0, 1) and (1, 2).
+    # The pairs with equal words and different answers are (0, 1) and (1, 2).
     first = (2.0 - 0.5) - (0.0 - 1.0)
     second = (1.0 - 0.0) - (3.0 - 1.0)
     expected = torch.tensor([-first, -second]).exp().log1p().mean()
     torch.testing.assert_close(pair_loss(logits, targets, wordings), expected)
-    # What the words make likely, whatever the picture, is the same for all of one wording.
-    leaning = logits + torch.tensor([4.0, -3.0, 1.0]) * (wordings == 7).unsqueeze(1)
-    torch.testing.assert_close(pair_loss(leaning, targets, wordings), expected)
+    # Adding the same to the logits of all questions with the same words changes nothing.
+    biased = logits + torch.tensor([4.0, -3.0, 1.0]) * (wordings == 7).unsqueeze(1)
+    torch.testing.assert_close(pair_loss(biased, targets, wordings), expected)
     assert pair_loss(logits, targets, torch.arange(5)) == 0
     without = targets.clone()
-    without[1] = 0  # its answer is not among those that can be given
+    without[1] = 0  # its answer is not in the answer vocabulary
     assert pair_loss(logits, without, wordings) == 0

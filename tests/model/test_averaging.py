@@ -1,4 +1,4 @@
-"""The mean of several checkpoints' weights."""
+"""Averaging the weights of checkpoints."""
 
 import dataclasses
 import sys
@@ -18,7 +18,7 @@ from captioner.model.checkpoint import Checkpoint, load, named_tensors, read_ten
 
 @pytest.fixture
 def three(tiny_checkpoint: Path, tmp_path: Path) -> list[Path]:
-    """A checkpoint, the same with 3 added to every weight, and with 6."""
+    """A checkpoint, and copies with 3 and with 6 added to every weight."""
     loaded, files = load(tiny_checkpoint), []
     for number in range(3):
         files.append(tmp_path / f"{number}.safetensors")
@@ -29,19 +29,19 @@ def three(tiny_checkpoint: Path, tmp_path: Path) -> list[Path]:
     return files
 
 
-def test_weights_are_the_mean_and_the_rest_is_the_first_ones(three: list[Path]) -> None:
+def test_weights_are_the_mean_and_the_rest_is_from_the_first(three: list[Path]) -> None:
     mean, first = average(three), load(three[0])
     starts = named_tensors(first.model)
     for name, value in named_tensors(mean.model).items():
-        moved = 3 if value.is_floating_point() else 0  # the batch norms' counters are not averaged
-        torch.testing.assert_close(value, starts[name] + moved)
+        difference = 3 if value.is_floating_point() else 0  # counters of batch norms stay
+        torch.testing.assert_close(value, starts[name] + difference)
     assert mean.decoding == first.decoding
     assert mean.model.vocabulary is not None
     assert mean.model.vocabulary.words == first.model.vocabulary.words  # type: ignore[union-attr]
     assert mean.scores == []
 
 
-def test_the_command_writes_it(three: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_the_average(three: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     output = three[0].parent / "mean.safetensors"
     arguments = ["captioner", "average", *map(str, three), "--output", str(output)]
 
@@ -60,7 +60,7 @@ def test_the_command_writes_it(three: list[Path], capsys: pytest.CaptureFixture[
     assert "exists already" in err
 
 
-def test_other_networks_and_words_are_refused(three: list[Path], tmp_path: Path) -> None:
+def test_different_networks_or_words_raise(three: list[Path], tmp_path: Path) -> None:
     loaded, other = load(three[0]), tmp_path / "other.safetensors"
     words = CaptioningModel(loaded.model.config, Vocabulary([*WORDS[:-1], "zebra"]))
     save(Checkpoint(words, loaded.training, loaded.decoding), other)

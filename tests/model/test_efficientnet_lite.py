@@ -1,4 +1,4 @@
-"""EfficientNet-Lite against its published layout, written out function by function."""
+"""EfficientNet-Lite compared with its published architecture, written out with functions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from captioner.model.efficientnet_lite import SCALES, EfficientNetLite
 from captioner.model.encoder import Encoder
 from captioner.model.pretrained import load_weights
 
-# Blocks of EfficientNet-Lite0 in order: channels, kernel, stride, expansion.
+# The blocks of EfficientNet-Lite0: channels, kernel, stride, expansion.
 LITE0 = (
     [(16, 3, 1, 1)]
     + [(24, 3, 2, 6), (24, 3, 1, 6)]
@@ -28,7 +28,7 @@ LITE0 = (
 
 
 def published_weights() -> dict[str, Tensor]:
-    """Random weights by the names and in the order of the published files."""
+    """Random weights with the names and the order of the published files."""
     torch.manual_seed(5)
     state: dict[str, Tensor] = {}
 
@@ -56,9 +56,9 @@ def published_weights() -> dict[str, Tensor]:
 
 
 def published_features(pixels: Tensor, state: dict[str, Tensor]) -> Tensor:
-    """What the published network makes of pixels 0..255, with TensorFlow's SAME padding.
+    """The features of the published network for pixels 0..255, with TensorFlow's SAME padding.
 
-    But for the padding of the picture itself, which has ImageNet's mean colour as it has here.
+    Only the padding of the picture itself has ImageNet's mean colour, as in captioner.
     """
 
     def convolve(maps: Tensor, name: str, stride: int = 1, groups: int = 1) -> Tensor:
@@ -75,12 +75,10 @@ def published_features(pixels: Tensor, state: dict[str, Tensor]) -> Tensor:
         return functional.batch_norm(maps, *values, *scales, eps=1e-3)
 
     side = pixels.shape[-1]
-    framed = 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1).expand(
-        len(pixels), 3, side + 2, side + 2
-    )
-    framed = framed.clone()
-    framed[:, :, 1:-1, 1:-1] = pixels
-    stem = functional.conv2d((framed - 127) / 128, state["_conv_stem.weight"], stride=2)
+    colour = 255 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    padded = colour.expand(len(pixels), 3, side + 2, side + 2).clone()
+    padded[:, :, 1:-1, 1:-1] = pixels
+    stem = functional.conv2d((padded - 127) / 128, state["_conv_stem.weight"], stride=2)
     maps = functional.relu6(normalise(stem, "_bn0"))
     for index, (size, _, stride, expansion) in enumerate(LITE0):
         block, inputs = f"_blocks.{index}.", maps
@@ -116,7 +114,7 @@ def test_published_weights_give_the_published_features(
     torch.save(state, tmp_path / "lite0.pth")
     encoder = make_encoder()
     load_weights(encoder, str(tmp_path / "lite0.pth"))
-    mean, std = (torch.tensor(one).view(3, 1, 1) for one in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     pixels = torch.rand(2, 3, 97, 97) * 255
     with torch.no_grad():
         features = encoder.trunk((pixels / 255 - mean) / std).permute(0, 3, 1, 2)
@@ -128,7 +126,7 @@ def test_published_weights_give_the_published_features(
     torch.testing.assert_close(folded, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_published_weights_of_an_encoder_that_ends_earlier(
+def test_published_weights_in_an_encoder_with_fewer_stages(
     state: dict[str, Tensor], tmp_path: Path
 ) -> None:
     torch.save(state, tmp_path / "lite0.pth")
@@ -142,8 +140,7 @@ def test_published_weights_of_an_encoder_that_ends_earlier(
         torch.testing.assert_close(maps.permute(0, 3, 1, 2), whole.stages[:5](pictures))
 
 
-# Weights of the whole networks with their classifier of 1,000, published as 4.7, 5.4, 6.1, 8.2 and
-# 13.0 million.
+# Numbers of weights with the classifier of 1,000; published as 4.7, 5.4, 6.1, 8.2 and 13.0 million.
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -169,24 +166,20 @@ Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
         lambda state: {name: value for name, value in state.items() if "_blocks.9." not in name},
         lambda state: {name: value for name, value in state.items() if "_bn0.running" not in name},
         lambda state: state | {"_conv_stem.weight": torch.randn(32, 4, 3, 3)},
-        # EfficientNet-B0 has the same names and shapes, and squeeze and excitation.
+        # EfficientNet-B0 has the same names and shapes, but also squeeze and excitation.
         lambda state: state | {"_blocks.3._se_reduce.weight": torch.randn(6, 144, 1, 1)},
     ],
-    ids=["a block less", "norms less", "another stem", "squeeze and excitation"],
+    ids=["missing block", "missing norms", "another stem", "squeeze and excitation"],
 )
-def test_other_weights_are_refused(
-    state: dict[str, Tensor], tmp_path: Path, change: Change
-) -> None:
+def test_other_weights_raise(state: dict[str, Tensor], tmp_path: Path, change: Change) -> None:
     file = tmp_path / "other.safetensors"
     save_file(change(state), file)
     with pytest.raises(CaptionerError, match="other.safetensors: weights do not fit efficientnet_"):
         load_weights(make_encoder(), str(file))
 
 
-def test_weights_of_a_larger_network_are_refused_and_those_of_the_same_taken(
-    state: dict[str, Tensor], tmp_path: Path
-) -> None:
-    """A larger one has all of a smaller one's names, where their widths are the same."""
+def test_weights_of_a_larger_network_raise_and_those_of_the_same_load(tmp_path: Path) -> None:
+    """With the same width, the larger network has all names of the smaller one."""
     width, depth = SCALES["efficientnet_lite1"]
     save_file(EfficientNetLite(width=width, depth=depth).state_dict(), tmp_path / "1.safetensors")
     with pytest.raises(CaptionerError, match="not among its"):
@@ -203,6 +196,6 @@ def test_weights_of_a_larger_network_are_refused_and_those_of_the_same_taken(
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite4"])
-def test_there_is_no_download(name: str) -> None:
+def test_downloading_weights_raises(name: str) -> None:
     with pytest.raises(CaptionerError, match=f"torchvision has no weights of {name}; give a file"):
         load_weights(make_encoder(name), "torchvision")

@@ -110,9 +110,9 @@ def test_a_stage_cuts_the_backbone() -> None:
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        ("resnet1", "not a classification backbone that fits; choose one of alexnet"),
-        ("googlenet", "not a classification backbone that fits"),
-        ("inception_v3", "not a classification backbone that fits"),
+        ("resnet1", "not a supported classification backbone; choose one of alexnet"),
+        ("googlenet", "not a supported classification backbone"),
+        ("inception_v3", "not a supported classification backbone"),
         ("vit_b_16", "cannot be run stage by stage"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The adaptive sentinel: by hand, at its two ends, and in everything that reads the maps."""
+"""The adaptive sentinel: worked by hand, at its extremes, and in everything that uses its maps."""
 
 import dataclasses
 import math
@@ -41,14 +41,14 @@ def make_sentinel(heads: int | None, memory_part: int = 1) -> AdaptiveAttention:
     )
 
 
-def ask(sentinel: AdaptiveAttention) -> tuple[Tensor, Tensor]:
-    """The query of two rows a picture, and the features."""
+def make_query(sentinel: AdaptiveAttention) -> tuple[Tensor, Tensor]:
+    """A query with two rows per picture, and the features."""
     state: State = (torch.randn(2 * B, H), torch.randn(2 * B, H))
     return sentinel.query(torch.randn(2 * B, E), state), torch.randn(B, N, D)
 
 
 def test_by_hand() -> None:
-    """One unit of everything: a location of 0, one of ln 3, and a sentinel of tanh(0.5) / 2."""
+    """All sizes 1: a location with 0, one with ln 3, and a sentinel of tanh(0.5) / 2."""
     attention = SpatialAttention(query_size=1, feature_size=1, attention_size=1, heads=1)
     sentinel = AdaptiveAttention(
         attention=attention,
@@ -66,59 +66,57 @@ def test_by_hand() -> None:
         sentinel.key.weight.fill_(2.0)
         sentinel.value.weight.fill_(3.0)
     features = torch.tensor([[[0.0], [math.log(3.0)]]])
-    # Gate sigmoid(-1 + 1): a half.
+    # The gate is sigmoid(-1 + 1) = 0.5.
     query = sentinel.query(torch.tensor([[-1.0]]), (torch.ones(1, 1), torch.tensor([[0.5]])))
     context, weights = sentinel(query, attention.project(features), features)
-    remembered = math.tanh(0.5) / 2
-    away = math.exp(2 * remembered)
-    total = 1 + 3 + away
+    value = math.tanh(0.5) / 2
+    score = math.exp(2 * value)
+    total = 1 + 3 + score
     torch.testing.assert_close(weights, torch.tensor([[1 / total, 3 / total]]))
-    expected = 3 / total * math.log(3.0) + away / total * 3 * remembered
+    expected = 3 / total * math.log(3.0) + score / total * 3 * value
     torch.testing.assert_close(context, torch.tensor([[expected]]))
 
 
-def test_the_additive_score_is_that_of_a_location_with_the_same_key() -> None:
-    """Of all locations and the sentinel, with its key and value, put last among them."""
+def test_additive_sentinel_equals_one_more_location() -> None:
+    """A location with the sentinel's key and value, added after the others."""
     sentinel = make_sentinel(None)
     attention = sentinel.attention
-    query, features = ask(sentinel)
-    query, features = query[::2], features.detach()  # one row a picture
+    query, features = make_query(sentinel)
+    query, features = query[::2], features.detach()  # one row per picture
     key = query[:, H : H + A].unsqueeze(1)
     keys = attention.project(features)
     context, weights = sentinel(query, keys, features)
-    more = torch.cat([keys, torch.exp(2 * key)], dim=1)
+    all_keys = torch.cat([keys, torch.exp(2 * key)], dim=1)
     values = torch.cat([features, query[:, H + A :].unsqueeze(1)], dim=1)
-    expected, all_weights = attention(query[:, :H], more, values)
+    expected, all_weights = attention(query[:, :H], all_keys, values)
     torch.testing.assert_close(context, expected)
     torch.testing.assert_close(weights, all_weights[:, :N])
 
 
 @pytest.mark.parametrize("heads", [1, 2])
-def test_the_dot_score_is_that_of_a_location_with_the_same_key(heads: int) -> None:
+def test_dot_sentinel_equals_one_more_location(heads: int) -> None:
     sentinel = make_sentinel(heads)
-    query, features = ask(sentinel)
+    query, features = make_query(sentinel)
     query = query[::2]
     keys = sentinel.attention.project(features)
     context, weights = sentinel(query, keys, features)
-    more = torch.cat([keys, query[:, None, H : H + A]], dim=1)
+    all_keys = torch.cat([keys, query[:, None, H : H + A]], dim=1)
     values = torch.cat([features, query[:, None, H + A :]], dim=1)
-    expected, all_weights = sentinel.attention(query[:, :H], more, values)
+    expected, all_weights = sentinel.attention(query[:, :H], all_keys, values)
     torch.testing.assert_close(context, expected)
     torch.testing.assert_close(weights, all_weights[:, :N])
 
 
 @pytest.mark.parametrize("heads", HEADS)
-def test_a_sentinel_that_wins_is_the_context_and_one_that_loses_changes_nothing(
-    heads: int | None,
-) -> None:
+def test_sentinel_with_all_or_no_weight(heads: int | None) -> None:
     sentinel = make_sentinel(heads)
-    query, features = ask(sentinel)
+    query, features = make_query(sentinel)
     attention, keys = sentinel.attention, sentinel.attention.project(features)
     alone, weights_alone = attention(query[:, :H], keys, features)
     projected = attention.query_projection(query[:, :H])
     if attention.score is None:
         best = 1e4 * projected
-    else:  # tanh has its limits, so the locations' scores are put out of the way
+    else:  # tanh is bounded, so the scores are scaled instead
         attention.score.weight.data.mul_(1e3)
         best = 1e3 * attention.score.weight.expand(2 * B, A).sign()
         alone, weights_alone = attention(query[:, :H], keys, features)
@@ -126,16 +124,16 @@ def test_a_sentinel_that_wins_is_the_context_and_one_that_loses_changes_nothing(
         (best, query[:, H + A :], torch.zeros(2 * B, N)),
         (-best, alone, weights_alone),
     ):
-        asked = torch.cat([query[:, :H], key, query[:, H + A :]], dim=-1)
-        found, looked = sentinel(asked, keys, features)
-        torch.testing.assert_close(found, context)
-        torch.testing.assert_close(looked, weights)
+        changed = torch.cat([query[:, :H], key, query[:, H + A :]], dim=-1)
+        actual_context, actual_weights = sentinel(changed, keys, features)
+        torch.testing.assert_close(actual_context, context)
+        torch.testing.assert_close(actual_weights, weights)
 
 
 @pytest.mark.parametrize("heads", HEADS)
 def test_permuting_locations_permutes_weights_and_leaves_the_context(heads: int | None) -> None:
     sentinel = make_sentinel(heads)
-    query, features = ask(sentinel)
+    query, features = make_query(sentinel)
     context, weights = sentinel(query, sentinel.attention.project(features), features)
     assert (weights.sum(1) < 1).all() and (weights > 0).all()
     order = torch.randperm(N)
@@ -165,24 +163,24 @@ def make_decoder(name: str, *, layers: int = 1, heads: int | None = 2) -> Captio
 @pytest.mark.parametrize("heads", [None, 2])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("name", CELLS)
-def test_teacher_forcing_is_the_step_repeated(name: str, layers: int, heads: int | None) -> None:
+def test_teacher_forcing_equals_repeated_steps(name: str, layers: int, heads: int | None) -> None:
     decoder = make_decoder(name, layers=layers, heads=heads)
     assert_forward_repeats_step(decoder, torch.randn(2, N, D))
 
 
-def test_the_lstms_sentinel_is_its_top_layers_memory() -> None:
+def test_sentinel_of_an_lstm_uses_the_memory_of_the_top_layer() -> None:
     decoder = make_decoder("lstm", layers=2)
     state = decoder.start(torch.randn(2, N, D))
     embedded = torch.randn(2, E)
     before = decoder.query(embedded, state)
     for part in range(4):
-        changed = tuple(value + (place == part) for place, value in enumerate(state))
+        changed = tuple(value + (index == part) for index, value in enumerate(state))
         same = torch.equal(decoder.query(embedded, changed), before)
         assert same == (part > 1), part  # h and c of the top layer, then of the bottom one
 
 
 @pytest.mark.parametrize("heads", [None, 2])
-def test_it_trains_in_bfloat16(heads: int | None) -> None:
+def test_training_in_bfloat16(heads: int | None) -> None:
     decoder = make_decoder("lstm", heads=heads)
     tokens, lengths = pad_captions(CAPTIONS)
     features = torch.randn(2, N, D)
@@ -194,7 +192,7 @@ def test_it_trains_in_bfloat16(heads: int | None) -> None:
 
 
 @pytest.mark.parametrize("sample", [False, True])
-def test_every_search_takes_it(sample: bool) -> None:
+def test_search_with_a_sentinel(sample: bool) -> None:
     decoder = make_decoder("gru").eval()
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
@@ -209,7 +207,7 @@ def test_every_search_takes_it(sample: bool) -> None:
 
 @pytest.fixture
 def sentinel_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    """The tiny model, its answer head included, with a sentinel."""
+    """The tiny model, including its answer head, with a sentinel."""
     loaded = checkpoint.load(tiny_checkpoint)
     config = dataclasses.replace(loaded.model.config, sentinel=True)
     torch.manual_seed(1)
@@ -237,49 +235,50 @@ def image() -> Image.Image:
     return Image.fromarray(pixels.numpy())
 
 
-def test_checkpoint_there_and_back_and_an_answer_head_that_knows_nothing_of_it(
+def test_checkpoint_round_trip_does_not_change_answers(
     sentinel_checkpoint: Path, tiny_checkpoint: Path, image: Image.Image
 ) -> None:
-    """The weights that were there keep their names."""
+    """All other weights keep their names."""
     file = sentinel_checkpoint
-    without, there = (checkpoint.read_tensors(one)[0].keys() for one in (tiny_checkpoint, file))
-    assert without < there
-    assert all(name.startswith("decoder.sentinel.") for name in there - without)
-    back, plain = Captioner.load(file, "cpu"), Captioner.load(tiny_checkpoint, "cpu")
-    assert back.answer(image, "is it a dog?").top == plain.answer(image, "is it a dog?").top
-    again = file.with_name("again.safetensors")
-    checkpoint.save(checkpoint.load(file), again)
-    one, other = back.caption(image), Captioner.load(again, "cpu").caption(image)
-    assert (one.text, one.log_probability) == (other.text, other.log_probability)
-    assert one.log_probability != plain.caption(image).log_probability
+    plain_names = checkpoint.read_tensors(tiny_checkpoint)[0].keys()
+    names = checkpoint.read_tensors(file)[0].keys()
+    assert plain_names < names
+    assert all(name.startswith("decoder.sentinel.") for name in names - plain_names)
+    loaded, plain = Captioner.load(file, "cpu"), Captioner.load(tiny_checkpoint, "cpu")
+    assert loaded.answer(image, "is it a dog?").top == plain.answer(image, "is it a dog?").top
+    copy = file.with_name("copy.safetensors")
+    checkpoint.save(checkpoint.load(file), copy)
+    first, second = loaded.caption(image), Captioner.load(copy, "cpu").caption(image)
+    assert (first.text, first.log_probability) == (second.text, second.log_probability)
+    assert first.log_probability != plain.caption(image).log_probability
     assert plain.caption(image).looking is None
 
 
-def test_a_captions_maps_sum_to_1_and_it_says_how_much_it_looked(
+def test_maps_sum_to_1_and_looking_is_the_share_of_the_picture(
     with_sentinel: Captioner, image: Image.Image
 ) -> None:
     decoding = with_sentinel.decoding
     decoder, _ = with_sentinel.model.writer()
-    [[found]] = decode(decoder, with_sentinel.encode([image]), decoding)
+    [[hypothesis]] = decode(decoder, with_sentinel.encode([image]), decoding)
     caption = with_sentinel.caption(image)
     assert caption.looking is not None
     looking = torch.from_numpy(caption.looking)
     assert (looking > 0).all() and (looking < 1).all()
     maps = torch.from_numpy(caption.attention).flatten(1)
     torch.testing.assert_close(maps.sum(1), torch.ones(len(maps)))
-    torch.testing.assert_close(maps * looking.unsqueeze(1), found.weights)
+    torch.testing.assert_close(maps * looking.unsqueeze(1), hypothesis.weights)
 
 
-def test_the_map_of_a_word_that_looked_nowhere_is_even(
+def test_map_without_any_weight_is_uniform(
     with_sentinel: Captioner, image: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = AdaptiveAttention.forward
 
-    def away(self: AdaptiveAttention, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def without_weights(self: AdaptiveAttention, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         context, weights = original(self, *inputs)
         return context, torch.zeros_like(weights)
 
-    monkeypatch.setattr(AdaptiveAttention, "forward", away)
+    monkeypatch.setattr(AdaptiveAttention, "forward", without_weights)
     caption = with_sentinel.caption(image)
     assert caption.looking is not None and (caption.looking == 0).all()
     assert entropy(caption.attention) == pytest.approx(1.0)

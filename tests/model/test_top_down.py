@@ -1,4 +1,4 @@
-"""The top-down decoder: torch's cells wired as in the paper, and the contracts of any decoder."""
+"""The top-down decoder: equal to torch's cells wired as in the paper, and like any decoder."""
 
 import dataclasses
 from pathlib import Path
@@ -29,13 +29,15 @@ def make_decoder(
     name: str, *, layers: int = 1, heads: int | None = 2, sentinel: bool = False
 ) -> CaptionDecoder:
     torch.manual_seed(3)
-    writer, looker = (make_cell(name, hidden_size=H, layers=layers, dropout=0.0) for _ in range(2))
+    language_cell, attention_cell = (
+        make_cell(name, hidden_size=H, layers=layers, dropout=0.0) for _ in range(2)
+    )
     attention = SpatialAttention(
         query_size=H, feature_size=D, attention_size=A, heads=heads or 1, additive=heads is None
     )
-    beside = AdaptiveAttention(
+    adaptive = AdaptiveAttention(
         attention=attention,
-        memory_part=writer.memory_part,
+        memory_part=language_cell.memory_part,
         hidden_size=H,
         embedding_size=E,
         feature_size=D,
@@ -43,9 +45,9 @@ def make_decoder(
     )
     return CaptionDecoder(
         attention=attention,
-        sentinel=beside if sentinel else None,
-        attention_cell=AttentionCell(cell=looker, feature_size=D),
-        cell=writer,
+        sentinel=adaptive if sentinel else None,
+        attention_cell=AttentionCell(cell=attention_cell, feature_size=D),
+        cell=language_cell,
         vocabulary_size=V,
         feature_size=D,
         embedding_size=E,
@@ -55,27 +57,27 @@ def make_decoder(
     )
 
 
-def torchs_cell(cell: nn.Module, bias: Tensor, *inputs: Tensor) -> nn.LSTMCell:
-    """An LSTM cell of torch with these input weights side by side, so that it reads them joined."""
+def torch_cell(cell: nn.Module, bias: Tensor, *inputs: Tensor) -> nn.LSTMCell:
+    """A torch LSTM cell whose input weights are these, concatenated."""
     weight = torch.cat(inputs, dim=1)
-    theirs = nn.LSTMCell(weight.shape[1], H)
+    lstm = nn.LSTMCell(weight.shape[1], H)
     with torch.no_grad():
-        theirs.weight_ih.copy_(weight)
-        theirs.weight_hh.copy_(cell.hidden_gates.weight)
-        theirs.bias_ih.copy_(bias)
-        theirs.bias_hh.zero_()
-    return theirs
+        lstm.weight_ih.copy_(weight)
+        lstm.weight_hh.copy_(cell.hidden_gates.weight)
+        lstm.bias_ih.copy_(bias)
+        lstm.bias_hh.zero_()
+    return lstm
 
 
-def test_it_is_torchs_cells_wired_as_in_the_paper() -> None:
-    """[h2, mean, word] to the first, its hidden state to attention, [context, h1] to the second."""
+def test_decoder_equals_torch_cells_wired_as_in_the_paper() -> None:
+    """The first reads [h2, mean, word]; h1 is the query; the second reads [context, h1]."""
     decoder = make_decoder("lstm")
-    looker = decoder.attention_cell
-    assert looker is not None
-    word, mean, writer = decoder.word_input, looker.mean_input, looker.writer_input
-    first = torchs_cell(looker.cell, word.bias, writer.weight, mean.weight, word.weight)
-    output, context_input = looker.output, decoder.context_input
-    second = torchs_cell(decoder.cell, output.bias, context_input.weight, output.weight)
+    cell = decoder.attention_cell
+    assert cell is not None
+    word, mean, hidden = decoder.word_input, cell.mean_input, cell.writer_input
+    first = torch_cell(cell.cell, word.bias, hidden.weight, mean.weight, word.weight)
+    output, context_input = cell.output, decoder.context_input
+    second = torch_cell(decoder.cell, output.bias, context_input.weight, output.weight)
     features = torch.randn(2, N, D)
     keys, state = decoder.attention.project(features), decoder.start(features)
     h1 = c1 = torch.zeros(2, H)
@@ -84,25 +86,25 @@ def test_it_is_torchs_cells_wired_as_in_the_paper() -> None:
         logits, state, weights = decoder.step(words, state, features, keys)
         embedded = decoder.embedding(words)
         h1, c1 = first(torch.cat([h2, features.mean(1), embedded], dim=1), (h1, c1))
-        context, their_weights = decoder.attention(h1, keys, features)
+        context, expected_weights = decoder.attention(h1, keys, features)
         h2, c2 = second(torch.cat([context, h1], dim=1), (h2, c2))
-        torch.testing.assert_close(weights, their_weights)
+        torch.testing.assert_close(weights, expected_weights)
         torch.testing.assert_close(logits, decoder.logits(embedded, context, h2))
-        for ours, theirs in zip(state[:4], (h2, c2, h1, c1), strict=True):
-            torch.testing.assert_close(ours, theirs)
+        for part, expected in zip(state[:4], (h2, c2, h1, c1), strict=True):
+            torch.testing.assert_close(part, expected)
 
 
 @pytest.mark.parametrize("sentinel", [False, True])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("name", CELLS)
-def test_teacher_forcing_is_the_step_repeated(name: str, layers: int, sentinel: bool) -> None:
+def test_teacher_forcing_equals_repeated_steps(name: str, layers: int, sentinel: bool) -> None:
     heads = 2 if layers == 1 else None
     decoder = make_decoder(name, layers=layers, heads=heads, sentinel=sentinel)
     assert_forward_repeats_step(decoder, torch.randn(2, N, D))
 
 
-def test_the_word_before_decides_where_it_looks() -> None:
-    """In the decoder of one cell, it does not: that one looks before it reads the word."""
+def test_weights_depend_on_the_previous_word() -> None:
+    """Not in a decoder with one cell, which attends before it reads the word."""
     decoder = make_decoder("lstm")
     features = torch.randn(1, N, D)
     keys, state = decoder.attention.project(features), decoder.start(features)
@@ -117,7 +119,7 @@ def test_the_word_before_decides_where_it_looks() -> None:
 
 
 @pytest.mark.parametrize("sentinel", [False, True])
-def test_it_trains_in_bfloat16(sentinel: bool) -> None:
+def test_training_in_bfloat16(sentinel: bool) -> None:
     decoder = make_decoder("lstm", layers=2, sentinel=sentinel)
     tokens, lengths = pad_captions(CAPTIONS)
     features = torch.randn(2, N, D)
@@ -130,7 +132,7 @@ def test_it_trains_in_bfloat16(sentinel: bool) -> None:
 
 @pytest.mark.parametrize("sample", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_every_search_takes_it(name: str, sample: bool) -> None:
+def test_search_with_every_cell(name: str, sample: bool) -> None:
     decoder = make_decoder(name).eval()
     features = torch.randn(3, N, D)
     config = DecodingConfig(beam_size=3, max_words=6, sample=sample)
@@ -143,7 +145,7 @@ def test_every_search_takes_it(name: str, sample: bool) -> None:
         assert caption.tokens == alone.tokens
 
 
-def test_checkpoint_there_and_back_with_answers_as_they_were(
+def test_checkpoint_round_trip_does_not_change_answers(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     loaded = checkpoint.load(tiny_checkpoint)
@@ -160,8 +162,8 @@ def test_checkpoint_there_and_back_with_answers_as_they_were(
     file = tmp_path / "top_down.safetensors"
     checkpoint.save(saved, file)
     image = Image.fromarray(torch.randint(0, 256, (64, 64, 3), dtype=torch.uint8).numpy())
-    back, plain = Captioner.load(file, "cpu"), Captioner.load(tiny_checkpoint, "cpu")
-    one, other = back.caption(image), Captioner(saved, torch.device("cpu")).caption(image)
-    assert (one.text, one.log_probability) == (other.text, other.log_probability)
-    assert one.log_probability != plain.caption(image).log_probability
-    assert back.answer(image, "is it a dog?").top == plain.answer(image, "is it a dog?").top
+    loaded, plain = Captioner.load(file, "cpu"), Captioner.load(tiny_checkpoint, "cpu")
+    first, second = loaded.caption(image), Captioner(saved, torch.device("cpu")).caption(image)
+    assert (first.text, first.log_probability) == (second.text, second.log_probability)
+    assert first.log_probability != plain.caption(image).log_probability
+    assert loaded.answer(image, "is it a dog?").top == plain.answer(image, "is it a dog?").top
