@@ -1,9 +1,9 @@
-"""Training step and beam search, beside the plain implementation and the floor of the products.
+"""Compare training steps and beam search with a plain implementation and with matrix products.
 
     python benchmarks/decoding.py
 
-All in one process, turn and turn about, one thread, in seconds of the processor, so that what else
-the machine does hits all alike. Random weights; 32 captions of 19 words and the end; no dropout.
+All measurements alternate in one process on one thread, in processor seconds, so that other work on
+the machine affects all of them equally. Weights are random; 32 captions of 19 words; no dropout.
 """
 
 import statistics
@@ -32,7 +32,7 @@ BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
 
 
 def make_decoders() -> tuple[PlainDecoder, CaptionDecoder]:
-    """The plain decoder and ours, with the same weights."""
+    """The plain decoder and captioner's, with the same weights."""
     torch.manual_seed(0)
     plain = PlainDecoder(D, A, E, H, V)
     decoder = CaptionDecoder(
@@ -50,9 +50,9 @@ def make_decoders() -> tuple[PlainDecoder, CaptionDecoder]:
 
 
 def make_captions(shortest: int, longest: int) -> tuple[Tensor, list[int]]:
-    """Tokens (B, 1 + longest) and lengths, which count the end and are spread evenly."""
+    """Tokens (B, 1 + longest) and evenly distributed lengths, which include END."""
     lengths = [shortest + row * (longest + 1 - shortest) // BATCH for row in range(BATCH)]
-    lengths = [lengths[(7 * row) % BATCH] for row in range(BATCH)]  # in no order
+    lengths = [lengths[(7 * row) % BATCH] for row in range(BATCH)]  # shuffled
     tokens = torch.randint(4, V, (BATCH, 1 + longest))
     tokens[:, 0] = START
     for row, length in enumerate(lengths):
@@ -64,7 +64,7 @@ def make_captions(shortest: int, longest: int) -> tuple[Tensor, list[int]]:
 def training_steps(
     locations: int, shortest: int, longest: int, autocast: bool = False
 ) -> dict[str, Callable[[], float]]:
-    """One training step each, on the same batch; they return the loss."""
+    """A training step of each implementation, on the same batch; each returns the loss."""
     plain, decoder = make_decoders()
     features = torch.randn(BATCH, locations, D).relu()
     tokens, lengths = make_captions(shortest, longest)
@@ -73,19 +73,19 @@ def training_steps(
     def plain_loss() -> Tensor:
         return plain.loss(tokens, features)
 
-    def our_loss() -> Tensor:
+    def captioner_loss() -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
             forced = decoder(tokens, lengths, rows, features)
         return caption_loss(forced, label_smoothing=0.0, attention_penalty=0.0)
 
-    def step_of(
-        loss_of: Callable[[], Tensor], model: torch.nn.Module, fused: bool
+    def make_step(
+        compute_loss: Callable[[], Tensor], model: torch.nn.Module, fused: bool
     ) -> Callable[[], float]:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=fused)
 
         def step() -> float:
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of()
+            loss = compute_loss()
             loss.backward()
             optimizer.step()
             return float(loss.detach())
@@ -93,66 +93,66 @@ def training_steps(
         return step
 
     return {
-        "plain": step_of(plain_loss, plain, False),
-        "captioner": step_of(our_loss, decoder, True),
+        "plain": make_step(plain_loss, plain, False),
+        "captioner": make_step(captioner_loss, decoder, True),
     }
 
 
 def training_flops(locations: int, shortest: int, longest: int) -> float:
-    """Of the products that a step cannot do without: 2 a multiplication, 3 products a weight.
+    """FLOPs of the matrix products that a training step needs: 2 per multiply-add.
 
-    Forward, and backward for the weights and for what they were multiplied with; the features are
-    given, so that no gradient goes on to them.
+    Each weight takes part in three products: forward, backward for the weight and backward for its
+    input. The features need no gradient.
     """
     words = sum(make_captions(shortest, longest)[1])
     keys = BATCH * locations * D * A * 2
-    a_word = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V
+    per_word = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V
     attention = locations * (A + D)
-    return 2 * (keys + 3 * words * a_word + 2 * words * attention)
+    return 2 * (keys + 3 * words * per_word + 2 * words * attention)
 
 
 def beam_flops(pictures: int, locations: int, beams: int, words: int) -> float:
-    """Of the products of a beam search that projects the keys once a picture."""
-    a_row = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V + locations * (A + D)
-    return 2.0 * pictures * (locations * D * A + beams * words * a_row)
+    """FLOPs of the matrix products of a beam search that projects the keys once per picture."""
+    per_row = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V + locations * (A + D)
+    return 2.0 * pictures * (locations * D * A + beams * words * per_row)
 
 
 def product_rate() -> float:
-    """FLOPs a second of a large product of this processor's, float32."""
+    """FLOPs per second of a large float32 matrix product on this processor."""
     left, right = torch.randn(1024, 1280), torch.randn(1280, 2048)
-    begun = time.process_time()
+    start = time.process_time()
     for _ in range(3):
         left @ right
-    return 3 * 2 * 1024 * 1280 * 2048 / (time.process_time() - begun)
+    return 3 * 2 * 1024 * 1280 * 2048 / (time.process_time() - start)
 
 
-def rounds_of(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each task in every round, turn and turn about, and the rate of products."""
+def measure(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each task in every round, alternating, and the rate of products as "rate"."""
     for task in tasks.values():
         task()
-    taken: dict[str, list[float]] = {name: [] for name in (*tasks, "rate")}
+    seconds: dict[str, list[float]] = {name: [] for name in (*tasks, "rate")}
     for _ in range(rounds):
         for name, task in tasks.items():
-            begun = time.process_time()
+            start = time.process_time()
             task()
-            taken[name].append(time.process_time() - begun)
-        taken["rate"].append(product_rate())
-    return taken
+            seconds[name].append(time.process_time() - start)
+        seconds["rate"].append(product_rate())
+    return seconds
 
 
-def row(name: str, taken: dict[str, list[float]], flops: float) -> str:
-    """A line of a table: seconds, ratio to plain, ratio to the floor, with least and most."""
+def row(name: str, seconds: dict[str, list[float]], flops: float) -> str:
+    """A table row: seconds, speed-up over plain, and ratio to the floor, with their ranges."""
 
     def spread(values: list[float]) -> str:
         return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
-    pairs = list(zip(taken["plain"], taken["captioner"], taken["rate"], strict=True))
+    rounds = list(zip(seconds["plain"], seconds["captioner"], seconds["rate"], strict=True))
     return (
-        f"| {name} | {statistics.median(taken['plain']):.3f} "
-        f"| {statistics.median(taken['captioner']):.3f} "
-        f"| {spread([plain / ours for plain, ours, _ in pairs])} "
-        f"| {flops / 1e9:.1f} | {statistics.median(taken['rate']) / 1e9:.0f} "
-        f"| {spread([ours * rate / flops for _, ours, rate in pairs])} |"
+        f"| {name} | {statistics.median(seconds['plain']):.3f} "
+        f"| {statistics.median(seconds['captioner']):.3f} "
+        f"| {spread([plain / captioner for plain, captioner, _ in rounds])} "
+        f"| {flops / 1e9:.1f} | {statistics.median(seconds['rate']) / 1e9:.0f} "
+        f"| {spread([captioner * rate / flops for _, captioner, rate in rounds])} |"
     )
 
 
@@ -163,17 +163,17 @@ HEADER = (
 
 
 def training_table(rounds: int, *, autocast: bool = False) -> str:
-    """autocast: ours in bfloat16, which takes a processor with instructions for it."""
+    """Training steps; autocast: captioner in bfloat16, if the processor has instructions for it."""
     lines = [HEADER]
     for locations, shortest, longest in ((196, 19, 19), (196, 8, 20), (49, 19, 19), (49, 8, 20)):
-        taken = rounds_of(training_steps(locations, shortest, longest, autocast), rounds)
+        seconds = measure(training_steps(locations, shortest, longest, autocast), rounds)
         name = f"{locations} locations, {shortest} to {longest} tokens"
-        lines.append(row(name, taken, training_flops(locations, shortest, longest)))
+        lines.append(row(name, seconds, training_flops(locations, shortest, longest)))
     return "\n".join(lines)
 
 
 def beam_tasks(pictures: int, locations: int, beams: int) -> dict[str, Callable[[], object]]:
-    """The plain way with the first picture alone, and ours with all of them at once."""
+    """The plain search on the first picture only, and captioner's on all of them together."""
     plain, decoder = make_decoders()
     features = torch.randn(pictures, locations, D).relu()
     config = DecodingConfig(beam_size=beams, max_words=STEPS, block_ngrams=0)
@@ -188,24 +188,24 @@ def beam_table(rounds: int) -> str:
     for pictures, locations, beams in (
         (32, 196, 3), (32, 196, 5), (1, 196, 3), (1, 196, 5), (32, 49, 3), (32, 49, 5),
     ):  # fmt: skip
-        taken = rounds_of(beam_tasks(pictures, locations, beams), rounds)
-        taken["plain"] = [pictures * seconds for seconds in taken["plain"]]
+        seconds = measure(beam_tasks(pictures, locations, beams), rounds)
+        seconds["plain"] = [pictures * value for value in seconds["plain"]]
         name = f"beam {beams}, {pictures} picture{'s' * (pictures > 1)}, {locations} locations"
-        lines.append(row(name, taken, beam_flops(pictures, locations, beams, STEPS)))
+        lines.append(row(name, seconds, beam_flops(pictures, locations, beams, STEPS)))
     return "\n".join(lines)
 
 
-def memory_of(which: str, locations: int) -> float:
-    """MiB that three training steps of one kind add to the most that the process had before."""
-    step = training_steps(locations, STEPS, STEPS)[which]
-    ready = peak_memory()
+def added_memory(implementation: str, locations: int) -> float:
+    """MiB that three training steps add to the peak memory of this process."""
+    step = training_steps(locations, STEPS, STEPS)[implementation]
+    before = peak_memory()
     for _ in range(3):
         step()
-    return peak_memory() - ready
+    return peak_memory() - before
 
 
 def peak_memory() -> float:
-    """MiB; not getrusage's maximum, which a process inherits from the one that started it."""
+    """Peak memory in MiB; getrusage's maximum is inherited from the parent process."""
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
@@ -214,9 +214,9 @@ def memory_table() -> str:
     lines = ["| | plain, MiB | captioner, MiB | share |", "| --- | --- | --- | --- |"]
     for locations in (196, 49):
         peaks = {}
-        for which in ("plain", "captioner"):
-            command = [sys.executable, __file__, "--memory", which, str(locations)]
-            peaks[which] = float(subprocess.run(command, capture_output=True, check=True).stdout)
+        for name in ("plain", "captioner"):
+            command = [sys.executable, __file__, "--memory", name, str(locations)]
+            peaks[name] = float(subprocess.run(command, capture_output=True, check=True).stdout)
         share = peaks["captioner"] / peaks["plain"]
         lines.append(
             f"| {locations} locations | {peaks['plain']:.0f} | {peaks['captioner']:.0f} "
@@ -228,6 +228,6 @@ def memory_table() -> str:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1:2] == ["--memory"]:
-        print(memory_of(sys.argv[2], int(sys.argv[3])))
+        print(added_memory(sys.argv[2], int(sys.argv[3])))
     else:
         print(training_table(5), memory_table(), beam_table(5), sep="\n\n")

@@ -1,12 +1,12 @@
-"""The recurrent family side by side: which cell, which attention, how many layers.
+"""Compare recurrent decoders: the cell, the attention and the number of layers.
 
     python benchmarks/family.py --flickr8k DIR --encoder-weights FILE --work DIR
 
-Every run is the same captioner but for the cell, the attention and the layers, and takes equally
-many steps on the same batches. All runs of a set share one cache of the frozen encoder's features,
-an 8 x 8 grid. Results are appended to DIR/results.jsonl run by run: start it again to go on. The
-tables replace those in --output; what stands below its heading "What it shows" stays.
-DIR of Flickr8k holds images/, captions_train.json and captions_val.json in COCO's form.
+All runs differ only in the cell, the attention and the layers, and take the same number of steps on
+the same batches. All runs on a dataset share one cache of the frozen encoder's features, an 8 x 8
+grid. Each run appends its results to DIR/results.jsonl; run the command again to continue. The
+tables in --output are replaced; the text below its heading "What it shows" is kept. The Flickr8k
+DIR has images/, captions_train.json and captions_val.json in COCO's format.
 """
 
 import argparse
@@ -41,21 +41,21 @@ from captioner.training.state import Position
 SHAPES, FLICKR8K = "shapes", "Flickr8k"
 HEADING = "## What it shows\n"
 INTRODUCTION = """\
-`python benchmarks/family.py --flickr8k DIR --encoder-weights FILE --work DIR`: the same captioner
-but for the cell, the attention and the layers; the same batches of 24 pictures with 2 captions each
-in the same number of steps, at the same learning rate (peak 0.002, then a cosine to 0), without a
-context gate and with one attention head. MobileNetV2 is frozen, its 8 x 8 grid cached. Captions are
-greedy and scored on the whole validation set; the losses are nats a word, seconds those of one core
-in training. Short and long divide the pictures at the median of their references' mean length, for
-"loss long" the captions at the median of their length. With several seeds: the mean (from the least
-to the most).
+`python benchmarks/family.py --flickr8k DIR --encoder-weights FILE --work DIR`: captioners that
+differ only in the cell, the attention and the layers; the same batches of 24 pictures with 2
+captions each, the same number of steps and the same learning rate (peak 0.002, then a cosine to 0),
+without a context gate and with one attention head. MobileNetV2 is frozen, its 8 x 8 grid cached.
+Captions are greedy and scored on the whole validation set; losses are in nats per word, seconds are
+those of one core in training. Short and long split the pictures at the median of the mean length of
+their references; "loss long" splits the captions at their median length. With several seeds: the
+mean (minimum to maximum).
 """
 MEASURES = ("BLEU-4", "BLEU-4 short", "BLEU-4 long", "CIDEr-D", "loss", "loss long", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One run: the member of the family, what it learns from, for how long, and its seed."""
+    """One run: its dataset, decoder, seed and number of epochs."""
 
     set: str
     cell: str
@@ -66,7 +66,7 @@ class Member:
 
 
 class Quiet:
-    """A reporter that says nothing and never interrupts."""
+    """A reporter that prints nothing and never interrupts."""
 
     def note(self, text: str) -> None:
         pass
@@ -79,9 +79,9 @@ class Quiet:
 
 
 def members(shapes_epochs: int, flickr8k_epochs: int) -> list[Member]:
-    """All runs, in an order that has one seed of everything early."""
+    """All runs, with one seed of each decoder first."""
     main = [("rnn", "dot"), ("gru", "dot"), ("lstm", "dot"), ("lstm", "none"), ("lstm", "additive")]
-    every = itertools.product(
+    all_decoders = itertools.product(
         (1, 2), ("rnn", "gru", "lstm", "highway"), ("none", "dot", "additive")
     )
     on_flickr8k = [
@@ -91,13 +91,13 @@ def members(shapes_epochs: int, flickr8k_epochs: int) -> list[Member]:
     ]
     on_shapes = [
         Member(SHAPES, cell, attention, layers, 1, shapes_epochs)
-        for layers, cell, attention in every
+        for layers, cell, attention in all_decoders
     ]
     return on_flickr8k[: len(main)] + on_shapes + on_flickr8k[len(main) :]
 
 
 def settings(member: Member, folder: Path, encoder_weights: str) -> RunConfig:
-    """The same settings for all members of a set, but for what is compared."""
+    """The settings of a run, which differ within a dataset only in the decoder and the seed."""
     on_shapes = member.set == SHAPES
     return RunConfig(
         data=DataConfig(
@@ -106,14 +106,14 @@ def settings(member: Member, folder: Path, encoder_weights: str) -> RunConfig:
             val=SplitConfig(captions=(str(folder / "captions_val.json"),)),
         ),
         model=ModelConfig(
-            # An 8 x 8 grid from both: of small pictures after 16 pixels a cell, not 32.
+            # Both have an 8 x 8 grid; the small pictures of shapes with 16 pixels per cell, not 32.
             encoder_stage="features.13" if on_shapes else "",
             image_size=113 if on_shapes else 225,
             cell=member.cell,
             layers=member.layers,
             attention=member.attention,
             attention_heads=1,
-            context_gate=False,  # "none" is to read the same vector before every word
+            context_gate=False,  # so that "none" reads the same vector before every word
             feature_size=128 if on_shapes else 256,
             attention_size=128 if on_shapes else 256,
             embedding_size=64 if on_shapes else 128,
@@ -149,11 +149,11 @@ def train(member: Member, folder: Path, work: Path, encoder_weights: str) -> dic
     )
     task.log.cut(0, 0)
     optimizer, position = make_optimizer(task.model, run.training), Position()
-    begun = time.process_time()
+    start = time.process_time()
     while position.epoch < member.epochs:
         train_one_epoch(task, task.model, optimizer, position)
         position.epoch, position.batch = position.epoch + 1, 0
-    seconds = time.process_time() - begun
+    seconds = time.process_time() - start
     clipped = statistics.mean(record["clipped"] for record in task.log.records())
     return {
         **dataclasses.asdict(member),
@@ -167,10 +167,10 @@ def train(member: Member, folder: Path, work: Path, encoder_weights: str) -> dic
 
 @torch.no_grad()
 def score(task: Task) -> dict[str, float]:
-    """Greedy captions' scores, also apart for pictures with short and with long references.
+    """Scores of greedy captions, also separately for pictures with short and long references.
 
-    The losses are in nats a word. Short and long are divided at the median: of the mean length of
-    a picture's references for BLEU-4, of the captions' lengths for the loss.
+    Losses are in nats per word. Short and long are split at the median: of the mean reference
+    length of pictures for BLEU-4, of the caption length for the loss.
     """
     model, batches = task.model.eval(), task.val_captions
     decoder, vocabulary = model.writer()
@@ -180,13 +180,13 @@ def score(task: Task) -> dict[str, float]:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=task.run.training.autocast):
             features = model.encoder.head(batch.views.pictures)
             forced = decoder(batch.tokens, batch.lengths, batch.rows, features)
-            found = decode(decoder, features, task.run.decoding)
+            hypotheses = decode(decoder, features, task.run.decoding)
         words = torch.nn.functional.cross_entropy(
             forced.logits.float(), forced.targets, reduction="none"
         )
         totals = torch.zeros(len(batch.lengths)).index_add(0, forced.captions, words)
         losses += list(zip(batch.lengths, totals.tolist(), strict=True))
-        candidates += [tokenize(vocabulary.decode(best[0].tokens)) for best in found]
+        candidates += [tokenize(vocabulary.decode(best.tokens)) for best, *_ in hypotheses]
         texts = [batches.pictures[index].captions for index in batch.indices]
         references += [[tokenize(text) for text in captions] for captions in texts]
     lengths = [statistics.mean(map(len, texts)) for texts in references]
@@ -214,7 +214,7 @@ def score(task: Task) -> dict[str, float]:
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Markdown: a row a member, the mean over seeds and from the least to the most."""
+    """A Markdown table with a row per decoder: the mean over seeds (minimum to maximum)."""
     names = ("cell", "attention", "layers")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result in results:
@@ -234,7 +234,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 
 
 def report(results: list[dict[str, Any]], output: Path) -> None:
-    """Write the tables of all results so far above the text that stands in the file."""
+    """Write the tables of all results so far, and keep the text below them in the file."""
     lines = ["# The recurrent family, side by side", "", INTRODUCTION]
     for name in (FLICKR8K, SHAPES):
         part = [result for result in results if result["set"] == name]

@@ -1,11 +1,11 @@
-"""How time and memory grow with pictures, caption length, locations, vocabulary and beam.
+"""Measure how time and memory grow with pictures, caption length, locations, vocabulary and beam.
 
     OMP_NUM_THREADS=1 python benchmarks/growth.py [FOLDER]
 
-Every point is a process of its own, one thread: the median of three, in seconds of the processor,
-and what the work adds to the process's peak memory. Sizes are those of the shipped checkpoint, its
-decoder with random weights: 8 heads of 512, 100 locations, 3,500 words. Prints a table, what COCO
-and a billion pictures would take, and writes growth.png.
+Each point is measured in a new process with one thread: the median processor time of three runs,
+and the memory that they add to the peak. Sizes are those of the bundled checkpoint, with random
+weights in the decoder: 8 heads of 512, 100 locations, 3,500 words. Prints a table and an estimate
+for COCO and a billion pictures, and writes growth.png.
 """
 
 import math
@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "data" / "samples"
 CAPTIONS, WORDS, LOCATIONS, VOCABULARY, SIZE, E = 64, 12, 100, 3500, 512, 300
 
-# What grows, through which values, and the exponents of time and memory that are expected.
+# What grows, its values, and the largest expected exponents of time and memory.
 GROWTH: dict[str, tuple[list[int], float, float]] = {
     "pictures to caption": ([32, 64, 128, 256], 1, 0),
     "words a caption": ([8, 16, 32, 64], 1, 1),
@@ -66,7 +66,7 @@ def make_decoder(vocabulary: int) -> CaptionDecoder:
 
 
 def training(words: int, locations: int, vocabulary: int) -> Callable[[], object]:
-    """A step on 64 captions of so many words, five a picture."""
+    """A training step on 64 captions of so many words, five per picture."""
     decoder = make_decoder(vocabulary).train()
     features = torch.randn(-(-CAPTIONS // 5), locations, SIZE).relu()
     rows = torch.arange(CAPTIONS) // 5
@@ -84,7 +84,7 @@ def training(words: int, locations: int, vocabulary: int) -> Callable[[], object
 
 
 def searching(beams: int) -> Callable[[], object]:
-    """Words of 16 pictures, 12 each; random weights end no caption before."""
+    """A beam search for 16 captions of 12 words; with random weights none ends earlier."""
     decoder = make_decoder(VOCABULARY).eval()
     features = torch.randn(16, LOCATIONS, SIZE).relu()
     config = DecodingConfig(beam_size=beams, max_words=WORDS)
@@ -97,39 +97,39 @@ def captioning(pictures: int, folder: Path) -> Callable[[], object]:
     return lambda: sum(1 for _ in model.caption_each(paths, decoding=model.decoding, batch_size=32))
 
 
-def make_work(what: str, value: int, folder: Path) -> Callable[[], object]:
-    if what == "pictures to caption":
+def make_task(quantity: str, value: int, folder: Path) -> Callable[[], object]:
+    if quantity == "pictures to caption":
         return captioning(value, folder)
-    if what == "beam":
+    if quantity == "beam":
         return searching(value)
     sizes = {"words a caption": WORDS, "locations": LOCATIONS, "vocabulary": VOCABULARY}
-    sizes[what] = value
+    sizes[quantity] = value
     return training(*sizes.values())
 
 
-def measure(what: str, value: int, folder: Path) -> tuple[float, float]:
-    """Seconds of the processor, and MiB added to the peak; in this process, so once a process."""
+def measure(quantity: str, value: int, folder: Path) -> tuple[float, float]:
+    """Processor seconds and MiB added to the peak; valid only once per process."""
     torch.set_num_threads(1)
-    work, ready, taken = make_work(what, value, folder), peak_memory(), []
+    task, before, seconds = make_task(quantity, value, folder), peak_memory(), []
     for _ in range(3):
-        begun = time.process_time()
-        work()
-        taken.append(time.process_time() - begun)
-    return statistics.median(taken), peak_memory() - ready
+        start = time.process_time()
+        task()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds), peak_memory() - before
 
 
-def measure_apart(what: str, value: int, folder: Path) -> tuple[float, float]:
-    command = [sys.executable, __file__, str(folder), what, str(value)]
+def measure_in_new_process(quantity: str, value: int, folder: Path) -> tuple[float, float]:
+    command = [sys.executable, __file__, str(folder), quantity, str(value)]
     printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     seconds, memory = printed.split()[-2:]
     return float(seconds), float(memory)
 
 
 def exponent(values: list[int], measured: list[float]) -> float:
-    """The slope of a straight line through the logarithms."""
-    across = [math.log(value) for value in values]
-    up = [math.log(max(one, 1e-9)) for one in measured]
-    return statistics.linear_regression(across, up).slope
+    """The slope of a line fitted to the logarithms."""
+    x = [math.log(value) for value in values]
+    y = [math.log(max(value, 1e-9)) for value in measured]
+    return statistics.linear_regression(x, y).slope
 
 
 def table(folder: Path, plot: Path) -> str:
@@ -138,63 +138,65 @@ def table(folder: Path, plot: Path) -> str:
         "| exponent (expected at most) |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    found = {}
-    for what, (values, of_time, of_memory) in GROWTH.items():
-        points = [measure_apart(what, value, folder) for value in values]
-        found[what] = (values, points)
-        seconds, memory = ([point[kind] for point in points] for kind in (0, 1))
+    measured = {}
+    for quantity, (values, time_exponent, memory_exponent) in GROWTH.items():
+        points = [measure_in_new_process(quantity, value, folder) for value in values]
+        measured[quantity] = (values, points)
+        seconds, memory = ([point[index] for point in points] for index in (0, 1))
         rows.append(
-            f"| {what} | {', '.join(f'{value:,}' for value in values)} "
-            f"| {', '.join(f'{one:.2f}' for one in seconds)} "
-            f"| {exponent(values, seconds):.2f} ({of_time}) "
-            f"| {', '.join(f'{one:.0f}' for one in memory)} "
-            f"| {exponent(values, memory):.2f} ({of_memory}) |"
+            f"| {quantity} | {', '.join(f'{value:,}' for value in values)} "
+            f"| {', '.join(f'{value:.2f}' for value in seconds)} "
+            f"| {exponent(values, seconds):.2f} ({time_exponent}) "
+            f"| {', '.join(f'{value:.0f}' for value in memory)} "
+            f"| {exponent(values, memory):.2f} ({memory_exponent}) |"
         )
         print(rows[-1], file=sys.stderr, flush=True)
-    draw(found, plot)
-    return "\n".join([*rows, "", estimate(found)])
+    draw(measured, plot)
+    return "\n".join([*rows, "", estimate(measured)])
 
 
-def estimate(found: dict[str, tuple[list[int], list[tuple[float, float]]]]) -> str:
-    """What all of COCO and a billion pictures would take on one such core, on paper."""
-    pictures, captioned = found["pictures to caption"][0][-1], found["pictures to caption"][1][-1]
-    words, steps = found["words a caption"]
-    a_picture = captioned[0] / pictures
-    a_caption = statistics.linear_regression(words, [one[0] for one in steps])
-    step = a_caption.slope * WORDS + a_caption.intercept
-    a_map = frozen_layers(load(default_checkpoint()).model.encoder, autocast=False).cache_size(
+def estimate(measured: dict[str, tuple[list[int], list[tuple[float, float]]]]) -> str:
+    """Estimate the time and disk space for COCO and a billion pictures on one such core."""
+    counts, points = measured["pictures to caption"]
+    pictures, seconds = counts[-1], points[-1][0]
+    words, steps = measured["words a caption"]
+    per_picture = seconds / pictures
+    line = statistics.linear_regression(words, [step_seconds for step_seconds, _ in steps])
+    step = line.slope * WORDS + line.intercept
+    map_bytes = frozen_layers(load(default_checkpoint()).model.encoder, autocast=False).cache_size(
         1, mirrored=False
     )
     return "\n".join(
         [
-            f"- A training step on {CAPTIONS} captions of {WORDS} words (by the line through the "
-            f"four lengths): {step:.3f} s, {step / CAPTIONS * 1e3:.2f} ms a caption. "
+            f"- A training step on {CAPTIONS} captions of {WORDS} words (by a line through the "
+            f"four lengths): {step:.3f} s, {step / CAPTIONS * 1e3:.2f} ms per caption. "
             f"An epoch of COCO: {COCO_CAPTIONS:,} x {step / CAPTIONS * 1e3:.2f} ms = "
             f"{COCO_CAPTIONS * step / CAPTIONS / 3600:.2f} core hours.",
-            f"- Captioning: {captioned[0]:.2f} s / {pictures} = {a_picture * 1e3:.1f} ms a "
-            f"picture. COCO: {COCO_PICTURES:,} x {a_picture * 1e3:.1f} ms = "
-            f"{COCO_PICTURES * a_picture / 3600:.2f} core hours. A billion: "
-            f"{BILLION * a_picture / 3600:,.0f} core hours, "
-            f"{BILLION * a_picture / 3600 / 24 / 64:.0f} days of a machine with 64 such cores.",
-            f"- Disk: a cached map is {a_map:,} bytes; COCO "
-            f"{COCO_PICTURES * a_map / 1e9:.1f} GB, twice that with mirror images; a billion "
-            f"{BILLION * a_map / 1e12:.0f} TB, so that those would be encoded as they are read, "
-            "which needs no cache: captions of 60 bytes are 60 GB.",
+            f"- Captioning: {seconds:.2f} s / {pictures} = {per_picture * 1e3:.1f} ms per "
+            f"picture. COCO: {COCO_PICTURES:,} x {per_picture * 1e3:.1f} ms = "
+            f"{COCO_PICTURES * per_picture / 3600:.2f} core hours. A billion: "
+            f"{BILLION * per_picture / 3600:,.0f} core hours, "
+            f"{BILLION * per_picture / 3600 / 24 / 64:.0f} days of a machine with 64 such cores.",
+            f"- Disk: a cached map is {map_bytes:,} bytes; COCO "
+            f"{COCO_PICTURES * map_bytes / 1e9:.1f} GB, twice that with mirror images; a billion "
+            f"{BILLION * map_bytes / 1e12:.0f} TB, so those would be encoded as they are read, "
+            "without a cache. Captions of 60 bytes are 60 GB.",
         ]
     )
 
 
-def draw(found: dict[str, tuple[list[int], list[tuple[float, float]]]], file: Path) -> None:
+def draw(measured: dict[str, tuple[list[int], list[tuple[float, float]]]], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-    for kind, (panel, name) in enumerate(zip(panels, ("time", "memory added"), strict=True)):
-        for what, (values, points) in found.items():
-            times = [value / values[0] for value in values]
-            panel.loglog(times, [one[kind] / points[0][kind] for one in points], "o-", label=what)
+    for index, (panel, name) in enumerate(zip(panels, ("time", "memory added"), strict=True)):
+        for quantity, (values, points) in measured.items():
+            x = [value / values[0] for value in values]
+            y = [point[index] / points[0][index] for point in points]
+            panel.loglog(x, y, "o-", label=quantity)
         panel.loglog([1, 8], [1, 8], "k:", label="in proportion")
         panel.set(xlabel="times as many", ylabel=f"times the {name}", title=name)
     panels[0].legend(fontsize=8)
@@ -202,8 +204,8 @@ def draw(found: dict[str, tuple[list[int], list[tuple[float, float]]]], file: Pa
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1]) if sys.argv[1:] else SAMPLES
+    pictures_folder = Path(sys.argv[1]) if sys.argv[1:] else SAMPLES
     if sys.argv[2:]:
-        print(*measure(sys.argv[2], int(sys.argv[3]), where))
+        print(*measure(sys.argv[2], int(sys.argv[3]), pictures_folder))
     else:
-        print(table(where, HERE / "growth.png"))
+        print(table(pictures_folder, HERE / "growth.png"))

@@ -1,12 +1,11 @@
-"""The smallest captioner: one picture, one word, written letter by letter.
+"""The smallest captioner: one picture and one word, written letter by letter.
 
     python benchmarks/hello.py --cell rnn
 
-The character model that lectures begin with (one to many: one input, then "h", "e", "l", "l",
-"o", end), made of the same parts as the captioner: a vocabulary of four letters, a recurrent cell
-of eight units and no attention. The two l's look alike but are followed by different letters, so
-the hidden state has to remember; then the word is sampled back, one letter at a time, each the
-next one's input.
+The character model with which lectures start (one input, then "h", "e", "l", "l", "o", END), made
+of the captioner's parts: a vocabulary of four letters, a recurrent cell of eight units and no
+attention. The two l's are equal but have different next letters, so the hidden state has to
+remember. After training, the word is sampled letter by letter.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from captioner.training.losses import caption_loss
 
 
 def train(text: str, cell: str, *, steps: int = 200) -> tuple[CaptionDecoder, CharacterVocabulary]:
-    """A decoder that has seen nothing but this text, as the caption of `picture()`."""
+    """Train a decoder on this text only, as the caption of `picture()`."""
     torch.manual_seed(0)
     vocabulary = CharacterVocabulary.build([text], min_count=1)
     decoder = CaptionDecoder(
@@ -48,7 +47,7 @@ def train(text: str, cell: str, *, steps: int = 200) -> tuple[CaptionDecoder, Ch
 
 
 def picture() -> Tensor:
-    """Features (1, 1, 3) of the one picture there is."""
+    """Features (1, 1, 3) of the only picture."""
     return torch.ones(1, 1, 3)
 
 
@@ -56,7 +55,7 @@ def picture() -> Tensor:
 def sample(
     decoder: CaptionDecoder, vocabulary: CharacterVocabulary, *, seed: int, longest: int = 20
 ) -> list[tuple[str, float]]:
-    """Draw letters one at a time until the end; each with the probability it had."""
+    """Sample letters until END, each with its probability."""
     generator = torch.Generator().manual_seed(seed)
     features = picture()
     keys, state = decoder.attention.project(features), decoder.start(features)
@@ -64,11 +63,11 @@ def sample(
     while len(written) < longest:
         logits, state, _ = decoder.step(word, state, features, keys)
         logits[:, NEVER_WRITTEN] = float("-inf")
-        chances = torch.softmax(logits[0], dim=-1)
-        word = torch.multinomial(chances, 1, generator=generator)
+        probs = torch.softmax(logits[0], dim=-1)  # (V,)
+        word = torch.multinomial(probs, 1, generator=generator)
         if int(word) == END:
             break
-        written.append((vocabulary.words[int(word)], float(chances[word])))
+        written.append((vocabulary.words[int(word)], float(probs[word])))
     return written
 
 

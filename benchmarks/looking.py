@@ -1,11 +1,11 @@
-"""Does looking pay? The same answer head with attention, with the mean feature, and blind.
+"""Compare answer heads with attention, with the mean feature, and without the picture.
 
     python benchmarks/looking.py --config RECIPE.toml --work DIR
 
-The recipe is one of `captioner train` with freeze_captioner and its data under [data], perhaps the
-settings.toml of a run. Every head takes the same batches in the same order; the accuracies are on
-the held-out questions, apart for each set, and for made questions for each kind. Results are
-appended to DIR/results.jsonl run by run: start it again to go on.
+RECIPE.toml holds settings of `captioner train` with freeze_captioner and with files under [data],
+such as the settings.toml of a run. All heads get the same batches in the same order. Accuracies are
+on the validation questions, per set and, for made questions, per kind. Each run appends its results
+to DIR/results.jsonl; run the command again to continue.
 """
 
 import argparse
@@ -36,7 +36,7 @@ GLIMPSES = {"attention": 2, "mean feature": 1, "blind": 0}
 
 
 class Quiet:
-    """A reporter that says nothing and never interrupts."""
+    """A reporter that prints nothing and never interrupts."""
 
     def note(self, text: str) -> None:
         pass
@@ -72,7 +72,7 @@ def train(run: RunConfig, head: str, seed: int, work: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def score(task: Task, model: CaptioningModel) -> dict[str, float]:
-    """Accuracy by set: the folder of the pictures, and for made questions their answer type."""
+    """Accuracy per set (the folder of the pictures) and, for made questions, per kind."""
     assert task.val_questions is not None
     batches = task.val_questions
     model.eval()
@@ -82,12 +82,12 @@ def score(task: Task, model: CaptioningModel) -> dict[str, float]:
         for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
             question = batches.questions[index]
             accuracy = vqa_accuracy(batches.answers[best], question.answers)
-            accuracies[name_of(question)].append(accuracy)
+            accuracies[set_name(question)].append(accuracy)
     return {name: statistics.mean(values) for name, values in sorted(accuracies.items())}
 
 
-def name_of(question: AskedQuestion) -> str:
-    """Which row of the table a question counts in."""
+def set_name(question: AskedQuestion) -> str:
+    """The row of the table to which a question belongs."""
     if not question.made:
         return question.path.parent.parent.name
     kind = question.answer_type
@@ -97,7 +97,7 @@ def name_of(question: AskedQuestion) -> str:
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Markdown: a row a set, a column a head; the mean over seeds (from the least to the most)."""
+    """A Markdown table, a row per set and a column per head: mean over seeds (min to max)."""
     heads = [head for head in GLIMPSES if any(result["head"] == head for result in results)]
     lines = [f"| questions | {' | '.join(heads)} |", "| --- " * (1 + len(heads)) + "|"]
     for name in results[0]["accuracy"]:
@@ -124,7 +124,7 @@ def main() -> None:
     results = [json.loads(line) for line in lines]
     for seed in arguments.seeds:
         for head in arguments.heads:
-            if not any((one["head"], one["seed"]) == (head, seed) for one in results):
+            if not any((result["head"], result["seed"]) == (head, seed) for result in results):
                 results.append(train(run, head, seed, arguments.work))
                 with file.open("a") as opened:
                     opened.write(json.dumps(results[-1]) + "\n")

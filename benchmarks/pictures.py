@@ -1,9 +1,9 @@
-"""A folder of pictures and the feature cache, beside the encoder's own rate.
+"""Captioning a folder of pictures and the feature cache, compared with the encoder's rate.
 
     python benchmarks/pictures.py [FOLDER]
 
-The shipped checkpoint on pictures of the folder, or on the samples over and over. What is compared
-takes turns in one process; medians of five rounds, seconds by the clock and of the processor.
+Uses the bundled checkpoint on the pictures of the folder, or on the samples repeatedly. The tasks
+alternate in one process; medians of five rounds, in wall-clock and processor seconds.
 """
 
 import os
@@ -31,34 +31,35 @@ SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 PICTURES, BATCH = 192, 32
 COCO = 118_287
 
-Taken = dict[str, list[tuple[float, float]]]
+Seconds = dict[str, list[tuple[float, float]]]  # task -> (wall-clock, processor) of each round
 
 
 def choose_pictures(folder: Path, count: int) -> list[Path]:
     return list(islice(cycle(sorted(folder.glob("*.jpg"))), count))
 
 
-def rounds_of(tasks: dict[str, Callable[[], object]], rounds: int) -> Taken:
-    """(Seconds by the clock, of the processor) of each task in every round, turn and turn about."""
-    taken: Taken = {name: [] for name in tasks}
+def measure(tasks: dict[str, Callable[[], object]], rounds: int) -> Seconds:
+    """Wall-clock and processor seconds of each task in every round; the tasks alternate."""
+    seconds: Seconds = {name: [] for name in tasks}
     for number in range(rounds + 1):
         for name, task in tasks.items():
-            clock, processor = time.perf_counter(), time.process_time()
+            wall, cpu = time.perf_counter(), time.process_time()
             task()
-            if number:  # the first one warms up
-                taken[name].append((time.perf_counter() - clock, time.process_time() - processor))
-    return taken
+            if number:  # the first round warms up
+                seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return seconds
 
 
-def lines(taken: Taken, pictures: int, encoder: str) -> list[str]:
-    """Pictures a second and the share of the encoder's rate, by the clock and by the processor."""
+def lines(seconds: Seconds, pictures: int, encoder: str) -> list[str]:
+    """Pictures per second and the share of the encoder's rate, by wall clock and by processor."""
     rows = []
-    for name, rounds in taken.items():
+    for name, rounds in seconds.items():
         cells = [name]
-        for kind in (0, 1):
-            rates = [pictures / one[kind] for one in rounds]
+        for clock in (0, 1):
+            rates = [pictures / times[clock] for times in rounds]
             shares = [
-                own[kind] / one[kind] for own, one in zip(taken[encoder], rounds, strict=True)
+                encoder_times[clock] / times[clock]
+                for encoder_times, times in zip(seconds[encoder], rounds, strict=True)
             ]
             cells.append(
                 f"{statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f})"
@@ -68,16 +69,16 @@ def lines(taken: Taken, pictures: int, encoder: str) -> list[str]:
     return rows
 
 
-def head(about: str) -> list[str]:
+def head(title: str) -> list[str]:
     return [
-        f"| {about} | pictures/s by the clock | of the encoder's | pictures/s of the processor "
+        f"| {title} | pictures/s by the clock | of the encoder's | pictures/s of the processor "
         "| of the encoder's |",
         "| --- | --- | --- | --- | --- |",
     ]
 
 
 def folder_table(folder: Path, rounds: int, threads: int) -> str:
-    """captioner caption FOLDER: what all of it and each part takes."""
+    """Time `captioner caption FOLDER` and each of its parts."""
     torch.set_num_threads(threads)
     model, paths = Captioner.load(), choose_pictures(folder, PICTURES)
     unfolded = load_checkpoint(default_checkpoint()).model.encoder
@@ -106,13 +107,13 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
         "words alone": lambda: [decode(decoder, f, limits) for f in features],
         "captions, all of it": lambda: list(each(paths, decoding=model.decoding, batch_size=BATCH)),
     }
-    taken = rounds_of(tasks, rounds)
-    about = f"{threads} thread{'s' * (threads > 1)}, beam {model.decoding.beam_size}"
-    return "\n".join(head(about) + lines(taken, PICTURES, "encoder alone"))
+    seconds = measure(tasks, rounds)
+    title = f"{threads} thread{'s' * (threads > 1)}, beam {model.decoding.beam_size}"
+    return "\n".join(head(title) + lines(seconds, PICTURES, "encoder alone"))
 
 
 def cache_table(folder: Path, rounds: int) -> str:
-    """Building the feature cache, beside the frozen stages on pictures that have been read."""
+    """Time building the feature cache and the frozen stages on pictures already read."""
     torch.set_num_threads(1)
     encoder = load_checkpoint(default_checkpoint()).model.encoder
     paths = choose_pictures(folder, PICTURES)
@@ -122,55 +123,48 @@ def cache_table(folder: Path, rounds: int) -> str:
     folded.fold_batch_norms()
 
     def build() -> None:
-        with tempfile.TemporaryDirectory() as to:
+        with tempfile.TemporaryDirectory() as cache:
             build_cache(
                 frozen_layers(encoder, autocast=False),
                 paths,
-                Path(to),
+                Path(cache),
                 mirrored=False,
                 max_gib=9,
-                autocast=False,
-                progress=_none,
+                progress=lambda done: None,
             )
 
     tasks: dict[str, Callable[[], object]] = {
         "frozen stages alone": lambda: [folded.trunk(batch) for batch in read.split(BATCH)],
         "building the cache": build,
     }
-    taken = rounds_of(tasks, rounds)
-    return "\n".join(head("1 thread") + lines(taken, PICTURES, "frozen stages alone"))
-
-
-def _none(done: int) -> None:
-    pass
+    seconds = measure(tasks, rounds)
+    return "\n".join(head("1 thread") + lines(seconds, PICTURES, "frozen stages alone"))
 
 
 def reading_table(folder: Path, rounds: int) -> str:
-    """Random access to a cache, beside a copy of as many bytes in memory; and its size on disk."""
+    """Time random access to a cache and copies of as many bytes in memory; and its size on disk."""
     encoder = load_checkpoint(default_checkpoint()).model.encoder
-    with tempfile.TemporaryDirectory() as to:
+    with tempfile.TemporaryDirectory() as cache_folder:
         paths = choose_pictures(folder, 256)
         cache = build_cache(
             frozen_layers(encoder, autocast=False),
             paths,
-            Path(to),
+            Path(cache_folder),
             mirrored=True,
             max_gib=9,
-            autocast=False,
-            progress=_none,
+            progress=lambda done: None,
         )
         order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(0)).tolist()
         memory = [torch.from_numpy(maps.copy()) for maps in cache.maps[:, 0]]
         tasks: dict[str, Callable[[], object]] = {
-            "a copy in memory": lambda: [memory[place].clone() for place in order],
-            "FeatureCache.read": lambda: [cache.read(place, False) for place in order],
+            "a copy in memory": lambda: [memory[index].clone() for index in order],
+            "FeatureCache.read": lambda: [cache.read(index, False) for index in order],
         }
-        taken = rounds_of(tasks, rounds)
-        rows = ["| random access | GB/s of the processor | maps a second |", "| --- | --- | --- |"]
-        for name, seconds in taken.items():
-            a_map = statistics.median(one[1] for one in seconds) / len(paths)
+        rows = ["| random access | GB/s of the processor | maps/s |", "| --- | --- | --- |"]
+        for name, times in measure(tasks, rounds).items():
+            per_map = statistics.median(cpu for _, cpu in times) / len(paths)
             size = cache.maps[0, 0].nbytes
-            rows.append(f"| {name} | {size / a_map / 1e9:.2f} | {1 / a_map:.0f} |")
+            rows.append(f"| {name} | {size / per_map / 1e9:.2f} | {1 / per_map:.0f} |")
     for mirrored in (False, True):
         size = frozen_layers(encoder, autocast=False).cache_size(COCO, mirrored=mirrored)
         rows.append(
@@ -183,10 +177,10 @@ def reading_table(folder: Path, rounds: int) -> str:
 def print_tables(folder: Path, rounds: int) -> None:
     cores = os.cpu_count() or 1
     print(folder_table(folder, rounds, 1), end="\n\n", flush=True)
-    if os.getloadavg()[0] < 1.5:  # ours alone
+    if os.getloadavg()[0] < 1.5:  # only this process runs
         print(folder_table(folder, rounds, cores), end="\n\n", flush=True)
-    else:  # a thread that waits for one that does not run measures nothing but the waiting
-        print(f"Other work runs here: {cores} threads are not measured.\n", flush=True)
+    else:  # threads would wait for each other, which would dominate the time
+        print(f"Other work is running: {cores} threads are not measured.\n", flush=True)
     print(cache_table(folder, rounds), end="\n\n", flush=True)
     print(reading_table(folder, rounds), flush=True)
 

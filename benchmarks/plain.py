@@ -1,9 +1,9 @@
-"""Show, Attend and Tell as one would write it down from the paper, one step after the other.
+"""Show, Attend and Tell written down directly from the paper.
 
-What captioner.model.decoder and captioner.decoding.beam_search are measured against: the keys, the
-attention and the vocabulary inside the loop, every step with the whole batch, and beam search one
-picture at a time.
-The equations and the weights are the same, so that losses, gradients and captions can be compared.
+The baseline for captioner.model.decoder and captioner.decoding.beam_search: keys, attention and
+vocabulary logits are computed in the loop, every step has the whole batch, and beam search takes
+one picture at a time. Equations and weights are the same, so that losses, gradients and captions
+can be compared.
 """
 
 import torch
@@ -39,19 +39,19 @@ class PlainDecoder(nn.Module):
         self, words: Tensor, state: tuple[Tensor, Tensor], features: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
         """Words (B,), state and features (B, N, D) to logits (B, V), state and weights (B, N)."""
-        query = self.query(state[0]).unsqueeze(1)
-        scores = self.score(torch.tanh(self.key(features) + query)).squeeze(2)
-        weights = torch.softmax(scores, dim=1)
-        context = (weights.unsqueeze(2) * features).sum(1)
-        context = torch.sigmoid(self.gate(state[0])) * context
-        embedded = self.embedding(words)
+        query = self.query(state[0]).unsqueeze(1)  # (B, 1, A)
+        scores = self.score(torch.tanh(self.key(features) + query)).squeeze(2)  # (B, N)
+        weights = torch.softmax(scores, dim=1)  # (B, N)
+        context = (weights.unsqueeze(2) * features).sum(1)  # (B, D)
+        context = torch.sigmoid(self.gate(state[0])) * context  # (B, D)
+        embedded = self.embedding(words)  # (B, E)
         state = self.lstm(torch.cat([embedded, context], dim=1), state)
         output = embedded + self.hidden_output(state[0]) + self.context_output(context)
         logits = functional.linear(output, self.embedding.weight, self.output_bias)
         return logits, state, weights
 
     def loss(self, tokens: Tensor, features: Tensor) -> Tensor:
-        """Mean cross entropy of captions (B, 1 + T), teacher forced, one a picture."""
+        """Mean cross entropy of captions (B, 1 + T) with teacher forcing, one per picture."""
         state, steps = self.first(features), []
         for position in range(tokens.shape[1] - 1):
             logits, state, _ = self.step(tokens[:, position], state, features)
@@ -78,17 +78,17 @@ class PlainDecoder(nn.Module):
             totals, choice = totals[: len(written)], choice[: len(written)]
             rows, words = choice // logits.shape[1], choice % logits.shape[1]
             written = torch.cat([written[rows], words.unsqueeze(1)], dim=1)
-            over = words == END
-            ended += zip(totals[over].tolist(), written[over].tolist(), strict=True)
-            if over.all():
+            end = words == END
+            ended += zip(totals[end].tolist(), written[end].tolist(), strict=True)
+            if end.all():
                 break
-            totals, written, features = totals[~over], written[~over], features[~over]
-            state = (state[0][rows[~over]], state[1][rows[~over]])
+            totals, written, features = totals[~end], written[~end], features[~end]
+            state = (state[0][rows[~end]], state[1][rows[~end]])
         return max(ended)[1][1:-1]
 
 
 def copy_weights(plain: PlainDecoder, decoder: CaptionDecoder) -> None:
-    """Give the decoder of captioner the weights of the plain one."""
+    """Copy the weights of the plain decoder into captioner's."""
     attention, words = decoder.attention, plain.embedding.embedding_dim
     pairs = [
         (decoder.embedding.weight, plain.embedding.weight),
@@ -110,5 +110,5 @@ def copy_weights(plain: PlainDecoder, decoder: CaptionDecoder) -> None:
         (decoder.output_bias, plain.output_bias),
     ]
     with torch.no_grad():
-        for ours, theirs in pairs:
-            ours.copy_(theirs)
+        for target, source in pairs:
+            target.copy_(source)

@@ -1,9 +1,9 @@
-"""Every measurement of speed, one table after the other.
+"""Run all speed benchmarks and print their tables.
 
     OMP_NUM_THREADS=1 python benchmarks/run.py [FOLDER]
 
-FOLDER holds pictures to caption; without it the samples are taken over and over. Takes about a
-quarter of an hour on an idle processor. What the figures mean: benchmarks/README.md.
+FOLDER has pictures to caption; without it the samples are used repeatedly. It takes about 15
+minutes on an idle processor. benchmarks/README.md explains the figures.
 """
 
 import os
@@ -19,7 +19,7 @@ import torch
 
 
 def begin(name: str) -> None:
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"\n## {name}\n\nLoad: {load}\n", flush=True)
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     begin("Training step")
     print(decoding.training_table(rounds=5), flush=True)
     if torch.cpu._is_avx512_bf16_supported():
-        begin("Training step, ours in bfloat16")
+        begin("Training step, captioner in bfloat16")
         print(decoding.training_table(rounds=5, autocast=True), flush=True)
     else:
         print("\nThis processor has no bfloat16 instructions: bfloat16 is not measured.")

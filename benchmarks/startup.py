@@ -1,9 +1,9 @@
-"""How long until the first caption: whole processes, beside `python -c "import torch"`.
+"""Measure the time to the first caption in whole processes, compared with importing torch.
 
     python benchmarks/startup.py
 
-Process start to process end, turn and turn about, one thread, everything in the file cache. The
-processor's seconds are given too, since on a busy machine they compare better.
+Times are from the start to the end of a process; the processes alternate, with one thread and all
+files in the file cache. On a busy machine, compare the processor times.
 """
 
 import os
@@ -25,32 +25,32 @@ PROCESSES = {
 
 
 def seconds(command: list[str]) -> tuple[float, float]:
-    """Seconds by the clock and of the processor that one process takes."""
+    """Wall-clock and processor seconds of one process."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package comes compiled
-    begun = time.perf_counter()
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
+    start = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
     _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - begun, usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime
 
 
 def table(rounds: int) -> str:
-    """A line a process: medians, and the median of its ratios to `import torch`."""
+    """A table row per process: medians, and the median of its ratios to `import torch`."""
     for command in PROCESSES.values():
         seconds(command)
-    taken = [{name: seconds(command) for name, command in PROCESSES.items()} for _ in range(rounds)]
+    times = [{name: seconds(command) for name, command in PROCESSES.items()} for _ in range(rounds)]
     lines = [
-        "| | s | least to most | processor s | times `import torch` | by processor time |",
+        "| | s | range | processor s | times `import torch` | by processor time |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in PROCESSES:
-        walls, processor = zip(*(each[name] for each in taken), strict=True)
+        walls, processor = zip(*(measured[name] for measured in times), strict=True)
         first = next(iter(PROCESSES))
         by_clock, by_processor = (
-            statistics.median(each[name][kind] / each[first][kind] for each in taken)
-            for kind in (0, 1)
+            statistics.median(measured[name][clock] / measured[first][clock] for measured in times)
+            for clock in (0, 1)
         )
         lines.append(
             f"| `{name}` | {statistics.median(walls):.2f} | {min(walls):.2f} to {max(walls):.2f} "
