@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-# e^2x of anything farther from 0 than this could not be multiplied and divided in float32.
+# Beyond this, products and quotients of e^2x leave the range of float32.
 _LARGEST = 30.0
 
-# Of an intermediate result (pictures, G, N, A): so that it stays in a processor's cache.
+# Size of an intermediate result (pictures, G, N, A), so that it stays in a processor's cache.
 _NUMBERS_AT_ONCE = 2**19
 
 
@@ -44,9 +44,9 @@ class SpatialAttention(nn.Module):
     def project(self, features: Tensor) -> Tensor:
         """Keys (B, N, A) of features (B, N, D): once per picture, not once per word.
 
-        Additive attention takes them, and queries, as e^2x of what was projected.
+        For additive attention, keys and queries are e^2x of the projections.
         """
-        keys = self.key_projection(features)
+        keys = self.key_projection(features)  # (B, N, A)
         return keys if self.score is None else _doubled_exponential(keys)
 
     def forward(
@@ -57,24 +57,24 @@ class SpatialAttention(nn.Module):
         mask: Tensor | None = None,
         sentinel: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Read the features with a query: context (B·G, D) and weights (B·G, N), rows summing to 1.
+        """Compute the context (B·G, D) and weights (B·G, N), with rows summing to 1, for a query.
 
         query: (B·G, H), G consecutive rows for each picture (its captions, beams or samples).
-        keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), True where it may look;
-        a masked location weighs exactly 0. The weights of several heads are their mean. sentinel: a
-        key (B·G, A) and a value (B·G, D) for each row, one more location that it may read, whose
-        weight is what those of the grid lack to 1.
+        keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), False for locations that
+        get weight 0. The weights are the mean over heads. sentinel: a key (B·G, A) and a value
+        (B·G, D) for each row, as one more location; the weights of the others then sum to 1 minus
+        its weight.
         """
         pictures, locations, _ = keys.shape
-        heads = self.heads
-        queries = self.query_projection(query).view(pictures, query.shape[0] // pictures, -1)
+        heads, rows = self.heads, query.shape[0]
+        queries = self.query_projection(query).view(pictures, rows // pictures, -1)  # (B, G, A)
         sentinel_scores = None if sentinel is None else self._sentinel_scores(queries, sentinel[0])
         if self.score is not None:
-            queries = _doubled_exponential(queries).to(keys.dtype)
+            queries = _doubled_exponential(queries).to(keys.dtype)  # (B, G, A)
             scores = _AdditiveScores.apply(queries, keys, self.score.weight.squeeze(0))
             scores = scores.unsqueeze(1)  # (B, 1, G, N)
         else:
-            # Head by head: one product for all would copy keys and features for every word.
+            # One product for all heads would copy keys and features for every word.
             pairs = zip(queries.chunk(heads, 2), keys.chunk(heads, 2), strict=True)
             scores = torch.stack([query @ key.transpose(1, 2) for query, key in pairs], dim=1)
             scores = scores * (queries.shape[-1] // heads) ** -0.5  # (B, heads, G, N)
@@ -82,21 +82,21 @@ class SpatialAttention(nn.Module):
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
         if sentinel_scores is not None:
             scores = torch.cat([scores, sentinel_scores.to(scores.dtype)], dim=-1)
-        weights = torch.softmax(scores, dim=-1)
+        weights = torch.softmax(scores, dim=-1)  # (B, heads, G, N), with a sentinel N + 1
         if sentinel is not None:
             weights, sentinel_weights = weights.split([locations, 1], dim=-1)
         slices = zip(weights.unbind(1), features.chunk(heads, 2), strict=True)
         # (B, heads, G, D / heads)
         context = torch.stack([head @ values for head, values in slices], dim=1)
         if sentinel is not None:
-            values = self._heads(sentinel[1].view(pictures, queries.shape[1], -1))
+            values = self._heads(sentinel[1].view(pictures, rows // pictures, -1))
             context = context + sentinel_weights * values
-        context = context.transpose(1, 2).reshape(query.shape[0], features.shape[-1])
-        return context, weights.mean(1).reshape(query.shape[0], locations)
+        context = context.transpose(1, 2).reshape(rows, features.shape[-1])  # (B·G, D)
+        return context, weights.mean(1).reshape(rows, locations)
 
     def _sentinel_scores(self, queries: Tensor, key: Tensor) -> Tensor:
         """Scores (B, heads, G, 1) of each row's sentinel: queries (B, G, A), key (B·G, A)."""
-        key = key.view_as(queries)
+        key = key.view_as(queries)  # (B, G, A)
         if self.score is not None:
             return self.score(torch.tanh(queries + key)).unsqueeze(1)
         products = (self._heads(queries) * self._heads(key)).sum(-1, keepdim=True)
@@ -115,63 +115,59 @@ def _doubled_exponential(projected: Tensor) -> Tensor:
 class _AdditiveScores(Function):
     """Scores (B, G, N) of queries e^2q (B, G, A) and keys e^2k (B, N, A): w · tanh(q + k).
 
-    tanh(q + k) = 1 - 2 r with r = 1 / (1 + e^2q e^2k), so that no exponential is left to compute
-    for each pair of a query and a location. Nothing of that size is kept: backward makes r anew.
+    tanh(q + k) = 1 - 2 r with r = 1 / (1 + e^2q e^2k), which needs no exponential for each pair of
+    a query and a location. r (B, G, N, A) is not stored but computed again in backward.
     """
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, score: Tensor) -> Tensor:
         ctx.save_for_backward(queries, keys, score)
         score = score.to(keys.dtype)
-        products = [
-            _ratios(some, some_keys) @ score for some, some_keys in _portions(queries, keys)
-        ]
-        return score.sum() - 2 * torch.cat(products)
+        products = [_ratios(*portion) @ score for portion in _portions(queries, keys)]
+        return score.sum() - 2 * torch.cat(products)  # (B, G, N)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """d tanh(q + k) / d e^2k = 2 e^2q r^2, and likewise for the queries."""
         queries, keys, score = ctx.saved_tensors
-        doubled = 2 * score.to(keys.dtype)
-        key_gradients = torch.empty_like(keys)
-        query_gradients, seen, done = [], torch.zeros_like(doubled), 0
-        for some, some_keys in _portions(queries, keys):
-            now = slice(done, done + len(some))
-            given, done = gradient[now], now.stop
-            ratios = _ratios(some, some_keys)
-            weighed = _weighed_sum(given, ratios)
-            seen += weighed.sum((0, 1))
-            slopes = ratios.mul_(ratios)
+        doubled = 2 * score.to(keys.dtype)  # (A,)
+        key_gradients = torch.empty_like(keys)  # (B, N, A)
+        query_gradients, ratio_sum, start = [], torch.zeros_like(doubled), 0
+        for portion, portion_keys in _portions(queries, keys):
+            indices = slice(start, start + len(portion))
+            start, weights = indices.stop, gradient[indices]  # (b, G, N), b pictures per portion
+            ratios = _ratios(portion, portion_keys)  # (b, G, N, A)
+            ratio_sums = _weighted_sum(weights, ratios)  # (b, G, A)
+            ratio_sum += ratio_sums.sum((0, 1))  # (A,)
+            squares = ratios.mul_(ratios)  # (b, G, N, A)
             # The sum over locations of e^2q e^2k r^2 = r - r^2.
-            query_gradients.append((weighed - _weighed_sum(given, slopes)) * doubled / some)
-            slopes *= given.unsqueeze(3)
-            scaled = some * doubled
-            if slopes.shape[1] == 1:  # adding up a single query would be a copy
-                torch.mul(slopes.squeeze(1), scaled, out=key_gradients[now])
+            difference = ratio_sums - _weighted_sum(weights, squares)  # (b, G, A)
+            query_gradients.append(difference * doubled / portion)
+            squares *= weights.unsqueeze(3)
+            scaled = portion * doubled  # (b, G, A)
+            if squares.shape[1] == 1:  # the sum over a single query would be a copy
+                torch.mul(squares.squeeze(1), scaled, out=key_gradients[indices])
             else:
-                torch.sum(slopes.mul_(scaled.unsqueeze(2)), dim=1, out=key_gradients[now])
-        return (
-            torch.cat(query_gradients),
-            key_gradients,
-            (gradient.sum() - 2 * seen).to(score.dtype),
-        )
+                torch.sum(squares.mul_(scaled.unsqueeze(2)), dim=1, out=key_gradients[indices])
+        score_gradient = (gradient.sum() - 2 * ratio_sum).to(score.dtype)  # (A,)
+        return torch.cat(query_gradients), key_gradients, score_gradient
 
 
-def _weighed_sum(given: Tensor, ratios: Tensor) -> Tensor:
-    """Sums (B, G, A) over locations of ratios (B, G, N, A), weighed by given (B, G, N)."""
-    return (given.unsqueeze(2) @ ratios).squeeze(2)
+def _weighted_sum(weights: Tensor, ratios: Tensor) -> Tensor:
+    """Sums (B, G, A) over locations of ratios (B, G, N, A) with weights (B, G, N)."""
+    return (weights.unsqueeze(2) @ ratios).squeeze(2)
 
 
 def _portions(queries: Tensor, keys: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Queries and keys of a few pictures at a time; on a GPU, all of them."""
+    """Split queries and keys into portions of a few pictures; on a GPU, one portion."""
     pictures = _NUMBERS_AT_ONCE // (queries.shape[1] * keys[0].numel())
     pictures = max(1, pictures) if keys.device.type == "cpu" else len(keys)
     return list(zip(queries.split(pictures), keys.split(pictures), strict=True))
 
 
 def _ratios(queries: Tensor, keys: Tensor) -> Tensor:
-    """r (B, G, N, A)."""
+    """r = 1 / (1 + e^2q e^2k), (B, G, N, A)."""
     one = torch.ones((), dtype=keys.dtype, device=keys.device)
     return torch.addcmul(one, queries.unsqueeze(2), keys.unsqueeze(1)).reciprocal_()
 
@@ -179,8 +175,7 @@ def _ratios(queries: Tensor, keys: Tensor) -> Tensor:
 class FixedContext(nn.Module):
     """No attention: the mean feature, the same before every word (as in Vinyals et al. 2015).
 
-    Called like SpatialAttention, so that a decoder takes either. Its maps are uniform, for it
-    looks everywhere alike.
+    It is called like SpatialAttention, so that a decoder can use either. Its maps are uniform.
     """
 
     def project(self, features: Tensor) -> Tensor:
@@ -190,8 +185,8 @@ class FixedContext(nn.Module):
     def forward(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Context (B·G, D), the picture's mean, and weights (B·G, N), all 1 / N.
 
-        query: (B·G, H), of which only the number of rows counts; keys: (B, 1, D) from `project`.
+        query: (B·G, H), of which only the number of rows matters; keys: (B, 1, D) from `project`.
         """
         rows, locations = query.shape[0], features.shape[1]
-        context = keys.squeeze(1).repeat_interleave(rows // keys.shape[0], 0)
+        context = keys.squeeze(1).repeat_interleave(rows // keys.shape[0], 0)  # (B·G, D)
         return context, keys.new_full((rows, locations), 1 / locations)

@@ -119,7 +119,7 @@ class Encoder(nn.Module):
             batch = len(pictures)
             if pictures.device.type == "cpu":
                 batch = max(1, _PIXELS_AT_ONCE // self.image_size**2)
-            parts = pictures.permute(0, 2, 3, 1).contiguous().split(batch)
+            parts = pictures.permute(0, 2, 3, 1).contiguous().split(batch)  # (batch, S, S, 3) each
             return torch.cat([self._run(part, 0, self.frozen_layers) for part in parts])
 
     def head(self, maps: Tensor) -> Tensor:
@@ -133,10 +133,10 @@ class Encoder(nn.Module):
 
     def _run(self, maps: Tensor, first: int, last: int) -> Tensor:
         """Layers from first to before last, on maps (B, rows, columns, channels)."""
-        maps = maps.permute(0, 3, 1, 2)  # channels first, as convolutions take them
+        maps = maps.permute(0, 3, 1, 2)  # (B, channels, rows, columns)
         for stage in self.stages[first:last]:
             maps = stage(maps)
-        maps = maps.permute(0, 2, 3, 1)
+        maps = maps.permute(0, 2, 3, 1)  # (B, rows, columns, channels)
         return self.adapter(maps) if first <= len(self.stages) < last else maps
 
     def fold_batch_norms(self) -> None:
