@@ -119,7 +119,7 @@ def score_answers(
         unseen=unseen,
         commonest_answer=answer,
         warnings=_find_warnings(asked),
-        signature=_sign(asked, len(every), normalise_unanimous, model),
+        signature=_sign(asked, len(all_ids), normalise_unanimous, model),
         questions=tuple(question.question_id for question in asked),
         per_question=accuracies,
     )
