@@ -1,5 +1,6 @@
 """Weights for a fresh encoder: downloaded, from a file, or none."""
 
+import hashlib
 import json
 import re
 from http.client import HTTPException
@@ -86,8 +87,15 @@ def _downloaded(backbone: str) -> dict[str, Tensor]:
         )
     from torchvision.models import get_model_weights  # all of torchvision: only when needed
 
+    url = get_model_weights(backbone).DEFAULT.url
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    checksum = file.stem.rpartition("-")[2]  # the first digits of its SHA-256
     try:
-        return dict(get_model_weights(backbone).DEFAULT.get_state_dict(check_hash=True))
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), checksum)
+        with file.open("rb") as opened:
+            intact = hashlib.file_digest(opened, "sha256").hexdigest().startswith(checksum)
     # torch.hub raises RuntimeError for a file with another checksum than its name says.
     except (OSError, HTTPException, RuntimeError) as error:
         raise CaptionerError(
@@ -95,6 +103,12 @@ def _downloaded(backbone: str) -> dict[str, Tensor]:
             "--encoder-weights FILE, --encoder efficientnet_lite2 --encoder-weights shipped for "
             "the bundled encoder, or --encoder-weights none to start from random ones"
         ) from error
+    if not intact:
+        raise CaptionerError(
+            f"{file}: damaged or not torchvision's (its SHA-256 does not begin with {checksum}); "
+            "delete it, and it is downloaded again"
+        )
+    return _read(file)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -1,8 +1,11 @@
 """The encoder: torchvision's own features, frozen and fine-tuned as said."""
 
+import hashlib
+import io
 import re
 from http.client import BadStatusLine
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -217,6 +220,58 @@ def test_a_download_that_fails_is_one_line(
     monkeypatch.setattr("torch.hub.download_url_to_file", fail)
     with pytest.raises(CaptionerError, match=f"mobilenet_v2 cannot be downloaded .*{error}"):
         load_weights(make_encoder(), "torchvision")
+
+
+class _Planted:
+    """Unpickled as code, it writes a file."""
+
+    def __init__(self, written: Path) -> None:
+        self.written = written
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.written), "w")
+
+
+def place_download(
+    content: object, folder: Path, monkeypatch: pytest.MonkeyPatch, checksum: str = ""
+) -> None:
+    """Put this where torchvision's download would lie, under its checksum or this other one."""
+    pickled = io.BytesIO()
+    torch.save(content, pickled)
+    own = hashlib.sha256(pickled.getvalue()).hexdigest()[:8]
+    name = f"mobilenet_v2-{checksum or own}.pth"
+    (folder / "hub" / "checkpoints").mkdir(parents=True)
+    (folder / "hub" / "checkpoints" / name).write_bytes(pickled.getvalue())
+    published = SimpleNamespace(DEFAULT=SimpleNamespace(url=f"https://example.org/models/{name}"))
+    monkeypatch.setattr("torchvision.models.get_model_weights", lambda backbone: published)
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+
+
+def test_a_download_that_is_there_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = get_model("mobilenet_v2", weights=None)
+    place_download(original.state_dict(), tmp_path, monkeypatch)
+    encoder = make_encoder()
+    load_weights(encoder, "torchvision")
+    assert torch.equal(
+        next(encoder.stages.parameters()), original.state_dict()["features.0.0.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("checksum", "message"),
+    [
+        ("7ebf99e0", "damaged or not torchvision's.*delete it"),
+        ("", "not a state dict that can be read safely"),
+    ],
+)
+def test_code_planted_among_the_downloads_never_runs(
+    checksum: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = tmp_path / "written"
+    place_download({"features.0.0.weight": _Planted(written)}, tmp_path, monkeypatch, checksum)
+    with pytest.raises(CaptionerError, match=message):
+        load_weights(make_encoder(), "torchvision")
+    assert not written.exists()
 
 
 @pytest.mark.parametrize(("backbone", "left"), [("mobilenet_v2", 0), ("resnet18", 1)])
