@@ -1,10 +1,10 @@
 """The feature cache: the output of the encoder's frozen stages, computed once and kept on disk."""
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from captioner.data.images import open_picture, to_tensor
 from captioner.errors import CaptionerError
+from captioner.files import atomic_write, exclusive_lock
 from captioner.runtime import read_ahead, side_by_side
 
 BATCH = 32
@@ -26,16 +27,32 @@ class FeatureCache:
 
     The file is memory-mapped, so reading costs no more memory than a batch. Its name holds a
     fingerprint of the frozen weights and of the pictures' names, sizes and times, so that a
-    cache never serves another encoder or other pictures. Building it can be interrupted: how many
-    pictures are done stands beside it and building goes on from there.
+    cache never serves another encoder or other pictures. Beside it stand the checksums of the maps
+    that are done, from which an interrupted build goes on.
     """
 
-    def __init__(self, file: Path, *, pictures: int, views: int, shape: tuple[int, ...]) -> None:
-        self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(pictures, views, *shape))
+    def __init__(self, file: Path, checksums: np.ndarray, shape: tuple[int, ...]) -> None:
+        self.file = file
+        self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(*checksums.shape, *shape))
+        self.checksums = checksums  # (pictures, views)
+        self.verified = np.zeros(checksums.shape, dtype=bool)
 
     def read(self, picture: int, mirrored: bool) -> Tensor:
-        """One picture's maps, float16."""
-        return torch.from_numpy(self.maps[picture, int(mirrored)].copy())
+        """One picture's maps, float16; CaptionerError where they are not those that were written.
+
+        They are verified when they are first read.
+        """
+        place = (picture, int(mirrored))
+        maps = self.maps[place].copy()
+        if not self.verified[place]:
+            if zlib.crc32(maps) != self.checksums[place]:
+                raise CaptionerError(
+                    f"{self.file}: the feature cache is damaged (the maps of picture {picture} are "
+                    "not those that were written); delete it and go on with --resume, which builds "
+                    "it again"
+                )
+            self.verified[place] = True
+        return torch.from_numpy(maps)
 
 
 @dataclass(frozen=True)
@@ -72,53 +89,81 @@ def build_cache(
     the cache would be larger than max_gib or than the free space, and for a picture that cannot
     be read.
     """
-    shape, views = layers.map_shape, 2 if mirrored else 1
+    views = 2 if mirrored else 1
     size = layers.cache_size(len(pictures), mirrored=mirrored)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"features-{_fingerprint(layers, pictures, mirrored)}.f16"
-    counter = file.with_suffix(".json")
-    done = _done(file, counter, size)
-    if not done:
-        file.unlink(missing_ok=True)  # what was begun would count as space that is taken
-        _check_space(folder, size, max_gib)
-        _reserve(file, size)
-    if done < len(pictures):
-        maps = np.memmap(file, np.float16, "r+", shape=(len(pictures), views, *shape))
-        end = done
-
-        def read(picture: Path) -> Tensor:
-            return to_tensor(open_picture(picture), layers.image_size)
-
-        def encode(batch: list[tuple[Path, Tensor]]) -> np.ndarray:
-            """Maps (B, views, *map_shape) of a batch, float16."""
-            pixels = torch.stack([pixels for _, pixels in batch]).to(layers.device)
-            both = [pixels, pixels.flip(3)] if mirrored else [pixels]
-            encoded = torch.stack([layers.encode(view) for view in both], dim=1)
-            return encoded.to(torch.float16).cpu().numpy()
-
-        batches = read_ahead(pictures[done:], read, BATCH)
-        for number, encoded in enumerate(side_by_side(batches, encode, layers.device), start=1):
-            start, end = end, end + len(encoded)
-            maps[start:end] = encoded
-            if number % SAVE_BATCHES == 0 or end == len(pictures):
-                maps.flush()
-                partial = counter.with_suffix(".partial")
-                partial.write_text(json.dumps({"done": end}))
-                os.replace(partial, counter)
-            progress(end)
-    return FeatureCache(file, pictures=len(pictures), views=views, shape=shape)
+    with exclusive_lock(file.with_suffix(".lock"), wait=True):
+        checksums = _read_checksums(file, size, len(pictures), views)
+        if not len(checksums):
+            # First of all, or what is begun would count as done; and then as space that is taken.
+            _checksum_file(file).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+            _check_space(folder, size, max_gib)
+            _reserve(file, size)
+        if len(checksums) < len(pictures):
+            shape = (len(pictures), views, *layers.map_shape)
+            maps = np.memmap(file, np.float16, "r+", shape=shape)
+            checksums = _complete(maps, checksums, layers, pictures, file, progress)
+    return FeatureCache(file, checksums, layers.map_shape)
 
 
-def _done(file: Path, counter: Path, size: int) -> int:
-    """How many pictures a cache holds; of one that is damaged, as by a power cut, none."""
+def _complete(
+    maps: np.memmap,
+    checksums: np.ndarray,
+    layers: FrozenLayers,
+    pictures: Sequence[Path],
+    file: Path,
+    progress: Callable[[int], None],
+) -> np.ndarray:
+    """Compute the maps that have no checksum yet; returns the checksums of all."""
+    batches = _encode(layers, pictures[len(checksums) :], mirrored=maps.shape[1] == 2)
+    for number, encoded in enumerate(batches, start=1):
+        start, end = len(checksums), len(checksums) + len(encoded)
+        maps[start:end] = encoded
+        new = [[zlib.crc32(view) for view in picture] for picture in encoded]
+        checksums = np.concatenate([checksums, np.array(new, np.uint32)])
+        if number % SAVE_BATCHES == 0 or end == len(pictures):
+            maps.flush()
+            atomic_write(_checksum_file(file), checksums.tofile)
+        progress(end)
+    return checksums
+
+
+def _encode(
+    layers: FrozenLayers, pictures: Sequence[Path], *, mirrored: bool
+) -> Iterator[np.ndarray]:
+    """The maps (B, views, *map_shape) of the pictures, batch by batch, float16."""
+
+    def read(picture: Path) -> Tensor:
+        return to_tensor(open_picture(picture), layers.image_size)
+
+    def encode(batch: list[tuple[Path, Tensor]]) -> np.ndarray:
+        pixels = torch.stack([pixels for _, pixels in batch]).to(layers.device)
+        both = [pixels, pixels.flip(3)] if mirrored else [pixels]
+        encoded = torch.stack([layers.encode(view) for view in both], dim=1)
+        return np.ascontiguousarray(encoded.to(torch.float16).cpu().numpy())
+
+    return side_by_side(read_ahead(pictures, read, BATCH), encode, layers.device)
+
+
+def _checksum_file(file: Path) -> Path:
+    return file.with_suffix(".crc32")
+
+
+def _read_checksums(file: Path, size: int, pictures: int, views: int) -> np.ndarray:
+    """Checksums (done, views) of the maps that a cache holds; of one cut short none are done."""
     try:
-        done = json.loads(counter.read_text())["done"]
-        return int(done) if file.stat().st_size == size else 0
-    except (OSError, ValueError, TypeError, KeyError):
-        return 0
+        content = _checksum_file(file).read_bytes()
+        done, rest = divmod(len(content), 4 * views)
+        if file.stat().st_size == size and done <= pictures and not rest:
+            return np.frombuffer(content, np.uint32).reshape(-1, views)
+    except OSError:
+        pass
+    return np.zeros((0, views), np.uint32)
 
 
 def _check_space(folder: Path, size: int, max_gib: float) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if size > max_gib * GIB:
         raise CaptionerError(

@@ -1,6 +1,8 @@
 """The feature cache: what it holds, that it resumes, and what it refuses."""
 
 import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,7 +42,11 @@ def encoder() -> Encoder:
 
 
 def build(
-    encoder: Encoder, pictures: list[Path], folder: Path, progress: list[int], max_gib: float = 1.0
+    encoder: Encoder,
+    pictures: list[Path],
+    folder: Path,
+    progress: list[int] | Callable[[int], None],
+    max_gib: float = 1.0,
 ) -> FeatureCache:
     return build_cache(
         frozen_layers(encoder, autocast=False),
@@ -48,7 +54,7 @@ def build(
         folder,
         mirrored=True,
         max_gib=max_gib,
-        progress=progress.append,
+        progress=progress.append if isinstance(progress, list) else progress,
     )
 
 
@@ -81,14 +87,7 @@ def test_an_interrupted_build_goes_on_and_a_finished_one_is_reused(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_cache(
-            frozen_layers(encoder, autocast=False),
-            pictures,
-            tmp_path,
-            mirrored=True,
-            max_gib=1.0,
-            progress=interrupt,
-        )
+        build(encoder, pictures, tmp_path, interrupt)
     progress: list[int] = []
     resumed = build(encoder, pictures, tmp_path, progress)
     assert progress == [BATCH + 5]
@@ -98,27 +97,73 @@ def test_an_interrupted_build_goes_on_and_a_finished_one_is_reused(
     assert progress == []
 
 
-@pytest.mark.parametrize("damage", ["empty counter", "short file"])
-def test_a_damaged_cache_is_made_anew(
+@pytest.mark.parametrize("damage", ["cut checksums", "short file", "long checksums"])
+def test_a_damaged_cache_is_made_anew_and_that_too_can_be_interrupted(
     encoder: Encoder, pictures: list[Path], tmp_path: Path, damage: str
 ) -> None:
     whole = build(encoder, pictures, tmp_path, []).maps.copy()
-    [file], [counter] = tmp_path.glob("*.f16"), tmp_path.glob("*.json")
-    if damage == "empty counter":
-        counter.write_text("")
-    else:
+    [file], [checksums] = tmp_path.glob("*.f16"), tmp_path.glob("*.crc32")
+    if damage == "short file":
         os.truncate(file, 1000)
+    else:
+        os.truncate(checksums, checksums.stat().st_size + (-3 if damage == "cut checksums" else 8))
+
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(encoder, pictures, tmp_path, interrupt)
     progress: list[int] = []
     assert (build(encoder, pictures, tmp_path, progress).maps == whole).all()
     assert progress == [BATCH, BATCH + 5]
+
+
+def test_a_flipped_bit_is_found_when_it_is_first_read(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path
+) -> None:
+    whole = build(encoder, pictures, tmp_path, []).maps.copy()
+    [file] = tmp_path.glob("*.f16")
+    place = whole[:3].nbytes + whole[3, 0].nbytes  # the first byte of picture 3's mirror image
+    with file.open("r+b") as opened:
+        opened.seek(place)
+        [byte] = opened.read(1)
+        opened.seek(place)
+        opened.write(bytes([byte ^ 4]))
+    damaged = build(encoder, pictures, tmp_path, [])
+    for picture in (2, 3, 4):
+        assert torch.equal(damaged.read(picture, False), torch.from_numpy(whole[picture, 0]))
+    assert torch.equal(damaged.read(4, True), torch.from_numpy(whole[4, 1]))
+    with pytest.raises(
+        CaptionerError, match=r"damaged \(the maps of picture 3.*delete it and go on"
+    ):
+        damaged.read(3, True)
+    file.unlink()
+    assert (build(encoder, pictures, tmp_path, []).maps == whole).all()
+
+
+def test_of_two_that_build_one_cache_the_second_waits_and_uses_it(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path
+) -> None:
+    second: list[Future[FeatureCache]] = []
+    progress: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def start_second(done: int) -> None:
+            if not second:
+                second.append(pool.submit(build, encoder, pictures, tmp_path, progress))
+                wait(second, timeout=0.5)
+
+        first = build(encoder, pictures, tmp_path, start_second)
+        assert (second[0].result().maps == first.maps).all()
+    assert progress == []
 
 
 def test_what_was_begun_is_no_room_that_is_taken(
     encoder: Encoder, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(encoder, pictures, tmp_path, [])
-    [file], [counter] = tmp_path.glob("*.f16"), tmp_path.glob("*.json")
-    counter.unlink()  # stopped before the first count
+    [file], [checksums] = tmp_path.glob("*.f16"), tmp_path.glob("*.crc32")
+    checksums.unlink()  # stopped before the first were saved
     disk = frozen_layers(encoder, autocast=False).cache_size(len(pictures), mirrored=True) + 1000
 
     def usage(folder: Path) -> SimpleNamespace:
@@ -159,7 +204,7 @@ def test_a_cache_too_large_or_a_bad_picture_is_refused(
 ) -> None:
     with pytest.raises(CaptionerError, match="more than max_cache_gib 1e-06"):
         build(encoder, pictures, tmp_path, [], max_gib=1e-6)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.f16"))
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
     with pytest.raises(CaptionerError, match=r"bad\.jpg is not a picture"):
