@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from captioner.version import __version__
 
 FORMAT = "captioner"
 FORMAT_VERSION = 1
+CHECKSUM = "checksum"
 
 
 @dataclass
@@ -201,7 +203,11 @@ def _shape(tensors: dict[str, Tensor], name: str) -> str:
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:
-    """A .safetensors file, whole or not at all; CaptionerError when it cannot be written."""
+    """A .safetensors file, whole or not at all; CaptionerError when it cannot be written.
+
+    Its metadata gets a checksum of everything in it, which `read_tensors` verifies.
+    """
+    metadata = metadata | {CHECKSUM: _checksum(tensors, metadata)}
 
     def write(partial: Path) -> None:
         partial.touch()
@@ -216,18 +222,39 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Pa
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of a .safetensors file; CaptionerError when unreadable."""
+    """All tensors and the metadata of a .safetensors file.
+
+    Raises CaptionerError where it cannot be read, or holds a checksum that does not fit the rest.
+    """
     if not file.is_file():
         raise CaptionerError(f"{file}: no such checkpoint file")
     try:
         with safe_open(file, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return tensors, opened.metadata() or {}
+            metadata = opened.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise CaptionerError(
             f"{file}: not a readable .safetensors checkpoint ({error}); "
             "it may be truncated: copy or train it again"
         ) from error
+    written = metadata.pop(CHECKSUM, None)
+    if written not in (None, _checksum(tensors, metadata)):
+        raise CaptionerError(
+            f"{file}: damaged since it was written (its checksum is another); "
+            "copy or train it again"
+        )
+    return tensors, metadata
+
+
+def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """CRC-32 of the metadata and of the tensors' names, types, shapes and values."""
+    names = sorted(tensors)
+    about = [(name, str(tensors[name].dtype), list(tensors[name].shape)) for name in names]
+    checksum = zlib.crc32(json.dumps([sorted(metadata.items()), about]).encode())
+    for name in names:
+        values = tensors[name].reshape(-1).view(torch.uint8)
+        checksum = zlib.crc32(values.numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def _preprocessing(config: ModelConfig) -> dict[str, Any]:

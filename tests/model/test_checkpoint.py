@@ -134,6 +134,36 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
         checkpoint.load(file)
 
 
+def test_any_flipped_bit_is_found(tmp_path: Path) -> None:
+    """In a word of its vocabulary, in a setting, in the weights: a file that still reads well."""
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(make_checkpoint(), file)
+    whole = file.read_bytes()
+    for place in (whole.index(b"ein"), whole.index(b"learning_rate"), len(whole) - 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(CaptionerError, match="damaged since it was written"):
+            checkpoint.load(file)
+    file.write_bytes(whole)
+    checkpoint.load(file)
+
+
+def test_tensors_of_any_type_and_shape_have_a_checksum(tmp_path: Path) -> None:
+    tensors = {
+        "half": torch.arange(6, dtype=torch.float16).view(2, 3),
+        "brain": torch.ones(5, dtype=torch.bfloat16),
+        "step": torch.tensor(3.0),
+        "count": torch.tensor(7),
+        "none": torch.zeros(0, 2),
+    }
+    file = tmp_path / "tensors.safetensors"
+    checkpoint.write_tensors(tensors, {"a": "b"}, file)
+    read, metadata = checkpoint.read_tensors(file)
+    assert metadata == {"a": "b"}
+    assert all(torch.equal(read[name], value) for name, value in tensors.items())
+
+
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "model.safetensors"
     checkpoint.save(make_checkpoint(), file)
