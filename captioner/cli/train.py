@@ -182,7 +182,7 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
     together, a folder that holds another run or none to resume, and wrong settings.
     """
     from captioner.config.settings import ModelConfig, RunConfig
-    from captioner.config.toml_file import read_stages
+    from captioner.config.toml_file import read_saved_stages, read_stages
 
     changes = changed_settings(given)
     config: Path | None = given.get("config")
@@ -197,7 +197,8 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
         raise CaptionerError(
             f"{output} already holds a run; go on with --resume or choose another --output"
         )
-    stages = read_stages(file) if file else {"": RunConfig()}
+    read = read_saved_stages if resume else read_stages
+    stages = read(file) if file else {"": RunConfig()}
     if "start_from" in changes["training"] and len(stages) > 1:
         raise CaptionerError(
             f"{config} has {len(stages)} stages, each of which goes on from the one before; write "

@@ -40,10 +40,7 @@ def read_stages(file: Path) -> dict[str, RunConfig]:
     Each of the file's [[stages]] has a name and may have the tables of `read_toml`. What it does
     not say is as in the file's own tables. Raises what `read_toml` does.
     """
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
+    tables = _read_tables(file)
     if "stages" not in tables:
         return {"": _run(file, {}, tables)}
     stages = tables.pop("stages")
@@ -62,6 +59,31 @@ def read_stages(file: Path) -> dict[str, RunConfig]:
             )
         runs[name] = _run(file, tables, stage)
     return runs
+
+
+def read_saved_stages(file: Path) -> dict[str, RunConfig]:
+    """The stages of a run's own settings.toml, as `to_toml` wrote it.
+
+    Raises what `read_stages` does, and CaptionerError for a file that is empty or cut off, which
+    would otherwise be filled up with default values.
+    """
+    stages = read_stages(file)
+    tables = _read_tables(file)
+    last = tables["stages"][-1] if "stages" in tables else tables
+    if dataclasses.fields(DecodingConfig)[-1].name not in last.get("decoding", {}):
+        raise CaptionerError(
+            f"{file}: empty or cut off (the settings that end it are missing); put back a copy of "
+            "it, or start anew in another folder"
+        )
+    return stages
+
+
+def _read_tables(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    # A plain ValueError is a number of too many digits.
+    except (OSError, ValueError, RecursionError) as error:
+        raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
 
 
 def _run(file: Path, shared: dict[str, Any], own: dict[str, Any]) -> RunConfig:

@@ -13,7 +13,7 @@ from captioner.config.settings import (
     SplitConfig,
     TrainingConfig,
 )
-from captioner.config.toml_file import read_stages, read_toml, to_toml
+from captioner.config.toml_file import read_saved_stages, read_stages, read_toml, to_toml
 from captioner.errors import CaptionerError
 
 
@@ -173,6 +173,19 @@ def test_stages_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(CaptionerError, match=message):
         read_stages(file)
+
+
+def test_saved_settings_that_end_early_are_not_filled_up_with_defaults(tmp_path: Path) -> None:
+    run = RunConfig(training=TrainingConfig(epochs=3), decoding=DecodingConfig(seed=12))
+    file = tmp_path / "settings.toml"
+    for whole in (to_toml(run), to_toml(run, "words") + "\n" + to_toml(run, "still")):
+        file.write_text(whole)
+        assert all(read == run for read in read_saved_stages(file).values())
+        lines = whole.splitlines()
+        for kept in (0, 3, len(lines) // 3, len(lines) - 11, len(lines) - 1):
+            file.write_text("\n".join(lines[:kept]))
+            with pytest.raises(CaptionerError, match="empty or cut off"):
+                read_saved_stages(file)
 
 
 def test_the_recipe_of_what_ships_can_be_read() -> None:
