@@ -1,6 +1,7 @@
 """Files are written whole or not at all; and a lock that keeps processes apart."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,14 +12,18 @@ from captioner.errors import CaptionerError
 def atomic_write(file: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside this one and move it into place once it is whole.
 
-    Whatever goes wrong, an older file stays as it was and nothing half-written is left. Raises
+    Whatever goes wrong, an older file stays as it was and nothing half-written is left; after a
+    power cut too, it is the older one or the new one that is there, whole. Raises
     CaptionerError where it cannot be written: no such folder, no permission, a full disk,
     too long a name, a text that UTF-8 has no bytes for.
     """
     partial = file.with_name(f".{file.name}.partial")
     try:
         write(partial)
+        _sync(partial, os.O_RDWR)  # before the name is given, or a power cut may leave it empty
         os.replace(partial, file)
+        with suppress(OSError):  # not every system can sync a folder
+            _sync(file.parent, os.O_RDONLY)
     except (OSError, UnicodeError) as error:
         raise CaptionerError(
             f"{file}: cannot be written ({_reason(error)}); "
@@ -27,6 +32,24 @@ def atomic_write(file: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):  # what went wrong before is what counts
             partial.unlink()
+
+
+def remove_partial(folder: Path, ending: str) -> None:
+    """Remove what killed processes left half-written of files in this folder with this ending."""
+    for partial in folder.glob(f".*{ending}.partial*"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until the disk has what was written."""
+    opened = os.open(path, flags)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Files are written whole or not at all, and what went wrong is said in one line."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write, exclusive_lock
+from captioner.files import atomic_write, exclusive_lock, remove_partial
 
 
 def test_a_failure_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -20,6 +22,36 @@ def test_a_failure_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) 
         atomic_write(file, fail)
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_disk_has_the_content_before_the_name_and_then_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def record_sync(opened: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(opened).st_mode) else "content")
+        sync(opened)
+
+    def record_replace(source: Path, target: Path) -> None:
+        done.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr("os.fsync", record_sync)
+    monkeypatch.setattr("os.replace", record_replace)
+    atomic_write(tmp_path / "a.txt", lambda partial: partial.write_text("new"))
+    assert done == ["content", "name", "folder"]
+
+
+def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in ("a.safetensors", ".tmp123", ".a.txt.partial")]
+    left = [tmp_path / name for name in (".a.safetensors.partial", ".b.safetensors.partial.folder")]
+    left[1].mkdir()
+    for file in (*kept, left[0], left[1] / ".tmp1"):
+        file.write_text("text")
+    remove_partial(tmp_path, ".safetensors")
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.parametrize("name", ["file/a.txt", "none/a.txt", "a" * 300])

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,10 +214,18 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Pa
     def write(partial: Path) -> None:
         partial.touch()
         mode = partial.stat().st_mode  # safetensors would leave a file that only its owner reads
+        # It writes under a random name first; in a folder of its own, nothing of a killed
+        # process stays for good.
+        folder = partial.with_name(f"{partial.name}.folder")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         try:
-            save_file(tensors, partial, metadata=metadata)
+            save_file(tensors, folder / file.name, metadata=metadata)
+            os.replace(folder / file.name, partial)
         except SafetensorError as error:  # its name for any failure to write, a full disk too
             raise OSError(str(error)) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         partial.chmod(mode)
 
     atomic_write(file, write)
