@@ -255,7 +255,7 @@ def _toml_value(text: str) -> Any:
 
 def _holds_a_run(output: Path) -> bool:
     """Whether a run, or a stage of one, has left a state here."""
-    return any(list(output.glob(f"{stage}state.safetensors")) for stage in ("", "*/"))
+    return any(list(output.glob(f"{stage}state*.safetensors")) for stage in ("", "*/"))
 
 
 class _Screen:

@@ -14,13 +14,13 @@ from captioner.config.toml_file import to_toml
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write
+from captioner.files import atomic_write, remove_partial
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
 from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
 from captioner.training.setup import Interrupted, Reporter, Task, prepare
-from captioner.training.state import Position, load_state, save_state
+from captioner.training.state import Position, is_saved, load_state, read_state, save_state
 from captioner.training.step import train_step
 from captioner.training.validation import evaluate_answers, evaluate_captions
 
@@ -38,45 +38,52 @@ def fit(
 ) -> None:
     """Train to the end of the last epoch, or until early stopping or an interrupt.
 
-    Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors to
-    resume from, log.jsonl and curve.png; and the feature caches into `caches`, which is the folder
-    cache in `output` unless it is given. A resumed run equals an uninterrupted one, to the bit on a
-    CPU; one that had not come to its first step begins. What average_of says is for `fit_stages`,
-    which knows the earlier stages, and done by it. Raises CaptionerError for bad input or a loss or
-    gradient that is not finite, and Interrupted.
+    Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors and
+    its predecessor to resume from, log.jsonl and curve.png; and the feature caches into `caches`,
+    which is the folder cache in `output` unless it is given. A resumed run equals an uninterrupted
+    one, to the bit on a CPU; one that had not come to its first step begins. What average_of says
+    is for `fit_stages`, which knows the earlier stages, and done by it. Raises CaptionerError for
+    bad input or a loss or gradient that is not finite, and Interrupted.
     """
-    state = output / "state.safetensors"
-    resume = resume and state.exists()
-    if not resume:
-        write_settings(to_toml(run), output)
-    torch.manual_seed(run.training.seed)
-    task = prepare(
-        run,
-        output=output,
-        caches=caches or output / CACHE_FOLDER,
-        device=device,
-        reporter=reporter,
-        state=state if resume else None,
-    )
-    optimizer = make_optimizer(task.model, run.training)
-    average = task.model
-    if run.training.average_decay:
-        average = copy.deepcopy(task.model).requires_grad_(False)
-    position = Position()
-    if resume:
-        position = load_state(state, task.model, average, optimizer)
-        reporter.note(f"resuming at step {position.step}")
-        if position.epoch == run.training.epochs:
-            reporter.note("all epochs are done; to train on, start another run from its checkpoint")
-    task.log.cut(position.step, position.epoch)
+    caches = caches or output / CACHE_FOLDER
+    task, average, optimizer, position = _begin(run, output, caches, device, resume, reporter)
     while position.epoch < run.training.epochs:
         if 0 < run.training.patience <= position.epochs_since_best:
             reporter.note(f"no better score for {position.epochs_since_best} epochs: stopping")
             break
         train_one_epoch(task, average, optimizer, position)
-        save_state(state, position, task.model, average, optimizer)
+        save_state(output, position, task.model, average, optimizer)
         _finish_epoch(task, average, position)
-        save_state(state, position, task.model, average, optimizer)
+        save_state(output, position, task.model, average, optimizer)
+
+
+def _begin(
+    run: RunConfig,
+    output: Path,
+    caches: Path,
+    device: torch.device,
+    resume: bool,
+    reporter: Reporter,
+) -> tuple[Task, CaptioningModel, torch.optim.Optimizer, Position]:
+    """The task, the averaged model, the optimizer and the position: new, or where a run stopped."""
+    saved = read_state(output, reporter.note) if resume and is_saved(output) else None
+    if saved is None:
+        write_settings(to_toml(run), output)
+    remove_partial(output, ".safetensors")
+    torch.manual_seed(run.training.seed)
+    task = prepare(run, output=output, caches=caches, device=device, reporter=reporter, state=saved)
+    optimizer = make_optimizer(task.model, run.training)
+    average = task.model
+    if run.training.average_decay:
+        average = copy.deepcopy(task.model).requires_grad_(False)
+    position = Position()
+    if saved is not None:
+        position = load_state(saved, task.model, average, optimizer)
+        reporter.note(f"resuming at step {position.step}")
+        if position.epoch == run.training.epochs:
+            reporter.note("all epochs are done; to train on, start another run from its checkpoint")
+    task.log.cut(position.step, position.epoch)
+    return task, average, optimizer, position
 
 
 def make_folder(output: Path) -> None:
@@ -103,7 +110,7 @@ def train_one_epoch(
     Where there are captions and questions, every step learns from a batch of each; the smaller
     set begins anew when it is through.
     """
-    config, state = task.run.training, task.output / "state.safetensors"
+    config = task.run.training
     captions = _stream(task.captions, position.step)
     questions = _stream(task.questions, position.step)
     recent: list[dict[str, float]] = []
@@ -121,7 +128,7 @@ def train_one_epoch(
             _log(task, position, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()
         if stop or position.step % config.save_steps == 0:
-            save_state(state, position, task.model, average, optimizer)
+            save_state(task.output, position, task.model, average, optimizer)
         if stop:
             raise Interrupted
 

@@ -24,7 +24,7 @@ from captioner.training.data import Texts, describe, read_data
 from captioner.training.initial_model import build_model
 from captioner.training.log import TrainingLog
 from captioner.training.rewards import CaptionReward
-from captioner.training.state import restore_model
+from captioner.training.state import SavedState, restore_model
 from captioner.training.word_checks import check_words
 
 
@@ -84,7 +84,7 @@ def prepare(
     caches: Path,
     device: torch.device,
     reporter: Reporter,
-    state: Path | None = None,
+    state: SavedState | None = None,
 ) -> Task:
     """Read the data, build the model with its weights, and build or reopen the feature caches.
 

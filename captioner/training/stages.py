@@ -14,6 +14,7 @@ from captioner.model import averaging, checkpoint
 from captioner.training.data import read_data
 from captioner.training.loop import fit, make_folder, write_settings
 from captioner.training.setup import Reporter
+from captioner.training.state import is_saved
 
 
 def fit_stages(
@@ -39,7 +40,7 @@ def fit_stages(
         _check_inputs(runs, stages, output)
     make_folder(output)
     with exclusive_lock(output / ".lock", wait=False):
-        started = [name for name in names if (output / name / "state.safetensors").exists()]
+        started = [name for name in names if is_saved(output / name)]
         if not resume and names != [""]:
             settings = [to_toml(run, name) for name, run in stages.items()]
             write_settings("\n".join(settings), output)

@@ -1,7 +1,10 @@
-"""What training needs to go on where it stopped, as one .safetensors file."""
+"""What training needs to go on where it stopped, as a .safetensors file, and the one before it."""
 
 import dataclasses
 import json
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,9 @@ from torch.optim import Optimizer
 from captioner.errors import CaptionerError
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import fill, named_tensors, read_tensors, write_tensors
+
+LAST = "state.safetensors"
+BEFORE = "state.previous.safetensors"
 
 
 @dataclass
@@ -25,21 +31,40 @@ class Position:
     epochs_since_best: int = 0
 
 
+@dataclass(frozen=True)
+class SavedState:
+    """A state as it was read: its file, the position, everything that words stand for, tensors."""
+
+    file: Path
+    position: Position
+    vocabularies: list[list[str]]
+    tensors: dict[str, Tensor]
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a run has saved a state in this folder."""
+    return any((folder / name).exists() for name in (LAST, BEFORE))
+
+
 def save_state(
-    file: Path,
+    folder: Path,
     position: Position,
     model: CaptioningModel,
     average: CaptioningModel,
     optimizer: Optimizer,
 ) -> None:
-    """Write weights, averaged weights, optimizer, random states and position; all or nothing."""
+    """Write weights, averaged weights, optimizer, random states and position; all or nothing.
+
+    The state that was saved before it is kept beside it.
+    """
     tensors = {f"model.{name}": value for name, value in named_tensors(model).items()}
     if average is not model:
         averaged = named_tensors(average).items()
         tensors |= {f"average.{name}": value for name, value in averaged}
+    names = _parameter_names(model, optimizer)
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
-            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+            tensors[f"optimizer.{names[index]}.{key}"] = torch.as_tensor(value)
     tensors["random.cpu"] = torch.get_rng_state()
     device = model.encoder.positions.device
     if device.type == "cuda":
@@ -49,46 +74,89 @@ def save_state(
         "position": json.dumps(dataclasses.asdict(position)),
         "vocabularies": json.dumps(_words(model)),
     }
-    write_tensors(tensors, metadata, file)
+    if (folder / LAST).exists():
+        _keep(folder / LAST, folder / BEFORE)
+    write_tensors(tensors, metadata, folder / LAST)
 
 
-def restore_model(file: Path, model: CaptioningModel) -> None:
+def _keep(file: Path, name: Path) -> None:
+    """Give a file, which is about to be replaced, a second name."""
+    name.unlink(missing_ok=True)
+    try:
+        os.link(file, name)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(file, name)
+
+
+def read_state(folder: Path, note: Callable[[str], None]) -> SavedState:
+    """The last state that was saved, or if it is damaged or gone, with a note, the one before.
+
+    That one is the last from then on. Raises CaptionerError where neither can be read.
+    """
+    last, before = folder / LAST, folder / BEFORE
+    try:
+        return _read(last)
+    except CaptionerError:
+        if not before.exists():
+            raise
+        saved = _read(before)
+        note(f"{last} is damaged or gone: going on from the one before it, {before.name}")
+    os.replace(before, last)
+    return saved
+
+
+def _read(file: Path) -> SavedState:
+    tensors, metadata = read_tensors(file)
+    try:
+        position = Position(**json.loads(metadata["position"]))
+        vocabularies = json.loads(metadata.get("vocabularies", "[]"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaptionerError(f"{file}: not a captioner training state") from error
+    return SavedState(file, position, vocabularies, tensors)
+
+
+def restore_model(state: SavedState, model: CaptioningModel) -> None:
     """Give a freshly built model the weights of a saved state, before anything depends on them.
 
-    Raises CaptionerError where the state is corrupt or was saved with another model or vocabulary.
+    Raises CaptionerError where the state was saved with another model or vocabulary.
     """
-    tensors, metadata = read_tensors(file)
-    if json.loads(metadata.get("vocabularies", "[]")) != _words(model):
+    if state.vocabularies != _words(model):
         raise CaptionerError(
-            f"{file}: saved with other words or answers; the training texts have changed since: "
-            "put them back, or start anew in another folder"
+            f"{state.file}: saved with other words or answers; the training texts have changed "
+            "since: put them back, or start anew in another folder"
         )
-    fill(model, _part(tensors, "model."), file)
+    fill(model, _part(state.tensors, "model."), state.file)
 
 
 def load_state(
-    file: Path, model: CaptioningModel, average: CaptioningModel, optimizer: Optimizer
+    saved: SavedState, model: CaptioningModel, average: CaptioningModel, optimizer: Optimizer
 ) -> Position:
     """Put everything that `save_state` wrote back in its place.
 
-    Raises CaptionerError where the file is corrupt or of another model.
+    Raises CaptionerError where it is of another model.
     """
-    tensors, metadata = read_tensors(file)
-    if "position" not in metadata:
-        raise CaptionerError(f"{file}: not a captioner training state")
-    fill(model, _part(tensors, "model."), file)
+    fill(model, _part(saved.tensors, "model."), saved.file)
     if average is not model:
-        fill(average, _part(tensors, "average."), file)
+        fill(average, _part(saved.tensors, "average."), saved.file)
+    indices = {name: index for index, name in enumerate(_parameter_names(model, optimizer))}
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(tensors, "optimizer.").items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = value
+    for name, value in _part(saved.tensors, "optimizer.").items():
+        parameter, _, key = name.rpartition(".")
+        # Earlier releases counted the parameters instead of naming them.
+        index = int(parameter) if parameter.isdecimal() else indices[parameter]
+        state.setdefault(index, {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    torch.set_rng_state(tensors["random.cpu"])
+    torch.set_rng_state(saved.tensors["random.cpu"])
     device = model.encoder.positions.device
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    return Position(**json.loads(metadata["position"]))
+    if device.type == "cuda" and "random.cuda" in saved.tensors:
+        torch.cuda.set_rng_state(saved.tensors["random.cuda"], device)
+    return saved.position
+
+
+def _parameter_names(model: CaptioningModel, optimizer: Optimizer) -> list[str]:
+    """The names of the optimizer's parameters in its own order, which settings can change."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return [names[p] for group in optimizer.param_groups for p in group["params"]]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

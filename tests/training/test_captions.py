@@ -301,6 +301,7 @@ def test_early_stopping_and_the_files_of_a_run(pictures: Path, tmp_path: Path) -
         "last.safetensors",
         "log.jsonl",
         "settings.toml",
+        "state.previous.safetensors",
         "state.safetensors",
     }
 
