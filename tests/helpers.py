@@ -19,10 +19,10 @@ from captioner.config.settings import (
 )
 from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END
-from captioner.model import checkpoint
 from captioner.model.attention import SpatialAttention
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import LSTMCell
+from captioner.model.tensor_file import read_tensors
 
 QUESTION_WORDS = ("color", "dog", "is", "it", "many", "the", "there", "what")
 ANSWERS = ("yes", "no", "red", "2", "night stand")
@@ -127,7 +127,7 @@ def settings(folder: Path, **training: object) -> RunConfig:
 
 
 def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return checkpoint.read_tensors(folder / f"{name}.safetensors")[0]
+    return read_tensors(folder / f"{name}.safetensors")[0]
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:

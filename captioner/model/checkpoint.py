@@ -2,16 +2,12 @@
 
 import dataclasses
 import json
-import os
-import shutil
-import zlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -19,13 +15,14 @@ from captioner.config.settings import DecodingConfig, ModelConfig, from_dict, wi
 from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.data.vocabulary import SPECIAL_TOKENS, VOCABULARIES, Vocabulary
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write, exclusive_lock
+from captioner.files import exclusive_lock
 from captioner.model.captioning_model import CaptioningModel
+from captioner.model.encoder import materialise
+from captioner.model.tensor_file import read_tensors, write_tensors
 from captioner.version import __version__
 
 FORMAT = "captioner"
 FORMAT_VERSION = 1
-CHECKSUM = "checksum"
 
 
 @dataclass
@@ -51,7 +48,7 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
-    """Write atomically; half stores float16.
+    """Write atomically; half stores float16 where no value is too large for it.
 
     Raises CaptionerError when it cannot be written, and for a model whose batch norms are folded.
     """
@@ -63,7 +60,9 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
     tensors = {}
     for name, tensor in named_tensors(checkpoint.model).items():
         tensor = tensor.detach().cpu().contiguous()
-        tensors[name] = tensor.half() if half and tensor.dtype == torch.float32 else tensor
+        if half and tensor.dtype == torch.float32 and _is_finite(tensor.half()):
+            tensor = tensor.half()
+        tensors[name] = tensor
     metadata = {
         "format_version": FORMAT_VERSION,
         "model": dataclasses.asdict(checkpoint.model.config),
@@ -103,7 +102,8 @@ def load(file: Path) -> Checkpoint:
         return _interpret(json.loads(metadata[FORMAT]), tensors, file)
     except CaptionerError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    # RuntimeError, OverflowError: sizes beyond what a tensor can have; too deeply nested JSON.
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as error:
         raise CaptionerError(
             f"{file}: the checkpoint's description of itself is damaged ({error!r}); "
             "copy or train it again"
@@ -124,30 +124,65 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
             f"{file}: pictures were prepared as {about['preprocessing']}, "
             f"this captioner prepares them as {_preprocessing(config)}"
         )
-    words, questions = about["vocabulary"], about.get("question_vocabulary")
-    with _WithoutRandomWeights():
+    words, questions = _texts(about, "vocabulary"), _texts(about, "question_vocabulary")
+    answers = tuple(_texts(about, "answers") or ())
+    _check_bounds(config, tensors, file, asked=questions is not None)
+    with _WithoutValues():
         model = CaptioningModel(
             config,
             None if words is None else VOCABULARIES[config.tokens](words),
             None if questions is None else Vocabulary(questions),
-            tuple(about.get("answers", ())),
+            answers,
         )
-    fill(model, tensors, file)
+    _check_fit(model, tensors, file)
+    fill(materialise(model), tensors, file)
     return Checkpoint(
         model=model.eval(),
         training=dict(about["training"]),
         decoding=from_dict(
             DecodingConfig, without_retired(about["decoding"], f"{file} decoding"), file.name
         ),
-        scores=about["scores"],
-        data=about["data"],
+        scores=[dict(score) for score in about["scores"]],
+        data=dict(about["data"]),
     )
 
 
-class _WithoutRandomWeights(TorchFunctionMode):
-    """Modules are made without drawing their first weights, which a checkpoint replaces all.
+def _texts(about: dict[str, Any], name: str) -> list[str] | None:
+    """A list of different texts in the checkpoint's description of itself, or None."""
+    texts = about.get(name)
+    if texts is None:
+        return None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} is no list of texts")
+    if len(set(texts)) < len(texts):
+        raise ValueError(f"{name} holds a text twice")
+    return texts
 
-    Half of the time that loading one takes, most of it for orthogonal matrices.
+
+def _check_bounds(
+    config: ModelConfig, tensors: dict[str, Tensor], file: Path, *, asked: bool
+) -> None:
+    """Before a model is built, see that its settings cannot name a far larger one than the file."""
+    layers = config.layers + config.glimpses * asked
+    if layers > len(tensors):
+        raise CaptionerError(
+            f"{file}: weights do not fit its settings: layers {config.layers} and glimpses "
+            f"{config.glimpses} need more tensors than its {len(tensors)}"
+        )
+    positions = tensors.get("encoder.positions")
+    cells = positions.shape[0] if positions is not None and positions.ndim else 0
+    if config.image_size > 64 * (math.isqrt(cells) + 1):  # no backbone has a stride of 64
+        raise CaptionerError(
+            f"{file}: weights do not fit its settings: image_size {config.image_size} gives more "
+            f"grid cells than its {cells}"
+        )
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Modules are made of tensors on the device "meta", which have a shape but take no memory.
+
+    Their first values are not drawn, since a checkpoint replaces all. torch.device("meta") would
+    have networks that compute with tensors while they are made, as RegNet, fail.
     """
 
     def __torch_function__(
@@ -158,8 +193,9 @@ class _WithoutRandomWeights(TorchFunctionMode):
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         if function in (Tensor.normal_, Tensor.uniform_):
             return args[0]
-        if function is torch.linalg.qr:
-            return args[0], args[0].new_zeros(args[0].shape[1], args[0].shape[1])
+        factory = function in (torch.empty, torch.zeros, torch.randn)
+        if factory and kwargs.get("device") is None:
+            return torch.empty(*args, **(kwargs | {"device": "meta"}))
         return function(*args, **kwargs)
 
 
@@ -185,7 +221,23 @@ def default_checkpoint() -> Path:
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
-    """Copy tensors into a model of exactly these names and shapes, or raise CaptionerError."""
+    """Copy tensors into a model of exactly these names and shapes, or raise CaptionerError.
+
+    It is raised too for values that are not finite.
+    """
+    _check_fit(model, tensors, file)
+    damaged = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    if damaged:
+        raise CaptionerError(
+            f"{file}: weights are damaged: {len(damaged)} tensors hold NaN or infinity, "
+            f"first {damaged[0]}; copy or train it again"
+        )
+    with torch.no_grad():
+        for name, tensor in named_tensors(model).items():
+            tensor.copy_(tensors[name])
+
+
+def _check_fit(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
     expected = named_tensors(model)
     wrong = sorted(set(expected) ^ set(tensors)) or [
         name for name, tensor in expected.items() if tensor.shape != tensors[name].shape
@@ -195,76 +247,16 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
             f"{file}: weights do not fit its settings: {len(wrong)} tensors, first {wrong[0]} "
             f"expected {_shape(expected, wrong[0])}, given {_shape(tensors, wrong[0])}"
         )
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(tensors[name])
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(math.isfinite(extreme) for extreme in torch.aminmax(tensor))
 
 
 def _shape(tensors: dict[str, Tensor], name: str) -> str:
     return str(tuple(tensors[name].shape)) if name in tensors else "absent"
-
-
-def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:
-    """A .safetensors file, whole or not at all; CaptionerError when it cannot be written.
-
-    Its metadata gets a checksum of everything in it, which `read_tensors` verifies.
-    """
-    metadata = metadata | {CHECKSUM: _checksum(tensors, metadata)}
-
-    def write(partial: Path) -> None:
-        partial.touch()
-        mode = partial.stat().st_mode  # safetensors would leave a file that only its owner reads
-        # It writes under a random name first; in a folder of its own, nothing of a killed
-        # process stays for good.
-        folder = partial.with_name(f"{partial.name}.folder")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            save_file(tensors, folder / file.name, metadata=metadata)
-            os.replace(folder / file.name, partial)
-        except SafetensorError as error:  # its name for any failure to write, a full disk too
-            raise OSError(str(error)) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        partial.chmod(mode)
-
-    atomic_write(file, write)
-
-
-def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of a .safetensors file.
-
-    Raises CaptionerError where it cannot be read, or holds a checksum that does not fit the rest.
-    """
-    if not file.is_file():
-        raise CaptionerError(f"{file}: no such checkpoint file")
-    try:
-        with safe_open(file, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            metadata = opened.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise CaptionerError(
-            f"{file}: not a readable .safetensors checkpoint ({error}); "
-            "it may be truncated: copy or train it again"
-        ) from error
-    written = metadata.pop(CHECKSUM, None)
-    if written not in (None, _checksum(tensors, metadata)):
-        raise CaptionerError(
-            f"{file}: damaged since it was written (its checksum is another); "
-            "copy or train it again"
-        )
-    return tensors, metadata
-
-
-def _checksum(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """CRC-32 of the metadata and of the tensors' names, types, shapes and values."""
-    names = sorted(tensors)
-    about = [(name, str(tensors[name].dtype), list(tensors[name].shape)) for name in names]
-    checksum = zlib.crc32(json.dumps([sorted(metadata.items()), about]).encode())
-    for name in names:
-        values = tensors[name].reshape(-1).view(torch.uint8)
-        checksum = zlib.crc32(values.numpy().data, checksum)
-    return f"{checksum:08x}"
 
 
 def _preprocessing(config: ModelConfig) -> dict[str, Any]:

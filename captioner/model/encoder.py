@@ -2,6 +2,7 @@
 
 import hashlib
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from captioner.errors import CaptionerError
 from captioner.model.backbones import build_backbone
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # Larger maps between layers leave a processor's cache, and the allocator returns each to the
 # system and fetches it anew, zeroed: twice the time a picture.
@@ -45,12 +48,14 @@ class Encoder(nn.Module):
         self.stages = nn.Sequential(*(stage for _, stage in named))
         self.stages.to(memory_format=torch.channels_last)
         self.image_size = image_size
+        materialise(self.stages)  # of a checkpoint that is being loaded
         channels, rows, columns = _output_shape(self.stages, backbone, image_size)
         self.grid = (rows, columns)
         self.adapter = nn.Sequential(
             nn.Linear(channels, feature_size), nn.LayerNorm(feature_size), nn.ReLU()
         )
-        self.positions = nn.Parameter(torch.randn(rows * columns, feature_size) * 0.02)
+        self.positions = nn.Parameter(torch.empty(rows * columns, feature_size))
+        nn.init.normal_(self.positions, std=0.02)
         self.dropout = nn.Dropout(feature_dropout)
         self.frozen_layers = len(named)  # of the stages and the adapter after them
         self.update_batch_norm = False
@@ -166,6 +171,17 @@ def _fold_batch_norms(module: nn.Module) -> None:
             setattr(module, next_name, nn.Identity())
 
 
+def materialise(module: Module) -> Module:
+    """Give tensors on the device "meta" memory on the CPU, without any particular values."""
+
+    def allocate(tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+
+    return module._apply(allocate)
+
+
 def _stages(backbone: str, last_stage: str) -> list[tuple[str, nn.Module]]:
     """The backbone's stages in order, up to the pooling or to last_stage, by torchvision's name."""
     stages: list[tuple[str, nn.Module]] = []
@@ -198,7 +214,8 @@ def _output_shape(stages: nn.Sequential, backbone: str, image_size: int) -> tupl
     stages.eval()
     try:
         with torch.no_grad():
-            _, channels, rows, columns = stages(torch.zeros(0, 3, image_size, image_size)).shape
+            pictures = torch.zeros(0, 3, image_size, image_size, device="cpu")
+            _, channels, rows, columns = stages(pictures).shape
     except Exception as error:
         raise CaptionerError(
             f"{backbone} cannot be run stage by stage on {image_size} x {image_size} pixels to a "

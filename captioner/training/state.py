@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from captioner.errors import CaptionerError
 from captioner.model.captioning_model import CaptioningModel
-from captioner.model.checkpoint import fill, named_tensors, read_tensors, write_tensors
+from captioner.model.checkpoint import fill, named_tensors
+from captioner.model.tensor_file import read_tensors, write_tensors
 
 LAST = "state.safetensors"
 BEFORE = "state.previous.safetensors"

@@ -16,7 +16,7 @@ from PIL import Image
 from captioner.cli import main
 from captioner.cli.train import choose_settings
 from captioner.model import checkpoint
-from captioner.model.checkpoint import read_tensors
+from captioner.model.tensor_file import read_tensors
 
 SETTINGS = """
 [model]

@@ -13,7 +13,8 @@ from captioner.cli import main
 from captioner.data.vocabulary import Vocabulary
 from captioner.model.averaging import average
 from captioner.model.captioning_model import CaptioningModel
-from captioner.model.checkpoint import Checkpoint, load, named_tensors, read_tensors, save
+from captioner.model.checkpoint import Checkpoint, load, named_tensors, save
+from captioner.model.tensor_file import read_tensors
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ from safetensors.torch import save_file
 
 from captioner import Captioner
 from captioner.config.settings import DecodingConfig, ModelConfig
+from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.data.vocabulary import Vocabulary
 from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
 from captioner.model.recurrence import LSTMCell
+from captioner.model.tensor_file import read_tensors, write_tensors
 
 SMALL: dict[str, object] = {
     "encoder_stage": "features.3",
@@ -30,6 +32,9 @@ SMALL: dict[str, object] = {
     "embedding_size": 5,
     "hidden_size": 7,
 }
+
+
+PREPROCESSING = {"resize": "squash", "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
 
 
 def make_checkpoint() -> Checkpoint:
@@ -92,6 +97,28 @@ def rewrite(file: Path, **changes: object) -> None:
         ({"model": SMALL | {"layers": 0}}, "layers is 0; it must be at least 1"),
         ({"model": SMALL | {"tokens": "character"}}, "the vocabulary holds words, such as 'ein'"),
         ({"training": None}, "damaged"),
+        ({"vocabulary": "ei"}, "vocabulary is no list of texts"),
+        ({"vocabulary": ["ein", 7]}, "vocabulary is no list of texts"),
+        ({"answers": ["yes", "yes"]}, "answers holds a text twice"),
+        ({"scores": 7}, "damaged"),
+        ({"model": SMALL | {"layers": 10**9}}, "layers 1000000000 and glimpses 2 need more"),
+        (
+            {
+                "model": SMALL | {"image_size": 10**6},
+                "preprocessing": PREPROCESSING | {"size": 10**6},
+            },
+            "image_size 1000000 gives more grid cells",
+        ),
+        (
+            {"model": SMALL | {"hidden_size": 10**6}},
+            r"expected \(4, 1000000\), given \(4, 7\)",
+        ),
+        ({"model": SMALL | {"hidden_size": 10**20}}, "damaged"),
+        (
+            {"model": SMALL | {"glimpses": 10**9}, "question_vocabulary": ["what"]},
+            "layers 1 and glimpses 1000000000 need more",
+        ),
+        ({"model": SMALL | {"encoder": "regnet_y_128gf", "encoder_stage": ""}}, "do not fit"),
     ],
 )
 def test_what_does_not_fit_is_said(
@@ -111,7 +138,7 @@ def test_settings_that_a_checkpoint_is_too_old_to_name_are_as_they_were(tmp_path
     later = {"cell", "layers", "tokens", "sentinel", "top_down"}
     settings = dataclasses.asdict(saved.model.config)
     rewrite(file, model={name: settings[name] for name in settings.keys() - later})
-    names = checkpoint.read_tensors(file)[0].keys()
+    names = read_tensors(file)[0].keys()
     assert {"decoder.cell.hidden_gates.weight", "decoder.word_input.bias"} <= names
     loaded = checkpoint.load(file).model
     assert loaded.config == saved.model.config
@@ -132,6 +159,45 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, file)
     with pytest.raises(CaptionerError, match="not a captioner checkpoint"):
         checkpoint.load(file)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_weight_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
+    saved = make_checkpoint()
+    with torch.no_grad():
+        saved.model.decoder.output_bias[3] = value
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(saved, file)
+    message = "1 tensors hold NaN or infinity, first decoder.output_bias"
+    with pytest.raises(CaptionerError, match=message):
+        checkpoint.load(file)
+
+
+def test_half_precision_leaves_what_is_too_large_for_it(tmp_path: Path) -> None:
+    saved = make_checkpoint()
+    with torch.no_grad():
+        saved.model.decoder.output_bias[3] = 1e5
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(saved, file, half=True)
+    assert checkpoint.load(file).model.decoder.output_bias[3] == 1e5
+
+
+@pytest.mark.parametrize("encoder", ["regnet_y_400mf", "swin_t", "densenet121", "squeezenet1_1"])
+def test_a_loaded_network_is_the_one_that_was_saved(tmp_path: Path, encoder: str) -> None:
+    """Also one that computes with tensors while it is made, and the layout of its weights."""
+    torch.manual_seed(1)
+    config = ModelConfig(**(SMALL | {"encoder": encoder, "encoder_stage": "", "image_size": 65}))
+    model = CaptioningModel(config, Vocabulary(["ein", "hündchen"])).eval()
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(Checkpoint(model, {}, DecodingConfig()), file)
+    loaded = checkpoint.load(file).model
+    pictures = torch.randn(2, 3, 65, 65)
+    with torch.no_grad():
+        assert torch.equal(loaded.encoder(pictures), model.encoder(pictures))
+    theirs = dict(loaded.named_parameters())
+    for name, parameter in model.named_parameters():
+        assert theirs[name].stride() == parameter.stride(), name
+        assert theirs[name].requires_grad == parameter.requires_grad, name
 
 
 def test_any_flipped_bit_is_found(tmp_path: Path) -> None:
@@ -158,8 +224,8 @@ def test_tensors_of_any_type_and_shape_have_a_checksum(tmp_path: Path) -> None:
         "none": torch.zeros(0, 2),
     }
     file = tmp_path / "tensors.safetensors"
-    checkpoint.write_tensors(tensors, {"a": "b"}, file)
-    read, metadata = checkpoint.read_tensors(file)
+    write_tensors(tensors, {"a": "b"}, file)
+    read, metadata = read_tensors(file)
     assert metadata == {"a": "b"}
     assert all(torch.equal(read[name], value) for name, value in tensors.items())
 
@@ -173,7 +239,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         partial.write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    monkeypatch.setattr("captioner.model.tensor_file.save_file", full_disk)
     with pytest.raises(CaptionerError, match="No space left on device.*free some space"):
         checkpoint.save(make_checkpoint(), file)
     assert file.read_bytes() == before
@@ -183,14 +249,14 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 def test_a_score_is_kept_once_a_set_and_the_weights_stay(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     checkpoint.save(make_checkpoint(), file, half=True)
-    before = checkpoint.read_tensors(file)[0]
+    before = read_tensors(file)[0]
     for value in (0.5, 0.75):
         checkpoint.add_score(file, {"set": "mine", "values": {"BLEU-4": value}})
     assert checkpoint.load(file).scores == [
         {"set": "made up", "values": {"BLEU-4": 0.25}},
         {"set": "mine", "values": {"BLEU-4": 0.75}},
     ]
-    after = checkpoint.read_tensors(file)[0]
+    after = read_tensors(file)[0]
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert all(after[name].dtype == value.dtype for name, value in before.items())
 
@@ -213,8 +279,7 @@ def test_a_captioner_leaves_the_checkpoint_that_it_was_given_as_it_was(
     captioner = Captioner(loaded, torch.device("cpu"))
     checkpoint.save(loaded, tmp_path / "again.safetensors")
     before, after = (
-        checkpoint.read_tensors(file)[0]
-        for file in (tiny_checkpoint, tmp_path / "again.safetensors")
+        read_tensors(file)[0] for file in (tiny_checkpoint, tmp_path / "again.safetensors")
     )
     assert all(torch.equal(before[name], value) for name, value in after.items())
     with pytest.raises(CaptionerError, match="save one that checkpoint.load gives"):

@@ -21,6 +21,7 @@ from captioner.model.checkpoint import Checkpoint
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import CELLS, State, make_cell
 from captioner.model.sentinel import AdaptiveAttention
+from captioner.model.tensor_file import read_tensors
 from captioner.visualization.attention_maps import entropy
 
 B, N, D, A, H, E, V = 3, 7, 10, 6, 5, 11, 13
@@ -240,8 +241,8 @@ def test_checkpoint_round_trip_does_not_change_answers(
 ) -> None:
     """All other weights keep their names."""
     file = sentinel_checkpoint
-    plain_names = checkpoint.read_tensors(tiny_checkpoint)[0].keys()
-    names = checkpoint.read_tensors(file)[0].keys()
+    plain_names = read_tensors(tiny_checkpoint)[0].keys()
+    names = read_tensors(file)[0].keys()
     assert plain_names < names
     assert all(name.startswith("decoder.sentinel.") for name in names - plain_names)
     loaded, plain = Captioner.load(file, "cpu"), Captioner.load(tiny_checkpoint, "cpu")

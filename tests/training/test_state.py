@@ -9,7 +9,7 @@ import pytest
 from helpers import CPU, Quiet, assert_equal, settings, weights
 
 from captioner.errors import CaptionerError
-from captioner.model.checkpoint import read_tensors
+from captioner.model.tensor_file import read_tensors
 from captioner.training.loop import fit
 from captioner.training.setup import Interrupted
 from captioner.training.state import BEFORE, LAST
