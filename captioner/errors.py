@@ -8,6 +8,10 @@ class CaptionerError(ValueError):
     """
 
 
+class LostWorker(CaptionerError):
+    """A process that reads pictures has ended before its time, as when memory runs out."""
+
+
 class UnknownWords(CaptionerError):
     """A question without any word that the model knows."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, LostWorker
 
 if TYPE_CHECKING:
     from captioner.config.settings import RunConfig
@@ -172,6 +172,12 @@ def train(
         except Interrupted:
             screen.note(f"stopped; go on with: captioner train --output {output} --resume")
             raise typer.Exit(130) from None
+        except LostWorker as error:
+            screen.note(
+                f"captioner: error: {error}; the state is saved: go on with: "
+                f"captioner train --output {output} --resume"
+            )
+            raise typer.Exit(1) from None
     print(last / "best.safetensors")
 
 

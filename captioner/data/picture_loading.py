@@ -1,6 +1,7 @@
 """Pictures of training batches: from the feature cache, or from their files, augmented or plain."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from captioner.config.settings import TrainingConfig
 from captioner.data.feature_cache import FeatureCache
 from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD, open_picture, to_tensor
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, LostWorker
 
 Batch = TypeVar("Batch")
 
@@ -82,7 +83,8 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
     ) -> Iterator[Batch]:
         """A batch for each group of items, put together by `collate`, in order.
 
-        Raises CaptionerError for a picture that cannot be read.
+        Raises CaptionerError for a picture that cannot be read, and LostWorker where a process that
+        reads them has ended.
         """
         loader = DataLoader(
             self,
@@ -93,10 +95,38 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
             # Its own: otherwise it draws from the global state, which a resumed run restores.
             generator=torch.Generator(),
         )
-        for batch in loader:
+        batches = _start(loader)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            # Of a connection that has no other end; what a worker itself raises begins with Caught.
+            except (RuntimeError, OSError, EOFError) as error:
+                if not self.workers or str(error).startswith("Caught "):
+                    raise
+                raise LostWorker(
+                    f"a process that reads pictures has ended ({error}), perhaps since memory ran "
+                    "out; set workers lower, or free some memory"
+                ) from error
             if isinstance(batch, CaptionerError):
                 raise batch
             yield batch
+
+
+def _start(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Start the loader's workers, without torch's handler for the signal that one has ended.
+
+    It would raise in the middle of whatever the training is at. The loader finds out by itself,
+    in seconds, when it is asked for a batch.
+    """
+    own = loader.num_workers > 0 and threading.current_thread() is threading.main_thread()
+    if not own or not hasattr(signal, "SIGCHLD"):
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    return batches
 
 
 class _Collate:

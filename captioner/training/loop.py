@@ -13,7 +13,7 @@ from captioner.config.settings import CACHE_FOLDER, RunConfig, TrainingConfig
 from captioner.config.toml_file import to_toml
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, LostWorker
 from captioner.files import atomic_write, remove_partial
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
@@ -43,7 +43,8 @@ def fit(
     which is the folder cache in `output` unless it is given. A resumed run equals an uninterrupted
     one, to the bit on a CPU; one that had not come to its first step begins. What average_of says
     is for `fit_stages`, which knows the earlier stages, and done by it. Raises CaptionerError for
-    bad input or a loss or gradient that is not finite, and Interrupted.
+    bad input or a loss or gradient that is not finite; Interrupted and LostWorker, once the state
+    is saved.
     """
     caches = caches or output / CACHE_FOLDER
     task, average, optimizer, position = _begin(run, output, caches, device, resume, reporter)
@@ -105,7 +106,7 @@ def write_settings(settings: str, output: Path) -> None:
 def train_one_epoch(
     task: Task, average: CaptioningModel, optimizer: torch.optim.Optimizer, position: Position
 ) -> None:
-    """Take the epoch's remaining steps, saving the state now and then and when interrupted.
+    """Take the epoch's remaining steps, saving the state now and then and when stopped.
 
     Where there are captions and questions, every step learns from a batch of each; the smaller
     set begins anew when it is through.
@@ -117,7 +118,12 @@ def train_one_epoch(
     started = time.monotonic()
     while position.batch < task.epoch_steps:
         set_learning_rates(optimizer, config, position.step, task.steps)
-        recent.append(train_step(task, optimizer, next(captions), next(questions), position.step))
+        try:
+            batches = next(captions), next(questions)
+        except LostWorker:
+            save_state(task.output, position, task.model, average, optimizer)
+            raise
+        recent.append(train_step(task, optimizer, *batches, position.step))
         position.step += 1
         position.batch += 1
         if average is not task.model:
