@@ -12,6 +12,7 @@ from captioner.config.settings import (
     DROPOUTS,
     KEYWORDS,
     DataConfig,
+    DecodingConfig,
     ModelConfig,
     RunConfig,
 )
