@@ -1,47 +1,47 @@
 """One picture: open it, check it, turn it upright, convert it to RGB, resize it, normalise it."""
 
-import warnings
-from io import BytesIO
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from captioner.data.picture_bounds import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    BoundedContent,
+    check_length,
+    check_pixels,
+    check_tiff,
+    choose_scale,
+    ignored_warnings,
+)
+from captioner.data.picture_metadata import orientation_of, strip_jpeg, turn_upright
 from captioner.errors import CaptionerError
+
+if TYPE_CHECKING:
+    import torch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# A decoded RGB picture stays under 250 MB. Pillow's own limit is higher, and only warns at first.
-MAX_PIXELS = 80_000_000
-
 # Only formats that Pillow decodes by itself: an EPS file, for one, would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
-# Pillow warns of large pictures, which are refused here, and of broken metadata, which is no
-# harm. Once for all: warnings.catch_warnings() is not safe in threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_STRIP_PIXELS = 4_000_000  # converted to RGB at once
 
 
 def open_picture(source: str | Path | BinaryIO | bytes | Image.Image) -> Image.Image:
     """Read a picture as upright RGB: EXIF rotation applied, transparency on white, 16 bits to 8.
 
-    Raises CaptionerError, naming the source, where there is no such file, where it is not a
-    picture in one of FORMATS, where it is damaged, and where it has no pixels or more than
-    MAX_PIXELS; and where the source is of another type, such as an array or a generator.
+    One of more than FULL_PIXELS comes at half its width and height. Raises CaptionerError, naming
+    the source, where there is no such file, where it is not a picture in one of FORMATS, where it
+    is damaged, and where it has no pixels or exceeds a bound of picture_bounds; and where the
+    source is of another type, such as an array or a generator.
     """
     if not isinstance(source, (str, Path, bytes, Image.Image)) and not hasattr(source, "read"):
         raise CaptionerError(
@@ -50,24 +50,34 @@ def open_picture(source: str | Path | BinaryIO | bytes | Image.Image) -> Image.I
         )
     name = _name(source)
     try:
-        if isinstance(source, Image.Image):  # stays open: it is the caller's
-            return _decode(source, name)
-        with _open(source, name) as picture:
-            return _decode(picture, name)
+        with ignored_warnings():
+            if isinstance(source, Image.Image):  # stays open: it is the caller's
+                scale = choose_scale(source, b"", name)
+                source.load()
+                upright = turn_upright(_to_rgb(source, scale), _orientation(source))
+            else:
+                upright = turn_upright(*_decode(_read(source, name), name))
+        return upright
     except CaptionerError:
         raise
+    except MemoryError as error:
+        raise CaptionerError(
+            f"{name} takes more memory to decode than there is; make it smaller first"
+        ) from error
     except Exception as error:  # decoders fail with OSError, SyntaxError, struct.error, ...
         raise CaptionerError(
             f"cannot decode {name}: {error}; the picture is damaged or incomplete, save it again"
         ) from error
 
 
-def to_tensor(picture: Image.Image, size: int) -> torch.Tensor:
+def to_tensor(picture: Image.Image, size: int) -> "torch.Tensor":
     """Squash a whole RGB picture to a square and normalise it: (3, size, size) float32.
 
     Bilinear with antialiasing; a value v in 0..1 becomes (v - mean) / std of ImageNet's pictures,
     channel by channel.
     """
+    import torch  # here, so that a process that only decodes pictures does without
+
     resized = picture.resize((size, size), Image.Resampling.BILINEAR)
     values = np.asarray(resized, dtype=np.float32) / 255
     mean, std = np.array([IMAGENET_MEAN, IMAGENET_STD], dtype=np.float32)
@@ -89,55 +99,96 @@ def _name(source: str | Path | BinaryIO | bytes | Image.Image) -> str:
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the picture")
 
 
-def _open(source: str | Path | BinaryIO | bytes, name: str) -> Image.Image:
-    if isinstance(source, (str, Path)):
+def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
+    if isinstance(source, bytes):
+        content = source
+    elif isinstance(source, (str, Path)):
         if Path(source).is_dir():
             raise CaptionerError(f"{name} is a folder; expected a picture")
         if not Path(source).exists():
             raise CaptionerError(f"no such file: {name}")
-    file = BytesIO(source) if isinstance(source, bytes) else source
+        if not Path(source).is_file():  # a pipe may wait for ever, a device has no end
+            raise CaptionerError(f"{name} is a pipe or a device; expected a picture's file")
+        try:
+            with Path(source).open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except PermissionError as error:
+            raise CaptionerError(f"{name} may not be read; check its permissions") from error
+    else:
+        if hasattr(source, "seek"):
+            with suppress(OSError):  # what cannot go back, a pipe for one, is read on from here
+                source.seek(0)
+        content = source.read()
+    check_length(len(content), name)
+    return content
+
+
+def _decode(content: bytes, name: str) -> tuple[Image.Image, int]:
+    """A picture as RGB, not yet upright, and its EXIF orientation."""
+    orientation = None
+    if content.startswith(b"\xff\xd8\xff"):
+        content, orientation = strip_jpeg(content, name)
+    check_tiff(content, name)
+    with _open(content, name) as picture:
+        scale = choose_scale(picture, content, name)
+        if scale > 1 and picture.format == "JPEG":
+            picture.draft(None, (picture.width // scale, picture.height // scale))
+            scale = 1
+        picture.load()
+        if orientation is None:  # a TIFF file's metadata is read within the bounds of its content
+            read = _orientation if picture.format == "TIFF" else orientation_of
+            orientation = read(picture)
+        return _to_rgb(picture, scale), orientation
+
+
+def _open(content: bytes, name: str) -> Image.Image:
     try:
-        return Image.open(file, formats=FORMATS)
+        return Image.open(BoundedContent(content, name), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise CaptionerError(
             f"{name} is not a picture that can be read; expected one of {', '.join(FORMATS)}"
         ) from error
     except Image.DecompressionBombError as error:
-        raise CaptionerError(_oversized(name)) from error
-    except PermissionError as error:
-        raise CaptionerError(f"{name} may not be read; check its permissions") from error
+        pixels = re.search(r"\d+", str(error))
+        check_pixels(int(pixels[0]) if pixels else MAX_PIXELS + 1, name)
+        raise
 
 
-def _decode(picture: Image.Image, name: str) -> Image.Image:
-    _check_size(picture, name)
-    picture.load()
-    return _to_rgb(_upright(picture))
-
-
-def _check_size(picture: Image.Image, name: str) -> None:
-    if not picture.width or not picture.height:
-        raise CaptionerError(f"{name} has no pixels: it is {picture.width}x{picture.height}")
-    if picture.width * picture.height > MAX_PIXELS:
-        raise CaptionerError(_oversized(name))
-
-
-def _oversized(name: str) -> str:
-    return f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
-
-
-def _upright(picture: Image.Image) -> Image.Image:
+def _orientation(picture: Image.Image) -> int:
     try:
-        orientation = picture.getexif().get(_ORIENTATION_TAG)
+        return picture.getexif().get(ExifTags.Base.Orientation, 0)
     except Exception:  # a broken EXIF block is no reason to refuse the pixels
-        return picture
-    if orientation not in _UPRIGHT:
-        return picture
-    return picture.transpose(_UPRIGHT[orientation])
+        return 0
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(picture: Image.Image, scale: int) -> Image.Image:
+    """A copy in RGB, made strip by strip, since conversions take several times their memory."""
+    white = _white(picture) if picture.mode[0] in "IF" else 0
+    if scale == 1 and picture.height <= _strip_rows(picture):
+        return _convert(picture, white)
+    rgb = Image.new("RGB", (-(-picture.width // scale), -(-picture.height // scale)))
+    for top, strip in _strips(picture):
+        converted = _convert(strip, white)
+        rgb.paste(converted.reduce(scale) if scale > 1 else converted, (0, top // scale))
+    return rgb
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Where each strip begins, at a multiple of 8 rows, and the strip."""
+    rows = _strip_rows(picture)
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _strip_rows(picture: Image.Image) -> int:
+    return max(8, _STRIP_PIXELS // picture.width // 8 * 8)
+
+
+def _convert(picture: Image.Image, white: float) -> Image.Image:
+    """Convert to RGB; white: of a picture of other than 8 bits, what becomes 255."""
     if picture.mode[0] in "IF":  # "I", "I;16", "I;16B", "F": Pillow would clip these at 255
-        return _to_eight_bits(picture).convert("RGB")
+        values = _finite(picture) * (255 / white)
+        return Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         opaque = Image.new("RGB", picture.size, "white")
@@ -146,12 +197,11 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _to_eight_bits(picture: Image.Image) -> Image.Image:
-    """White is 65535 or, where that is not said (32 bits, floating point), the largest value."""
-    values = np.asarray(picture).astype(np.float32)  # changed in place: it may be large
-    np.nan_to_num(values, copy=False)
-    largest = float(values.max())
-    white = 65535 if picture.mode != "F" and largest <= 65535 else max(largest, 1e-12)
-    values *= 255 / white
-    np.rint(values.clip(0, 255, out=values), out=values)
-    return Image.fromarray(values.astype(np.uint8))
+def _white(picture: Image.Image) -> float:
+    """65535 or, where that is not said (32 bits, floating point), the largest value."""
+    largest = max(float(_finite(strip).max()) for _, strip in _strips(picture))
+    return 65535 if picture.mode != "F" and largest <= 65535 else max(largest, 1e-12)
+
+
+def _finite(picture: Image.Image) -> NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(picture).astype(np.float32))
