@@ -16,6 +16,10 @@ class UnknownWords(CaptionerError):
     """A question without any word that the model knows."""
 
 
+class PictureTooLarge(CaptionerError):
+    """A picture that exceeds a bound on what decoding may take."""
+
+
 class CaptionerWarning(UserWarning):
     """Input that was used but is probably not what the user means, in one line.
 

@@ -21,7 +21,7 @@ from captioner.data.picture_bounds import (
     ignored_warnings,
 )
 from captioner.data.picture_metadata import orientation_of, strip_jpeg, turn_upright
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, PictureTooLarge
 
 if TYPE_CHECKING:
     import torch
@@ -35,13 +35,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _STRIP_PIXELS = 4_000_000  # converted to RGB at once
 
 
-def open_picture(source: str | Path | BinaryIO | bytes | Image.Image) -> Image.Image:
+def open_picture(
+    source: str | Path | BinaryIO | bytes | Image.Image, *, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Read a picture as upright RGB: EXIF rotation applied, transparency on white, 16 bits to 8.
 
     One of more than FULL_PIXELS comes at half its width and height. Raises CaptionerError, naming
     the source, where there is no such file, where it is not a picture in one of FORMATS, where it
-    is damaged, and where it has no pixels or exceeds a bound of picture_bounds; and where the
-    source is of another type, such as an array or a generator.
+    is damaged, where it has no pixels or (PictureTooLarge) exceeds max_pixels or a bound of
+    picture_bounds; and where the source is of another type, such as an array or a generator.
     """
     if not isinstance(source, (str, Path, bytes, Image.Image)) and not hasattr(source, "read"):
         raise CaptionerError(
@@ -52,16 +54,16 @@ def open_picture(source: str | Path | BinaryIO | bytes | Image.Image) -> Image.I
     try:
         with ignored_warnings():
             if isinstance(source, Image.Image):  # stays open: it is the caller's
-                scale = choose_scale(source, b"", name)
+                scale = choose_scale(source, b"", name, max_pixels)
                 source.load()
                 upright = turn_upright(_to_rgb(source, scale), _orientation(source))
             else:
-                upright = turn_upright(*_decode(_read(source, name), name))
+                upright = turn_upright(*_decode(_read(source, name), name, max_pixels))
         return upright
     except CaptionerError:
         raise
     except MemoryError as error:
-        raise CaptionerError(
+        raise PictureTooLarge(
             f"{name} takes more memory to decode than there is; make it smaller first"
         ) from error
     except Exception as error:  # decoders fail with OSError, SyntaxError, struct.error, ...
@@ -123,14 +125,14 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
     return content
 
 
-def _decode(content: bytes, name: str) -> tuple[Image.Image, int]:
+def _decode(content: bytes, name: str, max_pixels: int) -> tuple[Image.Image, int]:
     """A picture as RGB, not yet upright, and its EXIF orientation."""
     orientation = None
     if content.startswith(b"\xff\xd8\xff"):
         content, orientation = strip_jpeg(content, name)
     check_tiff(content, name)
-    with _open(content, name) as picture:
-        scale = choose_scale(picture, content, name)
+    with _open(content, name, max_pixels) as picture:
+        scale = choose_scale(picture, content, name, max_pixels)
         if scale > 1 and picture.format == "JPEG":
             picture.draft(None, (picture.width // scale, picture.height // scale))
             scale = 1
@@ -141,7 +143,7 @@ def _decode(content: bytes, name: str) -> tuple[Image.Image, int]:
         return _to_rgb(picture, scale), orientation
 
 
-def _open(content: bytes, name: str) -> Image.Image:
+def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
     try:
         return Image.open(BoundedContent(content, name), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -150,7 +152,7 @@ def _open(content: bytes, name: str) -> Image.Image:
         ) from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
-        check_pixels(int(pixels[0]) if pixels else MAX_PIXELS + 1, name)
+        check_pixels(int(pixels[0]) if pixels else max_pixels + 1, name, max_pixels)
         raise
 
 

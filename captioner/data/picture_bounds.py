@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, PictureTooLarge
 
 MAX_BYTES = 256 * 2**20  # of a file
 MAX_PIXELS = 160_000_000
@@ -63,9 +63,9 @@ class BoundedContent(io.BytesIO):
         self.end = time.thread_time() + MAX_SECONDS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read on, or raise CaptionerError."""
+        """Read on, or raise PictureTooLarge."""
         if time.thread_time() > self.end:
-            raise CaptionerError(
+            raise PictureTooLarge(
                 f"{self.name} takes more than {MAX_SECONDS:g} seconds to decode; save it again as "
                 "JPEG or PNG"
             )
@@ -95,42 +95,43 @@ def ignored_warnings() -> Iterator[None]:
 
 
 def check_length(length: int, name: str) -> None:
-    """Raise CaptionerError for a file of too many bytes."""
+    """Raise PictureTooLarge for a file of too many bytes."""
     if length > MAX_BYTES:
-        raise CaptionerError(
+        raise PictureTooLarge(
             f"{name} has more than {MAX_BYTES // 2**20} MiB; at most that is read, make it smaller"
         )
 
 
 def check_tiff(content: bytes, name: str) -> None:
-    """Raise CaptionerError for a TIFF file that makes Pillow collect far more than it contains."""
+    """Raise PictureTooLarge for a TIFF file that makes Pillow collect far more than it contains."""
     for tag, _, count, _ in tiff_entries(content):
         if tag in (_STRIP_OFFSETS, _TILE_OFFSETS) and count > MAX_STRIPS:
-            raise CaptionerError(_too_much(name, f"{count} strips", MAX_STRIPS))
+            raise PictureTooLarge(_too_much(name, f"{count} strips", MAX_STRIPS))
     metadata, most = _metadata_bytes(content), 2 * len(content) + 2**20
     if metadata > most:
         found = f"{metadata / 2**20:.0f} MiB of metadata"
-        raise CaptionerError(_too_much(name, found, f"{most / 2**20:.0f} MiB in its size"))
+        raise PictureTooLarge(_too_much(name, found, f"{most / 2**20:.0f} MiB in its size"))
 
 
-def choose_scale(picture: Image.Image, content: bytes, name: str) -> int:
+def choose_scale(picture: Image.Image, content: bytes, name: str, max_pixels: int) -> int:
     """By how much to divide the width and height of a picture that is opened but not decoded.
 
     1 unless it is large. content: the file it was opened from; empty for one that was opened
-    elsewhere. Raises CaptionerError for a picture that would take too much.
+    elsewhere. Raises CaptionerError for one without pixels, PictureTooLarge for one that would take
+    too much.
     """
     width, height = picture.size
     if not width or not height:
         raise CaptionerError(f"{name} has no pixels: it is {width}x{height}")
-    check_pixels(width * height, name)
+    check_pixels(width * height, name, max_pixels)
     if max(width, height) > MAX_SIDE:
-        raise CaptionerError(_too_much(name, f"a side of {max(width, height)} pixels", MAX_SIDE))
+        raise PictureTooLarge(_too_much(name, f"a side of {max(width, height)} pixels", MAX_SIDE))
     scans = _count_scans(picture, content)
     if scans > MAX_SCANS:
-        raise CaptionerError(_too_much(name, f"{scans} scans", MAX_SCANS))
+        raise PictureTooLarge(_too_much(name, f"{scans} scans", MAX_SCANS))
     if scans * width * height > MAX_SCAN_PIXELS:
         found = f"{scans} scans of {width * height / 1e6:.1f} million pixels"
-        raise CaptionerError(_too_much(name, found, f"{MAX_SCAN_PIXELS // 10**6} million in all"))
+        raise PictureTooLarge(_too_much(name, found, f"{MAX_SCAN_PIXELS // 10**6} million in all"))
     least = 2 if width * height > FULL_PIXELS else 1
     scales = (least, 2, 4, 8) if picture.format in _JPEG else (least, 2)
     memory = [_memory(picture, scans, scale) for scale in scales]
@@ -138,14 +139,14 @@ def choose_scale(picture: Image.Image, content: bytes, name: str) -> int:
         if needed <= MAX_MEMORY:
             return scale
     found = f"{width}x{height} pixels, which take {memory[-1] / 1e6:.0f} MB to decode"
-    raise CaptionerError(_too_much(name, found, f"{MAX_MEMORY // 10**6} MB"))
+    raise PictureTooLarge(_too_much(name, found, f"{MAX_MEMORY // 10**6} MB"))
 
 
-def check_pixels(pixels: int, name: str) -> None:
-    """Raise CaptionerError for too many pixels."""
-    if pixels > MAX_PIXELS:
+def check_pixels(pixels: int, name: str, max_pixels: int) -> None:
+    """Raise PictureTooLarge for too many pixels."""
+    if pixels > max_pixels:
         found = f"{pixels / 1e6:.0f} million pixels"
-        raise CaptionerError(_too_much(name, found, f"{MAX_PIXELS // 10**6} million"))
+        raise PictureTooLarge(_too_much(name, found, f"{max_pixels / 1e6:g} million"))
 
 
 def tiff_entries(content: bytes, start: int | None = None) -> list[tuple[int, int, int, int]]:

@@ -5,7 +5,7 @@ import re
 from PIL import Image
 
 from captioner.data.picture_bounds import tiff_entries
-from captioner.errors import CaptionerError
+from captioner.errors import PictureTooLarge
 
 MAX_SEGMENTS = 10_000  # of a JPEG file before its pixels; a colour profile takes up to 255
 
@@ -32,7 +32,7 @@ def strip_jpeg(content: bytes, name: str) -> tuple[bytes, int]:
     """A JPEG file without its metadata, and the orientation that this gives, 0 without any.
 
     Pillow would put together and evaluate whatever is there, which may be thousands of EXIF
-    blocks, or entries that all refer to the same 64 KB. Raises CaptionerError for too many
+    blocks, or entries that all refer to the same 64 KB. Raises PictureTooLarge for too many
     segments.
     """
     kept, exif, xmp = [content[:2]], b"", b""
@@ -55,7 +55,7 @@ def strip_jpeg(content: bytes, name: str) -> tuple[bytes, int]:
             exif = content[data + len(_EXIF) : position]
         elif content.startswith(_XMP, data) and not xmp:
             xmp = content[data + len(_XMP) : position]
-    raise CaptionerError(
+    raise PictureTooLarge(
         f"{name} has more than {MAX_SEGMENTS} segments before its pixels; save it again"
     )
 

@@ -18,8 +18,9 @@ from captioner.api import Captioner
 from captioner.config.settings import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
 from captioner.serve import schemas
-from captioner.serve.inference import InferenceService, Prepared
+from captioner.serve.inference import InferenceService
 from captioner.serve.limits import Guard, Limits, Refusal
+from captioner.serve.picture_decoder import Prepared
 from captioner.version import __version__
 from captioner.visualization.explorer import asset, write_explorer
 
@@ -56,8 +57,9 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
         yield
-        service.close()
+        await service.close()
 
     app = FastAPIOffline(  # which has Swagger UI's files in it
         title="captioner",

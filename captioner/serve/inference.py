@@ -1,53 +1,41 @@
 """From the bytes of an upload to what the model says, in bounded memory and time."""
 
 import asyncio
-import io
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Awaitable, Sequence
 from typing import Any
-
-from PIL import Image
 
 from captioner.api import Captioner
 from captioner.config.settings import DecodingConfig
-from captioner.data.images import FORMATS, open_picture
 from captioner.errors import CaptionerError
 from captioner.serve.batch_worker import BatchWorker, Request, Result
 from captioner.serve.limits import Limits, Refusal
-from captioner.visualization.explorer import Record, answer_record, caption_records, data_uri
+from captioner.serve.picture_decoder import PictureDecoder, Prepared
+from captioner.visualization.explorer import Record, answer_record, caption_records
 
 TOP = 5  # answers shown
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A picture as small as the model sees it, and, if asked for, as it is shown."""
-
-    picture: Image.Image
-    preview: str | None
 
 
 class InferenceService:
     """Runs the model on uploaded pictures.
 
-    One picture is decoded at a time, since that takes most memory; only its small copy waits for
-    the one thread that runs the model, which encodes it once for all that is asked of it.
+    Only the small copy of a picture waits for the one thread that runs the model, which encodes it
+    once for all that is asked of it.
     """
 
     def __init__(self, model: Captioner, limits: Limits) -> None:
         self.model = model
         self.limits = limits
-        self.decoder = ThreadPoolExecutor(1, thread_name_prefix="captioner-decoder")
+        self.decoder = PictureDecoder(limits)
         self.worker = BatchWorker(self._infer, batch=limits.batch)
+
+    async def start(self) -> None:
+        """Start the processes that decode."""
+        await self.decoder.start()
 
     async def prepare(self, content: bytes, *, preview: bool) -> Prepared:
         """Decode an upload. Raises CaptionerError for what is no picture, Refusal if too large."""
-        return await self._in_time(
-            asyncio.get_running_loop().run_in_executor(
-                self.decoder, self._prepare, content, preview
-            )
-        )
+        side = self.model.config.image_size
+        return await self._in_time(self.decoder.decode(content, side=side, preview=preview))
 
     async def run(
         self, prepared: Prepared, decoding: DecodingConfig | None, questions: Sequence[str] = ()
@@ -64,28 +52,17 @@ class InferenceService:
                 raise answer
         return result
 
-    def close(self) -> None:
-        """End the threads."""
+    async def close(self) -> None:
+        """End the thread and the processes."""
         self.worker.close()
-        self.decoder.shutdown(wait=False, cancel_futures=True)
+        await self.decoder.close()
 
-    async def _in_time(self, work: asyncio.Future[Any]) -> Any:
+    async def _in_time(self, work: Awaitable[Any]) -> Any:
         try:
             return await asyncio.wait_for(work, self.limits.answer_seconds)
         except TimeoutError as error:
             seconds = self.limits.answer_seconds
             raise Refusal(504, f"no answer within {seconds:g} seconds; try again") from error
-
-    def _prepare(self, content: bytes, preview: bool) -> Prepared:
-        if _pixels(content) > self.limits.pixels:
-            most = self.limits.pixels / 1_000_000
-            raise Refusal(413, f"more than {most:g} million pixels; make the picture smaller")
-        picture = open_picture(content)
-        side = self.model.config.image_size
-        return Prepared(
-            picture=picture.resize((side, side), Image.Resampling.BILINEAR),
-            preview=data_uri(picture) if preview else None,
-        )
 
     def _infer(self, requests: Sequence[Request]) -> list[Result]:
         """The results of requests with the same decoding."""
@@ -107,14 +84,3 @@ class InferenceService:
                 )
             ]
         return [Result(*pair) for pair in zip(captions, answers, strict=True)]
-
-
-def _pixels(content: bytes) -> float:
-    """How many pixels the header promises; 0 where it is none that can be read."""
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            return picture.width * picture.height
-    except Image.DecompressionBombError:
-        return float("inf")
-    except Exception:  # open_picture says what is wrong with it
-        return 0

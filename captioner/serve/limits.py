@@ -46,6 +46,12 @@ class Limits:
     batch: int = 16
     read_seconds: float = 20
     answer_seconds: float = 60
+    decoders: int = 2
+    slow_decoders: int = 2
+    turn_seconds: float = 1
+    decode_cpu_seconds: int = 5
+    decode_seconds: float = 20
+    decode_bytes: int = 450_000_000
 
 
 class Refusal(Exception):

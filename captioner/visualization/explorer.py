@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from html import escape
@@ -22,9 +21,7 @@ from captioner.decoding.alternatives import Alternatives, find_alternatives
 from captioner.decoding.outputs import Answer, Caption
 from captioner.files import atomic_write
 from captioner.visualization.attention_maps import where
-
-PICTURE_PIXELS = 800
-JPEG_QUALITY = 82
+from captioner.visualization.preview import data_uri
 
 Record = dict[str, Any]  # written as a JSON object
 
@@ -95,16 +92,6 @@ def picture_record(
         "captions": captions,
         "answers": answers,
     }
-
-
-def data_uri(picture: Image.Image) -> str:
-    """An RGB picture as a data: URI with a JPEG of at most PICTURE_PIXELS per side."""
-    scale = min(1, PICTURE_PIXELS / max(picture.size))
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2)
-    with io.BytesIO() as content:
-        small.save(content, "JPEG", quality=JPEG_QUALITY, optimize=True)
-        return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def write_explorer(pictures: Sequence[Record]) -> str:

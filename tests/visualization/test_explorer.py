@@ -18,16 +18,15 @@ from captioner import Captioner
 from captioner.decoding.alternatives import find_alternatives
 from captioner.decoding.outputs import Answer, AnswerChoice, Caption, Word
 from captioner.visualization.explorer import (
-    PICTURE_PIXELS,
     answer_record,
     asset,
     caption_record,
     caption_records,
-    data_uri,
     picture_record,
     save_explorer,
     write_explorer,
 )
+from captioner.visualization.preview import PICTURE_PIXELS, data_uri
 
 HOSTILE = """</script><script>bad()</script><img src=x onerror=bad()>"'&<!--"""
 
