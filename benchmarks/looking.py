@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from captioner.config.settings import RunConfig
-from captioner.config.toml_file import read_toml
+from captioner.config.toml_file import read_stages
 from captioner.data.question_files import AskedQuestion
 from captioner.metrics.vqa_accuracy import vqa_accuracy
 from captioner.model.attention import FixedContext
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", choices=list(GLIMPSES), default=list(GLIMPSES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     arguments = parser.parse_args()
-    run = read_toml(arguments.config)
+    run = read_stages(arguments.config)[""]
     arguments.work.mkdir(parents=True, exist_ok=True)
     file = arguments.work / "results.jsonl"
     lines = file.read_text().splitlines() if file.exists() else []

@@ -23,6 +23,7 @@ from captioner import Captioner
 from captioner.data.feature_cache import GIB, build_cache
 from captioner.data.images import open_picture, to_tensor
 from captioner.decoding.beam_search import decode
+from captioner.decoding.limits import limits_in_tokens
 from captioner.model.checkpoint import default_checkpoint
 from captioner.model.checkpoint import load as load_checkpoint
 from captioner.training.setup import frozen_layers
@@ -85,7 +86,7 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
     read = torch.stack([to_tensor(open_picture(path), unfolded.image_size) for path in paths])
     ready = read.contiguous(memory_format=torch.channels_last).split(BATCH)
     decoder, vocabulary = model.model.writer()
-    limits = vocabulary.search_limits(model.decoding)
+    limits = limits_in_tokens(model.decoding, vocabulary)
 
     @torch.no_grad()
     def encode() -> list[torch.Tensor]:

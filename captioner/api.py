@@ -17,6 +17,7 @@ from captioner.data.images import open_picture, to_tensor
 from captioner.data.padding import pad_questions
 from captioner.data.vocabulary import UNKNOWN, encode_question
 from captioner.decoding.beam_search import decode
+from captioner.decoding.limits import limits_in_tokens
 from captioner.decoding.outputs import Answer, AnswerChoice, Caption, to_caption
 from captioner.errors import CaptionerError, UnknownWords
 from captioner.model import checkpoint as checkpoints
@@ -260,7 +261,7 @@ class Captioner:
         decoder, vocabulary = self.model.writer()
         if not len(features):
             return []
-        found = decode(decoder, features, vocabulary.search_limits(decoding))
+        found = decode(decoder, features, limits_in_tokens(decoding, vocabulary))
         grid, sentinel = self.model.encoder.grid, self.config.sentinel
         return [
             [to_caption(hypothesis, vocabulary, grid, sentinel=sentinel) for hypothesis in group]

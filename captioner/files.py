@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 
 from captioner.errors import CaptionerError
@@ -77,3 +78,8 @@ def exclusive_lock(lock: Path, *, wait: bool) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def asset(package: str, name: str) -> str:
+    """The text of a file that is installed with a package, such as captioner.serve."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")

@@ -71,9 +71,9 @@ def _known(start_from: str | None) -> "Vocabulary | None":
     """The caption vocabulary of a checkpoint; None without one."""
     if start_from is None:
         return None
-    from captioner.model.checkpoint import load, named
+    from captioner.model.checkpoint import checkpoint_path, load
 
-    return load(named(start_from)).model.writer()[1]
+    return load(checkpoint_path(start_from)).model.writer()[1]
 
 
 def _print_report(found: "Report") -> None:

@@ -5,17 +5,16 @@ from typing import Annotated
 
 import typer
 
-from captioner.config.settings import MAX_SEED
+from captioner.config.settings import CELLS, MAX_SEED
 from captioner.errors import CaptionerError
 
-CELLS = ("rnn", "gru", "lstm", "highway")
 SINGULAR_VALUES = (0.5, 1.0, 2.0)
 
 
 def gradients(
     cell: Annotated[
         list[str] | None,
-        typer.Option(help="lstm, gru, rnn or highway; several times; default: all four."),
+        typer.Option(help=f"{', '.join(CELLS)}; may be repeated. [default: all]"),
     ] = None,
     checkpoint: Annotated[
         list[Path] | None,

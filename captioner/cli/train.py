@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from captioner.config.settings import CELLS
 from captioner.errors import CaptionerError, LostWorker
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def train(
         typer.Option(help="torchvision (download), shipped, none, or a file of weights."),
     ] = None,
     cell: Annotated[
-        str | None, typer.Option(help="The recurrent cell: lstm, gru, rnn or highway.")
+        str | None, typer.Option(help=f"The recurrent cell: {', '.join(CELLS)}.")
     ] = None,
     layers: Annotated[int | None, typer.Option(help="Cells on top of each other.")] = None,
     attention: Annotated[

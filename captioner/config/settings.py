@@ -9,6 +9,7 @@ from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout", "answer_dropout")
+CELLS = ("lstm", "gru", "rnn", "highway")
 CACHE_FOLDER = "cache"  # in a run's folder, beside those of its stages
 # The words that a setting takes instead of a path; a file of such a name is reached as ./none.
 KEYWORDS = {
@@ -35,7 +36,7 @@ class ModelConfig:
     top_down: a second such cell decides where to look (Anderson et al. 2018).
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
     tokens: "word" or "character", what is written one at a time.
-    cell: "lstm", "gru", "rnn" or "highway"; layers: how many are stacked, with hidden_dropout
+    cell: one of CELLS; layers: how many are stacked, with hidden_dropout
     between them. Questions are read by cells of the same kind.
     glimpses: how often the answer head looks at the picture; 0 makes it blind. answer_size: what
     question and picture meet in; answer_dropout: before and after they do.
@@ -73,7 +74,7 @@ class ModelConfig:
             within(self, 0, 0.95, name)
         one_of(self, "attention", "additive", "dot", "none")
         one_of(self, "tokens", "word", "character")
-        one_of(self, "cell", "lstm", "gru", "rnn", "highway")
+        one_of(self, "cell", *CELLS)
         if self.attention != "dot" and self.attention_heads == ModelConfig.attention_heads:
             object.__setattr__(self, "attention_heads", 1)  # the default is dot attention's
         if self.attention != "dot" and self.attention_heads != 1:
@@ -224,10 +225,11 @@ class TrainingConfig:
         check_texts(self)
         if self.start_from and self.average_of:
             raise CaptionerError("start_from and average_of are both given; leave one of them out")
-        at_least(self, 1, "captions_per_picture", "save_steps", "answer_count")
+        at_least(self, 1, "save_steps", "answer_count")
         at_least(self, 1, "question_min_count", "questions_per_batch")
         at_least(self, 0, "truncate_steps", "warm_up_steps", "validation_pictures")
         at_least(self, 0, "patience", "workers", "min_count")
+        at_least(self, 0, "captions_per_picture")
         at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
         at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost")
         at_least(self, 0, "answer_weight", "pair_weight", "max_cache_gib")

@@ -23,23 +23,13 @@ _FROM_CHECKPOINT = {f.name for f in dataclasses.fields(ModelConfig)} - set(DROPO
 _FROM_CHECKPOINT |= {"encoder_weights"}
 
 
-def read_toml(file: Path) -> RunConfig:
-    """Read a TOML file with the tables [data], [model], [training] and [decoding], all optional.
-
-    Paths are relative to the file's folder. Raises CaptionerError for a file that cannot
-    be read, one with stages, and for tables, settings or values that do not exist.
-    """
-    stages = read_stages(file)
-    if list(stages) != [""]:
-        raise CaptionerError(f"{file}: has stages; expected the settings of one run")
-    return stages[""]
-
-
 def read_stages(file: Path) -> dict[str, RunConfig]:
     """The stages of a TOML file by their names, in order; one named "" where it has none.
 
-    Each of the file's [[stages]] has a name and may have the tables of `read_toml`. What it does
-    not say is as in the file's own tables. Raises what `read_toml` does.
+    The file has the tables [data], [model], [training] and [decoding], all optional. Each of its
+    [[stages]] has a name and may have the same tables; what it does not set is as in the file's
+    own. Paths are relative to the file's folder. Raises CaptionerError for a file that cannot be
+    read, and for tables, settings or values that do not exist.
     """
     tables = _read_tables(file)
     if "stages" not in tables:

@@ -89,7 +89,10 @@ class CaptionBatches:
             seed=seed,
             mirrored=self.may_mirror[index] and coin % 2 == 1,
         )
-        return view, (index, [captions[i] for i in chosen[: self.config.captions_per_picture]])
+        return view, (
+            index,
+            [captions[i] for i in chosen[: self.config.captions_per_picture or None]],
+        )
 
 
 def _collate(views: Views, items: list[tuple[View, tuple[int, list[list[int]]]]]) -> Batch:

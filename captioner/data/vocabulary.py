@@ -4,18 +4,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Self
 
-from captioner.config.settings import DecodingConfig
 from captioner.errors import CaptionerError
 
 PADDING, START, END, UNKNOWN = range(4)
 NEVER_WRITTEN = [PADDING, START, UNKNOWN]
 SPECIAL_TOKENS = ("<padding>", "<start>", "<end>", "<unknown>")
-
-# English captions have 4.3 letters a word and a space between two.
-CHARACTERS_A_WORD = 6
 
 # Signs that belong to the letter before them, such as the vowels of Hindi; re has no class for
 # them. Beyond 0x10000 are few scripts in use, and re is five times slower with sets that go there.
@@ -41,6 +36,8 @@ class Vocabulary:
 
     Raises CaptionerError for no words at all, a word given twice, or one that is a special token.
     """
+
+    tokens_per_word = 1
 
     def __init__(self, words: Sequence[str]) -> None:
         if not words:
@@ -82,13 +79,8 @@ class Vocabulary:
 
     @staticmethod
     def group(tokens: Sequence[str]) -> list[list[int]]:
-        """The places of the tokens that make up each written word: one token each."""
-        return [[place] for place in range(len(tokens))]
-
-    @staticmethod
-    def search_limits(decoding: DecodingConfig) -> DecodingConfig:
-        """The same search with its limits counted in tokens: as it is."""
-        return decoding
+        """The indices of the tokens that make up each written word: one token each."""
+        return [[index] for index in range(len(tokens))]
 
     def encode(self, text: str, *, max_words: int | None = None) -> list[int]:
         """Ids of the text's tokens, then END; no START.
@@ -107,7 +99,7 @@ class Vocabulary:
             if token == END:
                 break
             written.append(self.words[token])
-        return " ".join("".join(written[i] for i in places) for places in self.group(written))
+        return " ".join("".join(written[i] for i in indices) for indices in self.group(written))
 
 
 def _frequent(counts: Counter[str], min_count: int) -> list[str]:
@@ -121,6 +113,9 @@ class CharacterVocabulary(Vocabulary):
 
     Raises CaptionerError for an entry that is no single character, beside what Vocabulary raises.
     """
+
+    # English captions have 4.3 letters per word, and a space between two; rounded up.
+    tokens_per_word = 6
 
     def __init__(self, words: Sequence[str]) -> None:
         super().__init__(words)
@@ -138,19 +133,14 @@ class CharacterVocabulary(Vocabulary):
 
     @staticmethod
     def group(tokens: Sequence[str]) -> list[list[int]]:
-        """The places of the letters of each written word; spaces belong to none."""
+        """The indices of the letters of each written word; spaces belong to none."""
         groups: list[list[int]] = [[]]
-        for place, character in enumerate(tokens):
+        for index, character in enumerate(tokens):
             if character == " ":
                 groups.append([])
             else:
-                groups[-1].append(place)
-        return [places for places in groups if places]
-
-    @staticmethod
-    def search_limits(decoding: DecodingConfig) -> DecodingConfig:
-        """The same search counted in characters; n-grams of words cannot be banned here."""
-        return replace(decoding, max_words=CHARACTERS_A_WORD * decoding.max_words, block_ngrams=0)
+                groups[-1].append(index)
+        return [indices for indices in groups if indices]
 
 
 VOCABULARIES = {"word": Vocabulary, "character": CharacterVocabulary}

@@ -203,7 +203,7 @@ def _own_words(vocabulary: Vocabulary | None) -> list[str] | None:
     return None if vocabulary is None else list(vocabulary.words[len(SPECIAL_TOKENS) :])
 
 
-def named(setting: str) -> Path:
+def checkpoint_path(setting: str) -> Path:
     """The checkpoint that a setting names: a file, or "shipped", the bundled one."""
     return default_checkpoint() if setting == "shipped" else Path(setting)
 

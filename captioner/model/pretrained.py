@@ -82,7 +82,7 @@ def _downloaded(backbone: str) -> dict[str, Tensor]:
     if backbone in SCALES:
         raise CaptionerError(
             f"torchvision has no weights of {backbone}; give a file of them with --encoder-weights "
-            "FILE (README.md says where those of efficientnet_lite0, 1 and 2 are), or "
+            "FILE (docs/training.md says where those of efficientnet_lite0, 1 and 2 are), or "
             "--encoder-weights none to start from random ones"
         )
     from torchvision.models import get_model_weights  # all of torchvision: only when needed

@@ -1,13 +1,13 @@
 """Word lists read from words/*.toml: nouns, scenes, and what captions may leave unsaid."""
 
 import tomllib
-from importlib.resources import files
 from typing import Any
+
+from captioner.files import asset
 
 
 def _read(name: str) -> dict[str, Any]:
-    text = files("captioner.questions").joinpath("words", name).read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(asset("captioner.questions", f"words/{name}"))
 
 
 _nouns, _scenes, _absence = (_read(f"{name}.toml") for name in ("nouns", "scenes", "absence"))

@@ -17,12 +17,13 @@ from starlette.formparsers import MultiPartParser
 from captioner.api import Captioner
 from captioner.config.settings import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
+from captioner.files import asset
 from captioner.serve import schemas
 from captioner.serve.inference import InferenceService
 from captioner.serve.limits import Guard, Limits, Refusal
 from captioner.serve.picture_decoder import Prepared
 from captioner.version import __version__
-from captioner.visualization.explorer import asset, write_explorer
+from captioner.visualization.explorer import write_explorer
 
 ASSETS = {  # file: room, media type
     "explorer.css": ("captioner.visualization", "text/css"),

@@ -49,10 +49,7 @@ class CaptionReward:
         rewards = self.cider.score(candidates, pictures)
         if self.bleu_reward:
             counts = bleu.count(candidates, [self.references[picture] for picture in pictures])
-            scores = bleu.from_counts(
-                counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths
-            )
-            rewards = rewards + self.bleu_reward * scores[:, 3]
+            rewards = rewards + self.bleu_reward * bleu.per_picture(counts)[:, 3]
         if self.repeat_cost:
             repeats = [
                 self._repeats(candidate, picture)

@@ -94,7 +94,11 @@ def prepare(
     """
     config = run.training
     train, held_out = read_data(run)
-    started = checkpoint.load(checkpoint.named(config.start_from)) if config.start_from else None
+    started = (
+        checkpoint.load(checkpoint.checkpoint_path(config.start_from))
+        if config.start_from
+        else None
+    )
     model = build_model(run, train, started)
     train = Texts(train.captions, _answerable(train, model, config, reporter))
     check_words(train, model, starts_from=config.start_from)
@@ -110,7 +114,12 @@ def prepare(
         )
     # Validation sees every picture as it is, with all its captions.
     plain = dataclasses.replace(
-        config, mirror=False, augment=False, captions_per_picture=1000, pair_weight=0.0
+        config,
+        mirror=False,
+        augment=False,
+        self_critical=False,
+        captions_per_picture=0,
+        pair_weight=0.0,
     )
     captions, questions = _batches(train, model, config, caches, reporter, mirrored=config.mirror)
     val_captions, val_questions = _batches(held_out, model, plain, caches, reporter, mirrored=False)

@@ -86,7 +86,7 @@ def _check_inputs(runs: dict[str, RunConfig], stages: dict[str, RunConfig], outp
         read_data(run)
         start = stages[name].training.start_from
         if start and Path(start).resolve() not in made:
-            checkpoint.load(checkpoint.named(start))
+            checkpoint.load(checkpoint.checkpoint_path(start))
         made |= {(output / f"{file}.safetensors").resolve() for file in _checkpoints_of([name])}
 
 

@@ -11,6 +11,7 @@ from captioner.data.padding import pad_captions
 from captioner.data.picture_loading import Views
 from captioner.data.question_batches import QuestionBatch
 from captioner.data.vocabulary import END
+from captioner.decoding.limits import limits_in_tokens
 from captioner.decoding.sampling import draw
 from captioner.errors import CaptionerError
 from captioner.model.answer_head import Answered
@@ -130,14 +131,15 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
 def _sampling(task: Task) -> DecodingConfig:
     config = task.run.training
     _, vocabulary = task.model.writer()
-    return vocabulary.search_limits(
+    return limits_in_tokens(
         DecodingConfig(
             sample=True,
             num_captions=config.captions_per_picture,
             max_words=config.max_words,
             block_ngrams=0,
             temperature=config.sample_temperature,
-        )
+        ),
+        vocabulary,
     )
 
 

@@ -6,6 +6,7 @@ from captioner.config.settings import DecodingConfig
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
 from captioner.decoding.beam_search import decode
+from captioner.decoding.limits import limits_in_tokens
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.ptb_tokenizer import tokenize
@@ -33,7 +34,7 @@ def evaluate_captions(
     model.eval()
     decoder, vocabulary = model.writer()
     device = model.encoder.positions.device
-    limits = vocabulary.search_limits(decoding)
+    limits = limits_in_tokens(decoding, vocabulary)
     loss, words, done = 0.0, 0, 0
     candidates: list[list[str]] = []
     references: list[list[list[str]]] = []

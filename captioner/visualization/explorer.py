@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,7 +18,7 @@ from captioner.api import Captioner
 from captioner.config.settings import DecodingConfig
 from captioner.decoding.alternatives import Alternatives, find_alternatives
 from captioner.decoding.outputs import Answer, Caption
-from captioner.files import atomic_write
+from captioner.files import asset, atomic_write
 from captioner.visualization.attention_maps import where
 from captioner.visualization.preview import data_uri
 
@@ -122,11 +121,6 @@ def save_explorer(pictures: Sequence[Record], file: Path) -> None:
     # A file name that is not UTF-8 has lone surrogates, which cannot be encoded.
     page = write_explorer(pictures).encode("utf-8", errors="replace")
     atomic_write(file, lambda partial: partial.write_bytes(page))
-
-
-def asset(room: str, name: str) -> str:
-    """Read a text file of a package such as captioner.serve."""
-    return files(room).joinpath(name).read_text(encoding="utf-8")
 
 
 def _figure(picture: Record) -> str:

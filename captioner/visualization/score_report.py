@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from string import Template
 
 import numpy as np
 
+from captioner.files import asset
 from captioner.metrics.bootstrap import Interval
 from captioner.metrics.caption_scores import CaptionScores
 from captioner.metrics.result_files import Id
@@ -37,9 +37,7 @@ def write_page(
     if len(shown) < len(scores.pictures):
         heading = f"The {SHOWN} worst and the {SHOWN} best pictures by {ORDERED_BY}"
     columns = ["Picture", "Caption and references", *names]
-    template = (
-        files("captioner.visualization").joinpath("score_report.html").read_text(encoding="utf-8")
-    )
+    template = asset("captioner.visualization", "score_report.html")
     return Template(template).substitute(
         title=escape(f"Scores of {title}"),
         warnings="\n".join(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from captioner.config.toml_file import read_toml
+from captioner.config.toml_file import read_stages
 from captioner.data.caption_files import read_captions
 from captioner.data.images import open_picture
 from captioner.data.shapes.maker import SHAPE_WORDS, make_shapes
@@ -83,7 +83,7 @@ def test_files_and_splits(shapes: Path) -> None:
             for split in ("train", "val")
         ]
     )
-    run = read_toml(shapes / "training.toml")
+    run = read_stages(shapes / "training.toml")[""]
     assert run.data.train.captions == (str(shapes / "captions_train.json"),)
     shipped = checkpoint.load(checkpoint.default_checkpoint()).model.config
     assert (run.training.encoder_weights, run.model.encoder) == ("shipped", shipped.encoder)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import (
     END,
     SPECIAL_TOKENS,
@@ -60,13 +59,6 @@ def test_characters_spell_words_with_one_space_between() -> None:
     assert vocabulary.encode("x") == [UNKNOWN, END]
     space, letter = vocabulary.encode("a dog")[1], vocabulary.encode("d")[0]
     assert vocabulary.decode([space, letter, space, space, letter, END, letter]) == "d d"
-
-
-def test_limits_of_a_search_in_characters() -> None:
-    asked = DecodingConfig(max_words=10, block_ngrams=3)
-    assert Vocabulary.search_limits(asked) == asked
-    limits = CharacterVocabulary.search_limits(asked)
-    assert (limits.max_words, limits.block_ngrams) == (60, 0)
 
 
 def test_a_vocabulary_of_words_is_none_of_characters() -> None:

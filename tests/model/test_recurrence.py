@@ -9,6 +9,7 @@ import torch
 from helpers import CAPTIONS, PICTURES, assert_forward_repeats_step
 from torch import Tensor, nn
 
+from captioner.config import settings
 from captioner.config.settings import DecodingConfig
 from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END
@@ -232,3 +233,7 @@ def test_hello_is_sampled_back_one_letter_at_a_time(hello: ModuleType, name: str
         letters = hello.sample(decoder, vocabulary, seed=seed)
         assert "".join(letter for letter, _ in letters) == "hello"
         assert all(probability > 0.9 for _, probability in letters)
+
+
+def test_the_settings_name_every_cell() -> None:
+    assert set(settings.CELLS) == set(CELLS)

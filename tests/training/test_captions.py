@@ -10,7 +10,7 @@ from helpers import COLOURS, CPU, Quiet, assert_equal, settings, weights
 
 from captioner.api import Captioner
 from captioner.config.settings import ModelConfig, RunConfig
-from captioner.config.toml_file import read_stages, read_toml
+from captioner.config.toml_file import read_stages
 from captioner.data.caption_files import read_captions
 from captioner.errors import CaptionerError
 from captioner.metrics.cider import cider_d
@@ -368,7 +368,7 @@ def test_resuming_from_another_folder_after_a_partial_log_line(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     two = tmp_path / "two"
-    fit(read_toml(two / "settings.toml"), two, device=CPU, resume=True, reporter=Quiet())
+    fit(read_stages(two / "settings.toml")[""], two, device=CPU, resume=True, reporter=Quiet())
     records = [json.loads(line) for line in (two / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records if "epoch" in record] == [1, 2, 3]
     assert checkpoint.load(two / "last.safetensors").training["start_from"] == "last.safetensors"
