@@ -8,7 +8,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -16,15 +18,17 @@ from captioner.config.settings import DecodingConfig, ModelConfig
 from captioner.data.images import open_picture, to_tensor
 from captioner.data.padding import pad_questions
 from captioner.data.vocabulary import UNKNOWN, encode_question
+from captioner.data.word_coverage import word_coverage
 from captioner.decoding.beam_search import decode
+from captioner.decoding.likelihood import mean_log_probabilities
 from captioner.decoding.limits import limits_in_tokens
-from captioner.decoding.outputs import Answer, AnswerChoice, Caption, to_caption
+from captioner.decoding.outputs import Answer, AnswerChoice, Caption, CaptionFit, to_caption
 from captioner.errors import CaptionerError, UnknownWords
 from captioner.model import checkpoint as checkpoints
 from captioner.model.captioning_model import CaptioningModel
 from captioner.runtime import choose_device, read_ahead, side_by_side
 
-Picture = str | Path | bytes | BinaryIO | Image.Image
+Picture = str | Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 Source = TypeVar("Source", bound=Picture)
 Read = Tensor | CaptionerError  # pixels (3, S, S), or why there are none
 
@@ -143,7 +147,8 @@ class Captioner:
     ) -> Any:
         """Caption one picture (a Caption) or several (a list of them, in the same order).
 
-        A picture is a path, bytes, an open binary file or a PIL image. With num_captions above 1
+        A picture is a path, bytes, an open binary file, a PIL image or an array (rows, columns, 3)
+        of uint8. With num_captions above 1
         each picture gives a list, best first. beam_size and max_words replace those stored in the
         checkpoint, decoding all of its search settings. Raises CaptionerError for a picture that is
         none of these or cannot be read, and for settings that make no sense.
@@ -187,6 +192,28 @@ class Captioner:
         for captioned in side_by_side(batches, caption_batch, self.device):
             yield from captioned
 
+    def match(self, picture: Picture, captions: Sequence[str]) -> list[CaptionFit]:
+        """How well each of the captions fits the picture, in their order.
+
+        Raises CaptionerError for a picture that cannot be read, for no captions, and for a caption
+        without any word that the model knows.
+        """
+        decoder, vocabulary = self.model.writer()
+        if isinstance(captions, str) or not captions:
+            raise CaptionerError("match compares captions: give a list of one or more texts")
+        coverage = [word_coverage([caption], vocabulary) for caption in captions]
+        for caption, found in zip(captions, coverage, strict=True):
+            if found.texts_without_known:
+                raise UnknownWords(f"no word of the caption {caption!r} is known to the model")
+        tokens = [vocabulary.encode(caption) for caption in captions]
+        means = mean_log_probabilities(decoder, self.encode([picture]), tokens)  # (C,)
+        return [
+            CaptionFit(caption, mean, share, found.commonest_unknown)
+            for caption, mean, share, found in zip(
+                captions, means.tolist(), torch.softmax(means, 0).tolist(), coverage, strict=True
+            )
+        ]
+
     @overload
     def answer(  # type: ignore[overload-overlap]
         self, pictures: Picture, question: str, *, top: int = 5, batch_size: int = 16
@@ -205,7 +232,8 @@ class Captioner:
     ) -> Answer | list[Answer]:
         """Answer a question about one picture (an Answer) or about each of several (a list).
 
-        A picture is a path, bytes, an open binary file or a PIL image. top: how many answers to
+        A picture is a path, bytes, an open binary file, a PIL image or an array (rows, columns, 3)
+        of uint8. top: how many answers to
         return in Answer.top. Raises CaptionerError for a picture that cannot be read, a question
         without any word that the model knows, a top below 1, and a checkpoint that cannot answer.
         """

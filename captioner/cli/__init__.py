@@ -22,6 +22,7 @@ from captioner.cli import (
     data,
     evaluate,
     gradients,
+    match,
     score,
     serve,
     train,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command()(caption.caption)
 app.command()(ask.ask)
 app.command()(attend.attend)
+app.command()(match.match)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(score.app, name="score")
 app.command()(train.train)

@@ -11,7 +11,8 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import PICTURE_SUFFIXES, find_pictures, is_one_picture, require_file
+from captioner.cli.sources import is_one_picture, list_pictures, require_file
+from captioner.data.picture_folder import PICTURE_SUFFIXES
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], in
             f"pictures and questions into a file for --pairs ({PAIRS_FORM} a line)"
         )
     alone = is_one_picture(paths)
-    return [(picture, question) for picture in find_pictures(paths)], 0 if alone else 1
+    return [(picture, question) for picture in list_pictures(paths)], 0 if alone else 1
 
 
 def read_pairs(file: Path) -> list[Asked]:
@@ -138,7 +139,7 @@ def read_pairs(file: Path) -> list[Asked]:
         if not isinstance(image, str) or not image or not isinstance(question, str):
             raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}")
         if image.startswith(("http://", "https://")):
-            found += [(picture, question) for picture in find_pictures([image])]
+            found += [(picture, question) for picture in list_pictures([image])]
         else:
             found.append((file.parent / image, question))
     if not found:

@@ -8,7 +8,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import find_pictures, is_one_picture, require_file
+from captioner.cli.sources import is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def attend(
         raise CaptionerError(
             f"{' '.join(paths)}: expected a single picture for {suffix}; .html takes several"
         )
-    sources = find_pictures(paths)
+    sources = list_pictures(paths)
     if is_one_picture(paths):
         require_file(sources[0])
 

@@ -2,14 +2,16 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli import options
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import find_pictures, is_one_picture, require_file
+from captioner.cli.sources import is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
+from captioner.files import atomic_write
 
 if TYPE_CHECKING:
     from captioner.decoding.outputs import Caption
@@ -20,7 +22,15 @@ def caption(
         list[str],
         typer.Argument(metavar="PATH", help="Files, folders, globs, web addresses or -."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line a picture.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line per picture.")] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option("--confidence", help="After each caption, the mean probability of its words."),
+    ] = False,
+    write_txt: Annotated[
+        bool,
+        typer.Option("--write-txt", help="Also write the captions to a .txt beside each picture."),
+    ] = False,
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,
     max_words: options.MaxWords = None,
@@ -42,7 +52,7 @@ def caption(
     status is 1. How to search is the checkpoint's choice where no option says otherwise.
     """
     arguments = locals()
-    pictures = find_pictures(paths)
+    pictures = list_pictures(paths)
     alone = is_one_picture(paths)
     if alone and not as_json:
         require_file(pictures[0])
@@ -57,6 +67,8 @@ def caption(
         results = show_progress(results, total=len(pictures))
     for picture, result in results:
         failed += isinstance(result, CaptionerError)
+        if write_txt and isinstance(picture, Path) and not isinstance(result, CaptionerError):
+            _write_beside(picture, result)
         if as_json:
             print(json.dumps(to_record(str(picture), result)), flush=True)
         elif isinstance(result, CaptionerError):
@@ -65,9 +77,21 @@ def caption(
             print(f"captioner: error: {result}", file=sys.stderr, flush=True)
         else:
             start = "" if alone else f"{picture}\t"
-            print(*(start + best.text for best in result), sep="\n", flush=True)
+            for best in result:
+                end = f"\t{best.confidence:.2f}" if confidence else ""
+                print(f"{start}{best.text}{end}", flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _write_beside(picture: Path, captions: "list[Caption]") -> None:
+    """Write captions, a line each, to a new text file beside their picture."""
+    file = picture.with_suffix(".txt")
+    if file.exists():
+        print(f"captioner: error: {file} is already there; kept as it is", file=sys.stderr)
+        return
+    text = "".join(f"{caption.text}\n" for caption in captions)
+    atomic_write(file, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def to_record(image: str, result: "list[Caption] | CaptionerError") -> dict[str, object]:
@@ -78,6 +102,7 @@ def to_record(image: str, result: "list[Caption] | CaptionerError") -> dict[str,
         {
             "text": best.text,
             "log_probability": best.log_probability,
+            "confidence": best.confidence,
             "words": [{"word": w.word, "probability": w.probability} for w in best.words],
         }
         for best in result

@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from captioner.data.picture_folder import pictures_in
 from captioner.errors import CaptionerError
-
-# In a folder, other files are passed over in silence; a file given by name is always tried.
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 MAX_BYTES = 64 * 2**20
 TIMEOUT_SECONDS = 30
@@ -38,7 +36,7 @@ def is_one_picture(arguments: list[str]) -> bool:
     return len(arguments) == 1 and not Path(arguments[0]).is_dir() and not _is_glob(arguments[0])
 
 
-def find_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
+def list_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
     """List the pictures that the arguments stand for, in the order given, each folder sorted.
 
     Raises CaptionerError for a folder without pictures and a pattern that matches nothing. A file
@@ -51,13 +49,13 @@ def find_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
         elif argument.startswith(("http://", "https://")):
             found.append(cast(BinaryIO, Stream(argument, partial(_download, argument))))
         elif Path(argument).is_dir():
-            found += _pictures_in(Path(argument))
+            found += pictures_in(Path(argument))
         elif _is_glob(argument):
             matches = sorted(glob.glob(argument, recursive=True))
             if not matches:
                 raise CaptionerError(f"{argument}: matches no file; check the pattern")
             for match in matches:
-                found += _pictures_in(Path(match)) if Path(match).is_dir() else [Path(match)]
+                found += pictures_in(Path(match)) if Path(match).is_dir() else [Path(match)]
         else:
             found.append(Path(argument))
     return found
@@ -73,20 +71,6 @@ def _is_glob(argument: str) -> bool:
     if argument.startswith(("http://", "https://")) or Path(argument).exists():
         return False
     return glob.has_magic(argument)
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    pictures = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    ]
-    if not pictures:
-        raise CaptionerError(
-            f"{folder}: no pictures in this folder; expected files that end in "
-            f"{', '.join(PICTURE_SUFFIXES)}"
-        )
-    return pictures
 
 
 def _read_standard_input() -> bytes:

@@ -1,5 +1,6 @@
 """One picture: open it, check it, turn it upright, convert it to RGB, resize it, normalise it."""
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,13 +31,16 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Only formats that Pillow decodes by itself: an EPS file, for one, would start Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 
 _STRIP_PIXELS = 4_000_000  # converted to RGB at once
 
 
 def open_picture(
-    source: str | Path | BinaryIO | bytes | Image.Image, *, max_pixels: int = MAX_PIXELS
+    source: str | Path | BinaryIO | bytes | Image.Image | NDArray[np.uint8],
+    *,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Read a picture as upright RGB: EXIF rotation applied, transparency on white, 16 bits to 8.
 
@@ -45,10 +49,14 @@ def open_picture(
     is damaged, where it has no pixels or (PictureTooLarge) exceeds max_pixels or a bound of
     picture_bounds; and where the source is of another type, such as an array or a generator.
     """
+    if isinstance(source, (bytearray, memoryview)):
+        source = bytes(source)
+    if isinstance(source, np.ndarray):
+        source = _from_array(source)
     if not isinstance(source, (str, Path, bytes, Image.Image)) and not hasattr(source, "read"):
         raise CaptionerError(
             f"a picture is given as {type(source).__name__}; expected a path, bytes, an open "
-            "binary file or a PIL image (PIL.Image.fromarray makes one), or a list of them"
+            "binary file, a PIL image, an array (rows, columns, 3) of uint8, or a list of them"
         )
     name = _name(source)
     try:
@@ -93,6 +101,15 @@ def grey_picture(size: int) -> Image.Image:
     return Image.new("RGB", (size, size), (red, green, blue))
 
 
+def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise CaptionerError(
+            f"a picture is given as an array of shape {array.shape} and type {array.dtype}; "
+            "expected (rows, columns, 3) of uint8, red, green, blue"
+        )
+    return Image.fromarray(array)
+
+
 def _name(source: str | Path | BinaryIO | bytes | Image.Image) -> str:
     if isinstance(source, (str, Path)):
         return str(source)
@@ -120,6 +137,8 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
         if hasattr(source, "seek"):
             with suppress(OSError):  # what cannot go back, a pipe for one, is read on from here
                 source.seek(0)
+        if isinstance(source, io.TextIOBase):
+            raise CaptionerError(f"{name} is open as text; open it in binary mode, 'rb'")
         content = source.read()
     check_length(len(content), name)
     return content
@@ -144,8 +163,11 @@ def _decode(content: bytes, name: str, max_pixels: int) -> tuple[Image.Image, in
 
 
 def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
+    formats: tuple[str, ...] = FORMATS
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+        formats = (*FORMATS, _heif(name))
     try:
-        return Image.open(BoundedContent(content, name), formats=FORMATS)
+        return Image.open(BoundedContent(content, name), formats=formats)
     except UnidentifiedImageError as error:
         raise CaptionerError(
             f"{name} is not a picture that can be read; expected one of {', '.join(FORMATS)}"
@@ -154,6 +176,18 @@ def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
         pixels = re.search(r"\d+", str(error))
         check_pixels(int(pixels[0]) if pixels else max_pixels + 1, name, max_pixels)
         raise
+
+
+def _heif(name: str) -> str:
+    """Register the HEIF format with Pillow and return its name."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise CaptionerError(
+            f"{name} is a HEIC picture, which needs the extra heif: pip install '.[heif]'"
+        ) from error
+    pillow_heif.register_heif_opener()
+    return "HEIF"
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -200,9 +234,15 @@ def _convert(picture: Image.Image, white: float) -> Image.Image:
 
 
 def _white(picture: Image.Image) -> float:
-    """65535 or, where that is not said (32 bits, floating point), the largest value."""
+    """The value of white: 65535, or less where the largest value is less than a quarter of that.
+
+    Cameras and scanners store 10, 12 or 14 bits in 16: white is then the largest value of so many
+    bits. Where the range is not known (32 bits, floating point), it is the largest value.
+    """
     largest = max(float(_finite(strip).max()) for _, strip in _strips(picture))
-    return 65535 if picture.mode != "F" and largest <= 65535 else max(largest, 1e-12)
+    if picture.mode == "F" or largest > 65535:
+        return max(largest, 1e-12)
+    return 65535 if largest > 65535 / 4 else max(1, 2 ** int(largest).bit_length() - 1)
 
 
 def _finite(picture: Image.Image) -> NDArray[np.float32]:

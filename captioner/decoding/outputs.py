@@ -42,6 +42,11 @@ class Caption:
     looking: np.ndarray | None = None
     tokens: tuple[int, ...] = ()
 
+    @property
+    def confidence(self) -> float:
+        """The mean probability of the words, from 0 to 1; 0 for a caption without words."""
+        return sum(word.probability for word in self.words) / max(1, len(self.words))
+
 
 def to_caption(
     hypothesis: Hypothesis, vocabulary: Vocabulary, grid: tuple[int, int], *, sentinel: bool
@@ -75,6 +80,20 @@ def to_caption(
         tokens=hypothesis.tokens,
         looking=looking,
     )
+
+
+@dataclass(frozen=True)
+class CaptionFit:
+    """How well a given caption fits a picture.
+
+    mean_log_probability: per word, and END; what is unknown counts as the unknown word. share: its
+    part of the probabilities per word of all captions that were given, which sum to 1.
+    """
+
+    text: str
+    mean_log_probability: float
+    share: float
+    unknown_words: tuple[str, ...]
 
 
 @dataclass(frozen=True)

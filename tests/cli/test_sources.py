@@ -13,7 +13,7 @@ from PIL import Image
 
 from captioner import CaptionerError
 from captioner.cli import sources
-from captioner.cli.sources import find_pictures, is_one_picture
+from captioner.cli.sources import is_one_picture, list_pictures
 from captioner.data.images import open_picture
 
 
@@ -29,13 +29,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("b.png", "a.JPG", "sub/deep/c.webp", "notes.txt", "sub/notes.json"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png())
+        path.write_bytes(b"{}" if name.startswith(("notes", "sub/notes")) else png())
     (tmp_path / "album.png").mkdir()
     return tmp_path
 
 
 def names(*arguments: str) -> list[str]:
-    return [str(source) for source in find_pictures(list(arguments))]
+    return [str(source) for source in list_pictures(list(arguments))]
 
 
 def test_a_folder_is_read_to_its_depths_in_order_pictures_only(folder):
@@ -65,7 +65,7 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(folder):
 )
 def test_nothing_to_look_at_is_said(folder, argument, message):
     with pytest.raises(CaptionerError, match=message):
-        find_pictures([argument])
+        list_pictures([argument])
 
 
 def test_a_file_that_is_not_there_is_left_for_the_reading(folder):
@@ -94,7 +94,7 @@ def give_standard_input(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None
 
 def test_standard_input_is_a_picture(monkeypatch):
     give_standard_input(monkeypatch, png("blue"))
-    [source] = find_pictures(["-"])
+    [source] = list_pictures(["-"])
     assert str(source) == "-"
     assert open_picture(source).getpixel((0, 0)) == (0, 0, 255)
 
@@ -104,7 +104,7 @@ def test_standard_input_without_a_picture(monkeypatch, content, message):
     monkeypatch.setattr(sources, "MAX_BYTES", 100)
     give_standard_input(monkeypatch, content)
     with pytest.raises(CaptionerError, match=f"standard input.*{message}"):
-        open_picture(find_pictures(["-"])[0])
+        open_picture(list_pictures(["-"])[0])
 
 
 class Server(BaseHTTPRequestHandler):
@@ -157,7 +157,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_web_address_is_fetched_only_when_it_is_read(address):
-    [source, unread] = find_pictures([f"{address}/ok.png", f"{address}/gone.png"])
+    [source, unread] = list_pictures([f"{address}/ok.png", f"{address}/gone.png"])
     assert open_picture(source).getpixel((0, 0)) == (0, 255, 0)
     assert str(unread) == f"{address}/gone.png"
 
@@ -176,11 +176,11 @@ def test_a_web_address_that_fails_is_one_error_that_names_it(address, path, mess
     monkeypatch.setattr(sources, "MAX_BYTES", 50_000)
     monkeypatch.setattr(sources, "TIMEOUT_SECONDS", 1)
     with pytest.raises(CaptionerError, match=message) as caught:
-        open_picture(find_pictures([address + path])[0])
+        open_picture(list_pictures([address + path])[0])
     assert address + path in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.png", "http://", "http://a:b/c.png"])
 def test_an_address_where_nobody_answers(url):
     with pytest.raises(CaptionerError, match="cannot be fetched"):
-        open_picture(find_pictures([url])[0])
+        open_picture(list_pictures([url])[0])

@@ -45,7 +45,7 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
         ("LA", (100, 0), (255, 255, 255)),
         ("I;16", 65535, (255, 255, 255)),
         ("I;16", 32896, (128, 128, 128)),
-        ("I;16", 257, (1, 1, 1)),
+        ("I;16", 16448, (64, 64, 64)),
     ],
 )
 def test_modes_of_png(tmp_path: Path, mode: str, colour: Any, shown: tuple[int, ...]) -> None:
@@ -220,3 +220,50 @@ def test_to_tensor_equals_torchvision() -> None:
         ]
     )
     assert torch.allclose(to_tensor(picture, 29), reference(picture), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("largest", "white"),
+    [(65535, 65535), (40000, 65535), (16384, 65535), (4095, 4095), (4000, 4095), (1023, 1023)],
+)
+def test_white_of_16_bits_is_that_of_the_camera(tmp_path: Path, largest: int, white: int) -> None:
+    """10 and 12 bits in 16 would be nearly black; a file of the full range stays as it is."""
+    values = np.array([[0, largest // 2, largest]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    opened = np.asarray(open_picture(tmp_path / "a.png"))[0, :, 0]
+    assert opened.tolist() == np.rint(values[0] * (255 / white)).astype(int).tolist()
+
+
+def test_arrays_are_pictures() -> None:
+    array = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    assert np.array_equal(np.asarray(open_picture(array)), array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((5, 7), np.uint8), np.zeros((5, 7, 3), np.float32), np.zeros((0, 7, 3), np.uint8)],
+)
+def test_other_arrays_are_one_line(array: np.ndarray) -> None:
+    with pytest.raises(CaptionerError, match=r"expected \(rows, columns, 3\) of uint8"):
+        open_picture(array)
+
+
+def test_a_file_that_is_open_as_text(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with (
+        (tmp_path / "a.png").open(encoding="latin-1") as file,
+        pytest.raises(CaptionerError, match="open as text; open it in binary mode"),
+    ):
+        open_picture(file)  # type: ignore[arg-type]
+
+
+def test_bytearrays_are_bytes() -> None:
+    content = BytesIO()
+    Image.new("RGB", (8, 8), "red").save(content, "PNG")
+    assert open_picture(bytearray(content.getvalue())).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_heic_without_its_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(CaptionerError, match=r"needs the extra heif: pip install '\.\[heif\]'"):
+        open_picture(b"\0\0\0\x20ftypheic" + bytes(100))

@@ -1,0 +1,53 @@
+"""captioner match: how well given captions fit a picture."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from captioner.cli import options
+from captioner.cli.sources import list_pictures, require_file
+from captioner.errors import CaptionerError
+
+
+def match(
+    path: Annotated[str, typer.Argument(metavar="PICTURE", help="A file, a web address or -.")],
+    captions: Annotated[list[str], typer.Argument(metavar="CAPTION", help="In quotes, each.")],
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line per caption.")] = False,
+    checkpoint: options.Checkpoint = None,
+    device: options.Device = None,
+) -> None:
+    """Say how well each caption fits the picture, the best first.
+
+    Prints the share that the caption has among those given, its mean log probability per word, and
+    the caption. Captions of another length or style than the model's own are less probable to it.
+    """
+    pictures = list_pictures([path])
+    if len(pictures) > 1:
+        raise CaptionerError(f"{path} is {len(pictures)} pictures; match compares with one")
+    require_file(pictures[0])
+
+    from captioner.api import Captioner
+
+    found = Captioner.load(checkpoint, device).match(pictures[0], captions)
+    for result in sorted(found, key=lambda fit: -fit.share):
+        if as_json:
+            print(
+                json.dumps(
+                    {
+                        "caption": result.text,
+                        "share": result.share,
+                        "mean_log_probability": result.mean_log_probability,
+                        "unknown_words": list(result.unknown_words),
+                    }
+                )
+            )
+        else:
+            print(f"{result.share:.3f}\t{result.mean_log_probability:.2f}\t{result.text}")
+        if result.unknown_words:
+            print(
+                f"captioner: warning: {', '.join(result.unknown_words)} in {result.text!r} are not "
+                "known to the model",
+                file=sys.stderr,
+            )
