@@ -262,7 +262,7 @@ def test_stage_may_start_from_any_earlier_stage(pictures: Path, tmp_path: Path) 
 
 
 def test_self_critical_training_raises_the_reward(pictures: Path, tmp_path: Path) -> None:
-    words = settings(pictures, epochs=60, pictures_per_batch=8, mirror=False, learning_rate=1e-2)
+    words = settings(pictures, epochs=15, pictures_per_batch=8, mirror=False, learning_rate=1e-2)
     reward = settings(
         pictures,
         start_from=str(tmp_path / "last.safetensors"),
