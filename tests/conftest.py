@@ -1,6 +1,7 @@
 """What several test modules need."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ from helpers import ANSWERS, QUESTION_WORDS, WORDS
 if TYPE_CHECKING:
     from browsing import Visit
     from playwright.sync_api import Browser
+
+
+@pytest.fixture(autouse=True)
+def main_ends_in_system_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test calls the command line's main, the process goes on."""
+    monkeypatch.setattr("captioner.cli.end_process", sys.exit)
 
 
 @pytest.fixture(scope="session")

@@ -71,42 +71,55 @@ def captioner(
 _INTERRUPTED = 130
 
 
+def main() -> None:
+    """Run the command line and end the process with its exit status."""
+    end_process(run(sys.argv[1:] or ["--help"]))
+
+
 def show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print one of captioner's warnings as one line on stderr."""
     print(f"captioner: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
-def fail(message: str) -> NoReturn:
-    """Print one line on stderr and exit with status 2."""
-    print(f"captioner: error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
-
-
-def main() -> None:
-    """Run the command line; every foreseeable failure becomes one line and exit status 2."""
-    arguments = sys.argv[1:] or ["--help"]
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status; a foreseeable failure is one line and 2."""
     warnings.simplefilter("default", CaptionerWarning)
     warnings.showwarning = show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # print file names that are not UTF-8 as they are
         sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = app(args=arguments, prog_name="captioner", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:  # None where it was closed from the start
+            sys.stdout.flush()
     except UsageError as error:
         command = error.ctx.command_path if error.ctx else "captioner"
-        fail(f"{error.format_message().rstrip('.')}; see {command} --help")
+        return fail(f"{error.format_message().rstrip('.')}; see {command} --help")
     except CaptionerError as error:
-        fail(str(error))
+        return fail(str(error))
     except OSError as error:
-        # If it was stdout that failed, Python would try it once more on the way out.
+        # If it was stdout that failed, it would fail once more when it is flushed at the end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}")
+        return fail(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
-        status = _INTERRUPTED
-    if status == _INTERRUPTED:  # which is also what typer makes of Ctrl-C
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one while this one is obeyed
-        with suppress(OSError):
-            sys.stdout.flush()
-        os._exit(_INTERRUPTED)  # at once, while threads are still at their batches
-    sys.exit(status)
+        return _INTERRUPTED
+    return status or 0  # of an interrupt, typer makes 130 as well
+
+
+def fail(message: str) -> int:
+    """Print one line on stderr and return exit status 2."""
+    print(f"captioner: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def end_process(status: int) -> NoReturn:
+    """End the process at once, with nothing left to write.
+
+    Python would first wait for threads that are still at their batches after an interrupt, and
+    then take torch apart, which lasts a third as long as captioning a picture.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C while the first is obeyed
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):  # closed by who read it, or from the start
+            stream.flush()
+    os._exit(status)

@@ -37,9 +37,8 @@ def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
 def test_help_loads_nothing_heavy(arguments):
     """Half a second instead of five: neither torch nor numpy is imported to print help."""
     script = (
-        "import sys; from captioner.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
+        "import sys; from captioner.cli import run\n"
+        "assert run(sys.argv[1:] or ['--help']) == 0\n"
         "heavy = {'torch', 'torchvision', 'numpy', 'matplotlib', 'nltk'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -139,10 +138,35 @@ def test_a_mistake_of_ours_keeps_its_traceback(main_that):
         main_that(ZeroDivisionError())
 
 
-def test_an_interrupt_is_status_130(main_that, capsys, monkeypatch):
-    monkeypatch.setattr(os, "_exit", sys.exit)  # which would end the tests as well
+def test_an_interrupt_is_status_130(main_that, capsys):
     assert main_that(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == ""
+
+
+def process_of(command: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run main in a process of its own, with this Python expression in place of the commands."""
+    script = f"from captioner import cli; cli.app = lambda **_: {command}; cli.main()"
+    return subprocess.run([sys.executable, "-c", script], text=True, timeout=60, **options)
+
+
+def test_the_process_ends_at_once_with_all_that_was_printed(tmp_path):
+    lines = "[print('a man with a camera') for _ in range(100_000)] and 1"
+    piped = process_of(lines, stdout=subprocess.PIPE)
+    assert (piped.returncode, piped.stdout.count("\n")) == (1, 100_000)
+    with open(tmp_path / "captions", "w") as file:
+        assert process_of(lines, stdout=file).returncode == 1
+    assert (tmp_path / "captions").read_text() == piped.stdout
+    waiting = "__import__('threading').Thread(target=__import__('time').sleep, args=[600]).start()"
+    assert process_of(waiting).returncode == 0  # and not when the thread ends
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_are_closed_from_the_start_do_no_harm(closed):
+    command = [sys.executable, "-m", "captioner", "--version"]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -263,6 +263,20 @@ def test_a_job_that_is_ended_with_all_its_processes_can_be_resumed(own: Path) ->
     assert f"go on with: captioner train --output {own / 'run'} --resume" in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
+def test_a_run_that_is_done_leaves_no_process_and_no_half_written_file(own: Path) -> None:
+    settings = own / "settings.toml"
+    augmented = "[training]\naugment = true\nworkers = 2\n"
+    settings.write_text(settings.read_text().replace("[training]\n", augmented))
+    command = [sys.executable, "-m", "captioner", *arguments(own, "--epochs", "2")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as done:
+        assert done.communicate(timeout=120)[0].decode() == f"{own / 'run' / 'best.safetensors'}\n"
+    assert done.returncode == 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(done.pid, 0)
+    assert not list(own.rglob("*partial*"))
+
+
 def test_no_data_at_all(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run("train", "--output", str(own / "run"), capsys=capsys)
     assert (status, err.count("\n")) == (2, 1)
