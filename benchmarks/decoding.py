@@ -175,6 +175,7 @@ def training_table(rounds: int, *, autocast: bool = False) -> str:
 def beam_tasks(pictures: int, locations: int, beams: int) -> dict[str, Callable[[], object]]:
     """The plain search on the first picture only, and captioner's on all of them together."""
     plain, decoder = make_decoders()
+    decoder.store_transposed()  # as Captioner does
     features = torch.randn(pictures, locations, D).relu()
     config = DecodingConfig(beam_size=beams, max_words=STEPS, block_ngrams=0)
     return {

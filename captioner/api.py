@@ -47,6 +47,8 @@ class Captioner:
     def __init__(self, loaded: checkpoints.Checkpoint, device: torch.device) -> None:
         self.model: CaptioningModel = copy.deepcopy(loaded.model).to(device)
         self.model.encoder.fold_batch_norms()
+        if self.model.decoder is not None and device.type == "cpu":
+            self.model.decoder.store_transposed()
         self.config: ModelConfig = loaded.model.config
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores

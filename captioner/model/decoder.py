@@ -76,6 +76,17 @@ class CaptionDecoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         start_biases(self.word_input, cell.gate_biases)
 
+    def store_transposed(self) -> None:
+        """Lay each layer's matrix out in memory column by column: faster for few rows.
+
+        A product of one to three rows takes as long as reading its matrix, and a processor reads
+        one of (in, out) faster than PyTorch's (out, in). Only the strides change: shapes, names and
+        values stay, so that the weights can be trained, saved and loaded as before.
+        """
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                layer.weight.data = layer.weight.data.t().contiguous().t()
+
     def start(self, features: Tensor) -> State:
         """State before the first word, each part (B, H), from the mean of features (B, N, D)."""
         mean = features.mean(1)

@@ -47,6 +47,28 @@ def test_teacher_forcing_is_the_step_repeated() -> None:
             torch.testing.assert_close(forced.weights[mine][position], weights[0])
 
 
+def test_transposed_storage_changes_neither_weights_nor_logits_and_survives_loading() -> None:
+    plain, stored = make_decoder(), make_decoder()
+    stored.store_transposed()
+    assert stored.word_input.weight.t().is_contiguous()  # and not as PyTorch has it
+    for (name, ours), (plain_name, theirs) in zip(
+        stored.state_dict().items(), plain.state_dict().items(), strict=True
+    ):
+        assert name == plain_name
+        assert torch.equal(ours, theirs)
+    with torch.no_grad():
+        for weight in plain.parameters():
+            weight.add_(0.1)
+    stored.load_state_dict(plain.state_dict())
+    tokens, lengths = pad_captions(CAPTIONS)
+    features = torch.randn(2, N, D)
+    before, after = (each(tokens, lengths, PICTURES, features) for each in (plain, stored))
+    torch.testing.assert_close(after.logits, before.logits)
+    assert not torch.allclose(
+        make_decoder()(tokens, lengths, PICTURES, features).logits, after.logits
+    )
+
+
 def test_order_of_captions_does_not_matter() -> None:
     decoder = make_decoder(context_gate=False)
     features = torch.randn(2, N, D)
