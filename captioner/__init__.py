@@ -19,6 +19,7 @@ words, H hidden state size, A attention size, E embedding size, V vocabulary, K 
 share a picture, R questions.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from captioner.errors import CaptionerError
@@ -27,6 +28,13 @@ from captioner.version import __version__
 if TYPE_CHECKING:
     from captioner.api import Captioner
     from captioner.decoding.outputs import Answer, AnswerChoice, Caption, Word
+
+# OpenMP's threads spin while they wait for each other, which keeps the cores from other programs
+# and from the very threads waited for: on a busy machine a training step took ten times as long and
+# more. They are to sleep; GNU's OpenMP first spins for less time than falling asleep takes. What
+# the user has set stays. Read when torch is loaded: too late where torch was imported before.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+    os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="1000")
 
 __all__ = [
     "Answer",

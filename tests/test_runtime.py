@@ -1,12 +1,18 @@
-"""Pictures read ahead, and batches side by side on a CPU."""
+"""Pictures read ahead, batches side by side on a CPU, and threads where other programs run."""
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from captioner.runtime import read_ahead, side_by_side
+from captioner import runtime
+from captioner.runtime import read_ahead, side_by_side, use_free_cores
 
 
 def test_batches_are_in_order_and_sources_are_asked_for_here_one_batch_ahead() -> None:
@@ -167,3 +173,57 @@ def test_who_leaves_early_waits_for_nothing_and_nothing_more_begins() -> None:
     assert not gate.is_set()
     gate.set()
     assert max(begun) <= 3
+
+
+@pytest.mark.parametrize(("free", "threads"), [(0.0, 1), (0.9, 1), (1.8, 2), (3.0, 3), (60.0, 3)])
+def test_threads_are_as_many_as_free_cores(
+    free: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runtime, "_CPU_TIMES", Path(__file__))  # there, whatever the system
+    monkeypatch.setattr(runtime, "_idle_seconds", lambda: 1000 + free * time.monotonic())
+    assert use_free_cores() == (threads < 3)
+    assert torch.get_num_threads() == threads
+
+
+def test_threads_stay_where_the_user_has_set_them_or_nothing_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runtime, "_idle_seconds", lambda: 0.0)  # no core is free
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert not use_free_cores()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(runtime, "_CPU_TIMES", tmp_path / "stat")
+    assert not use_free_cores()
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="POSIX")
+def test_idle_seconds_are_those_of_all_cores_with_waiting_for_disks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stat").write_text("cpu  7 1 2 500 40 3 0 9 0 0\ncpu0 7 1 2 250 20 3 0 9 0 0\n")
+    monkeypatch.setattr(runtime, "_CPU_TIMES", tmp_path / "stat")
+    assert runtime._idle_seconds() == 540 / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "PASSIVE 1000"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "7"}, "None 7"),
+    ],
+)
+def test_waiting_threads_sleep_unless_the_user_decides(
+    given: dict[str, str], expected: str
+) -> None:
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    others = {name: value for name, value in os.environ.items() if name not in names}
+    code = (
+        "import captioner, os; print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=others | given, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == expected + "\n"
