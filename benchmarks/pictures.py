@@ -23,7 +23,7 @@ from captioner import Captioner
 from captioner.data.feature_cache import GIB, build_cache
 from captioner.data.images import open_picture, to_tensor
 from captioner.decoding.beam_search import decode
-from captioner.decoding.limits import limits_in_tokens
+from captioner.decoding.step import limits_in_tokens
 from captioner.model.checkpoint import default_checkpoint
 from captioner.model.checkpoint import load as load_checkpoint
 from captioner.training.setup import frozen_layers

@@ -18,11 +18,9 @@ from captioner.config.settings import DecodingConfig, ModelConfig
 from captioner.data.images import open_picture, to_tensor
 from captioner.data.padding import pad_questions
 from captioner.data.vocabulary import UNKNOWN, encode_question
-from captioner.data.word_coverage import word_coverage
 from captioner.decoding.beam_search import decode
-from captioner.decoding.likelihood import mean_log_probabilities
-from captioner.decoding.limits import limits_in_tokens
 from captioner.decoding.outputs import Answer, AnswerChoice, Caption, CaptionFit, to_caption
+from captioner.decoding.step import limits_in_tokens
 from captioner.errors import CaptionerError, UnknownWords
 from captioner.model import checkpoint as checkpoints
 from captioner.model.captioning_model import CaptioningModel
@@ -200,6 +198,9 @@ class Captioner:
         Raises CaptionerError for a picture that cannot be read, for no captions, and for a caption
         without any word that the model knows.
         """
+        from captioner.data.word_coverage import word_coverage
+        from captioner.decoding.likelihood import mean_log_probabilities
+
         decoder, vocabulary = self.model.writer()
         if isinstance(captions, str) or not captions:
             raise CaptionerError("match compares captions: give a list of one or more texts")

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import END, START
-from captioner.decoding.sampling import sample
 from captioner.decoding.step import ActiveRows, History, Hypothesis, next_log_probs
 from captioner.model.decoder import CaptionDecoder
 
@@ -16,8 +15,11 @@ def decode(
     decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
 ) -> list[list[Hypothesis]]:
     """Caption pictures by their features (B, N, D), with sampling or beam search as configured."""
-    search = sample if config.sample else beam_search
-    return search(decoder, features, config)
+    if config.sample:
+        from captioner.decoding.sampling import sample
+
+        return sample(decoder, features, config)
+    return beam_search(decoder, features, config)
 
 
 @torch.no_grad()

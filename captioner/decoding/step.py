@@ -1,11 +1,12 @@
 """What every search shares: the decoder's step over its active rows, and a caption found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from captioner.data.vocabulary import END, NEVER_WRITTEN
+from captioner.config.settings import DecodingConfig
+from captioner.data.vocabulary import END, NEVER_WRITTEN, Vocabulary
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import State
 
@@ -23,6 +24,18 @@ class Hypothesis:
     log_probability: float
     probabilities: tuple[float, ...]
     weights: Tensor
+
+
+def limits_in_tokens(decoding: DecodingConfig, vocabulary: Vocabulary) -> DecodingConfig:
+    """The search settings with max_words as the number of tokens.
+
+    For a vocabulary of characters there is no ban on repeated n-grams, which would be of letters.
+    """
+    if vocabulary.tokens_per_word == 1:
+        return decoding
+    return replace(
+        decoding, max_words=vocabulary.tokens_per_word * decoding.max_words, block_ngrams=0
+    )
 
 
 class ActiveRows:

@@ -1,5 +1,7 @@
 """The whole model: an encoder and one attention module, which decoder and answer head share."""
 
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from captioner.config.settings import ModelConfig
@@ -10,8 +12,10 @@ from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.encoder import Encoder
 from captioner.model.recurrence import Cell, StackedCells, make_cell
-from captioner.model.sentinel import AdaptiveAttention
-from captioner.model.top_down import AttentionCell
+
+if TYPE_CHECKING:
+    from captioner.model.sentinel import AdaptiveAttention
+    from captioner.model.top_down import AttentionCell
 
 
 class CaptioningModel(nn.Module):
@@ -108,9 +112,11 @@ def _attention(config: ModelConfig) -> SpatialAttention | FixedContext:
 
 def _sentinel(
     config: ModelConfig, attention: SpatialAttention | FixedContext, cell: Cell | StackedCells
-) -> AdaptiveAttention | None:
+) -> "AdaptiveAttention | None":
     if not config.sentinel or isinstance(attention, FixedContext):
         return None
+    from captioner.model.sentinel import AdaptiveAttention
+
     return AdaptiveAttention(
         attention=attention,
         memory_part=cell.memory_part,
@@ -121,9 +127,11 @@ def _sentinel(
     )
 
 
-def _attention_cell(config: ModelConfig) -> AttentionCell | None:
+def _attention_cell(config: ModelConfig) -> "AttentionCell | None":
     if not config.top_down:
         return None
+    from captioner.model.top_down import AttentionCell
+
     return AttentionCell(cell=_cell(config), feature_size=config.feature_size)
 
 

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.recurrence import Cell, StackedCells, State, start_biases
-from captioner.model.sentinel import AdaptiveAttention
-from captioner.model.top_down import AttentionCell
+
+if TYPE_CHECKING:
+    from captioner.model.sentinel import AdaptiveAttention
+    from captioner.model.top_down import AttentionCell
 
 # For so few rows the vocabulary's matrix times columns takes half as long as rows times it.
 _FEW_ROWS = 8
@@ -54,8 +57,8 @@ class CaptionDecoder(nn.Module):
         context_gate: bool,
         embedding_dropout: float,
         hidden_dropout: float,
-        sentinel: AdaptiveAttention | None = None,
-        attention_cell: AttentionCell | None = None,
+        sentinel: "AdaptiveAttention | None" = None,
+        attention_cell: "AttentionCell | None" = None,
     ) -> None:
         super().__init__()
         hidden_size = cell.hidden_size

@@ -11,8 +11,8 @@ from captioner.data.padding import pad_captions
 from captioner.data.picture_loading import Views
 from captioner.data.question_batches import QuestionBatch
 from captioner.data.vocabulary import END
-from captioner.decoding.limits import limits_in_tokens
 from captioner.decoding.sampling import draw
+from captioner.decoding.step import limits_in_tokens
 from captioner.errors import CaptionerError
 from captioner.model.answer_head import Answered
 from captioner.model.captioning_model import CaptioningModel

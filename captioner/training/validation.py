@@ -6,7 +6,7 @@ from captioner.config.settings import DecodingConfig
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
 from captioner.decoding.beam_search import decode
-from captioner.decoding.limits import limits_in_tokens
+from captioner.decoding.step import limits_in_tokens
 from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.ptb_tokenizer import tokenize

@@ -309,7 +309,9 @@ def test_the_installed_command_captions_the_samples_from_any_folder(tmp_path):
         text=True,
         timeout=120,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert "1 files are not pictures and are left out, such as README.md" in done.stderr
+    assert done.stderr.count("\n") == 1
     said = dict(line.split("\t") for line in done.stdout.splitlines())
     captions = {Path(path).stem: text for path, text in said.items()}
     assert len(captions) == 5

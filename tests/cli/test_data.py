@@ -43,7 +43,14 @@ def test_check_of_a_clean_set(tmp_path: Path, images: Path) -> None:
         "captions": "3",
         "different words": "7",  # a cat the cat's hat two cats
         "words in the longest caption": "3",
+        "words that will be known": "7",
+        "unknown words, per cent": "0.0",
+        "captions of unknown words": "0",
         "missing pictures": "0",
+        "found without their folder": "0",
+        "ambiguous names": "0",
+        "also held out": "0",
+        "unspaced (--tokens character)": "0",
         "unreadable pictures": "0",
         "duplicate pictures": "0",
         "empty captions": "0",
@@ -81,7 +88,15 @@ def test_check_finds_every_problem(tmp_path: Path, images: Path) -> None:
         "captions": 5,
         "vocabulary": 5,
         "longest_caption": 3,
+        "known_words": 5,
+        "unknown_share": 0.0,
+        "commonest_unknown": [],
+        "captions_without_known": 0,
         "missing": ["gone.png"],
+        "partly": [],
+        "ambiguous": [],
+        "held_out": [],
+        "unspaced": [],
         "duplicates": [["a.png", "twin.png"]],
         "empty_captions": ["b.png"],
         "unknown_ids": [99],
@@ -99,6 +114,30 @@ def test_check_names_a_picture_that_stands_twice(tmp_path: Path, images: Path) -
     (tmp_path / "captions.json").write_text(json.dumps(content))
     result = run("check", "--images", images, "--captions", tmp_path / "captions.json", "--json")
     assert json.loads(result.stdout)["duplicates"] == [["a.png", "a.png"]]
+
+
+def test_check_compares_with_held_out_pictures_and_known_words(
+    tmp_path: Path, images: Path, tiny_checkpoint: Path
+) -> None:
+    (images / "twin.png").write_bytes((images / "a.png").read_bytes())
+    captions = write(tmp_path / "own.csv", "a.png,a red fox\nb.png,ein Hund\n")
+    held_out = write(tmp_path / "val.csv", "twin.png,a cat\n")
+    options = ("--val-captions", held_out, "--start-from", tiny_checkpoint, "--json")
+    result = run("check", "--images", images, "--captions", captions, *options)
+    report = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert report["held_out"] == ["a.png"]  # the same content under another name
+    assert report["commonest_unknown"] == ["ein", "fox", "hund"]
+    assert (report["unknown_share"], report["captions_without_known"]) == (3 / 5, 1)
+
+
+def test_convert_writes_cocos_form_once(tmp_path: Path) -> None:
+    captions = write(tmp_path / "own.csv", "a.png,a cat\na.png,two cats\nb.png,a dog\n")
+    result = run("convert", captions, tmp_path / "coco.json")
+    assert result.stdout == f"{tmp_path / 'coco.json'}: 3 captions of 2 pictures\n"
+    written = json.loads((tmp_path / "coco.json").read_text())
+    assert written["images"] == [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    assert run("convert", captions, tmp_path / "coco.json").exit_code != 0
 
 
 def test_check_names_few_of_many(tmp_path: Path, images: Path) -> None:

@@ -162,13 +162,15 @@ def test_words_that_repeat_are_warned_of_on_stderr(run):
     assert "captioner: warning: 3 of 3 captions repeat themselves" in err
 
 
-def test_an_unreadable_picture_ends_it_without_a_result_file(run):
-    """A score over the other pictures would look like a score over all."""
+def test_an_unreadable_picture_costs_no_other_and_is_in_the_signature(run):
     Path("two/10.png").write_bytes(Path("two/10.png").read_bytes()[:60])
     status, out, err = run(*COCO, "--results", "said.json")
-    assert (status, out) == (2, "")
+    assert status == 1
     assert "two/10.png" in err
-    assert not Path("said.json").exists()
+    said = json.loads(Path("said.json").read_text())
+    pictures = len(json.loads(Path("coco.json").read_text())["images"])
+    assert len(said) == pictures - 1
+    assert f"pictures:{pictures - 1} of {pictures}, partial" in out
 
 
 @pytest.fixture

@@ -242,5 +242,5 @@ def test_it_is_said_when_training_holds_every_question(asked: dict[str, str]) ->
     names = ("results", "questions", "annotations")
     arguments = ["answers", *(asked[name] for name in names)]
     done = RUNNER.invoke(app, [*arguments, "--training-questions", asked["questions"]])
-    assert "every question stands in the training questions too" in done.stderr
+    assert "every question is among the training questions too" in done.stderr
     assert "not in training" not in done.stdout

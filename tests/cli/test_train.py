@@ -191,7 +191,7 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
         (["--set", "epochs=3"], "--set epochs=3: expected TABLE.KEY=VALUE, with one of the tables"),
         (["--set", "trainig.epochs=3"], "one of the tables data, model, training, decoding"),
         (["--set", "training.epochs"], "--set training.epochs: expected TABLE.KEY=VALUE"),
-        (["--set", "training.epoch=3"], "options of [training]: unknown setting epoch; known are"),
+        (["--set", "training.epoch=3"], "options [training]: unknown setting epoch; known are"),
         (["--set", "training.epochs=many"], "epochs is 'many', of type str; expected int"),
         (["--set", "training.label_smoothing=2"], "label_smoothing is 2.0; it must lie between 0"),
     ],
@@ -219,8 +219,8 @@ def test_a_member_of_the_family_trains_and_is_not_gone_on_with_as_another(
     again = ["--output", str(own / "again"), "--start-from", out.strip()]
     for name, other in (("cell", "lstm"), ("layers", "1"), ("tokens", "word")):
         status, _, err = run(*arguments(own, *again, f"--{name}", other), capsys=capsys)
-        assert (status, err.count("\n")) == (2, 1)
-        assert f"has {name} {member[name]}, not {other}; leave {name} out" in err
+        assert status == 2
+        assert f"has {name} {member[name]}, not {other}; leave {name} out" in err.splitlines()[-1]
 
 
 def test_it_goes_on_from_the_checkpoint_that_ships(

@@ -2,7 +2,7 @@
 
 from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import CharacterVocabulary, Vocabulary
-from captioner.decoding.limits import limits_in_tokens
+from captioner.decoding.step import limits_in_tokens
 
 
 def test_characters_have_six_per_word_and_no_banned_ngrams() -> None:
