@@ -141,11 +141,14 @@ def _config_for_finetuning(started: CaptioningModel, run: RunConfig) -> ModelCon
     config = dataclasses.replace(
         started.config, **{name: getattr(run.model, name) for name in free}
     )
+    differences = {}
     for f in dataclasses.fields(config):
         wanted, own = getattr(run.model, f.name), getattr(config, f.name)
         if wanted != own and (f.name in run.model_choices or wanted != f.default):
-            raise CaptionerError(
-                f"{run.training.start_from} has {f.name} {own}, not {wanted}; leave {f.name} out, "
-                "or train a new model without start_from"
-            )
+            differences[f.name] = f"{f.name} {own}, not {wanted}"
+    if differences:
+        raise CaptionerError(
+            f"{run.training.start_from} has {', '.join(differences.values())}; leave "
+            f"{' and '.join(differences)} out, or train a new model without start_from"
+        )
     return config
