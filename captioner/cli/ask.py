@@ -125,17 +125,13 @@ def read_pairs(file: Path) -> list[Asked]:
 
     Raises CaptionerError, naming the line, for one that is no such pair.
     """
-    from captioner.data.records import read_text
+    from captioner.data.records import read_json_lines
 
     found: list[Asked] = []
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            pair = json.loads(line)
-            image, question = pair["image"], pair["question"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}") from error
+    for number, pair in read_json_lines(file):
+        image, question = (
+            (pair.get("image"), pair.get("question")) if isinstance(pair, dict) else (None, None)
+        )
         if not isinstance(image, str) or not image or not isinstance(question, str):
             raise CaptionerError(f"{file}, line {number}: expected {PAIRS_FORM}")
         if image.startswith(("http://", "https://")):

@@ -258,7 +258,7 @@ def _toml_value(text: str) -> Any:
     """A value as a TOML file has it; a text needs no quotes here."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a plain ValueError: too many digits
         return text
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from captioner.errors import CaptionerError
 
+MAX_NUMBER = 2**63 - 1  # beyond it torch would not know what to do
+
 
 def check_names(names: Iterable[str], known: Iterable[str], message: str) -> None:
     """Check that all names are known."""
@@ -24,13 +26,12 @@ def check_types(config: Any, prefix: str = "") -> None:
     """
     for f in dataclasses.fields(config):
         value, default, name = getattr(config, f.name), f.default, prefix + f.name
+        if type(value) is int and abs(value) > MAX_NUMBER:
+            raise CaptionerError(
+                f"{name} is a number of {len(str(abs(value)))} digits; expected a smaller one"
+            )
         if isinstance(default, float) and type(value) is int:
-            try:
-                object.__setattr__(config, f.name, float(value))
-            except OverflowError as error:
-                raise CaptionerError(
-                    f"{name} is a number of {len(str(value))} digits; expected a smaller one"
-                ) from error
+            object.__setattr__(config, f.name, float(value))
         elif isinstance(default, tuple) and isinstance(value, list):
             object.__setattr__(config, f.name, tuple(value))
         elif isinstance(default, tuple) and not isinstance(value, tuple):

@@ -1,11 +1,12 @@
 """Boxes of things in pictures, in the form of COCO's instances file."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from captioner.data.picture_files import require_pictures
-from captioner.data.records import read_json
+from captioner.data.records import read_json, shown
 from captioner.errors import CaptionerError
 
 
@@ -25,7 +26,7 @@ def read_instances(file: Path, images: Sequence[Path]) -> tuple[list[BoxedPictur
     """
     content = read_json(file)
     try:
-        categories = {str(record["name"]): record["id"] for record in content["categories"]}
+        categories = {str(record["name"]): int(record["id"]) for record in content["categories"]}
         names = {record["id"]: str(record["file_name"]) for record in content["images"]}
         sizes = {
             record["id"]: (float(record["width"]), float(record["height"]))
@@ -37,10 +38,13 @@ def read_instances(file: Path, images: Sequence[Path]) -> tuple[list[BoxedPictur
             width, height = sizes[record["image_id"]]
             left, top, across, down = record["bbox"]
             box = (left / width, top / height, across / width, down / height)
+            if not all(map(math.isfinite, box)):
+                raise ValueError(f"bbox {box}")
             boxes[record["image_id"]].setdefault(record["category_id"], []).append(box)
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+    # ArithmeticError: a width of 0, or a number too large to be a float; RuntimeError: nesting.
+    except (ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as error:
         raise CaptionerError(
-            f"{file} is not in the form of COCO's instances file ({error!r}); "
+            f"{file} is not in the form of COCO's instances file ({shown(error)}); "
             "expected images, categories, and annotations with a bbox"
         ) from error
     paths = require_pictures(list(names.values()), images, file)

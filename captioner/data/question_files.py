@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.data.picture_files import find_pictures, report_missing, require_pictures
-from captioner.data.records import first_three, read_json
+from captioner.data.records import first_three, read_json, shown
 from captioner.data.vocabulary import split_words
 from captioner.errors import CaptionerError
 
@@ -124,7 +124,7 @@ def _records(
         text = record.get("question")
         if not isinstance(text, str) or not split_words(text):
             raise CaptionerError(
-                f"{questions}: question {question_id!r} has no words ({text!r}); "
+                f"{questions}: question {question_id!r} has no words ({shown(text)}); "
                 "give its text or remove it"
             )
         _require_new_id(question_id, asked, questions)
@@ -157,8 +157,8 @@ def _annotations(content: dict[str, Any], file: Path) -> dict[Id, _Annotation]:
         annotations[question_id] = _Annotation(
             image_id,
             _answers(record, question_id, file),
-            str(record.get("question_type") or ""),
-            str(record.get("answer_type") or ""),
+            _type(record, "question_type"),
+            _type(record, "answer_type"),
         )
     return annotations
 
@@ -231,8 +231,8 @@ def _answers(record: dict[str, Any], question_id: Id, file: Path) -> tuple[str, 
         text = answer.get("answer") if isinstance(answer, dict) else answer
         if not isinstance(text, str):
             raise CaptionerError(
-                f"{file}: {answer!r} as an answer to question {question_id!r}; expected a text or "
-                '{"answer": a text}'
+                f"{file}: {shown(answer)} as an answer to question {question_id!r}; expected a "
+                'text or {"answer": a text}'
             )
         answers.append(text)
     if not any(answer.strip() for answer in answers):
@@ -240,6 +240,11 @@ def _answers(record: dict[str, Any], question_id: Id, file: Path) -> tuple[str, 
             f"{file}: no answer to question {question_id!r}; expected {ANNOTATIONS_FORM}"
         )
     return tuple(answers)
+
+
+def _type(record: dict[str, Any], name: str) -> str:
+    given = record.get(name)
+    return str(given) if given and isinstance(given, str | int | float) else ""
 
 
 def _require_new_id(question_id: Id, seen: Mapping[Id, object], file: Path) -> None:
@@ -301,7 +306,7 @@ def _find_by_id(
 
 def _names(image_id: Id, subtype: object) -> list[str]:
     """What a picture may be called, the likeliest first."""
-    if isinstance(image_id, str) and not image_id.isdecimal():
+    if isinstance(image_id, str) and not (image_id.isdecimal() and len(image_id) < 20):
         return [image_id, f"{image_id}.jpg", f"{image_id}.png"]
     stems = [f"{int(image_id):012d}", f"{image_id}"]
     if isinstance(subtype, str):

@@ -1,12 +1,16 @@
 """What every caption file is turned into: pictures by name, with their captions."""
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from captioner.errors import CaptionerError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes half of a character
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,48 @@ def read_json(file: Path) -> Any:
     return parse_json(read_text(file), f"{file}:")
 
 
+def read_json_lines(file: Path) -> Iterator[tuple[int, Any]]:
+    """The content of each line of a JSON Lines file that is not blank, with the line's number.
+
+    Raises CaptionerError where the file cannot be read or a line is not valid.
+    """
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
+        if line.strip():
+            yield number, parse_json(line, f"{file}, line {number}:")
+
+
 def parse_json(text: str, where: str) -> Any:
-    """The value that a JSON text holds; CaptionerError, which begins with `where`, if none."""
+    """The value that a JSON text holds.
+
+    Raises CaptionerError, which begins with `where`, for broken JSON, for numbers that are not
+    finite and for texts that cannot be written as UTF-8 again.
+    """
     try:
-        return json.loads(text)
+        content = json.loads(text, parse_constant=_raise_for_constant)
+        if _SURROGATE.search(text):
+            json.dumps(content, ensure_ascii=False).encode()
+    # A plain ValueError is a number of too many digits, or half of a character.
     except (ValueError, RecursionError) as error:
         raise CaptionerError(f"{where} not valid JSON: {error}") from error
+    return content
+
+
+def _raise_for_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def shown(value: Any) -> str:
+    """A value of a file for a message: short, whatever it is."""
+    return reprlib.repr(value)
 
 
 def read_text(file: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark; CaptionerError if it is not."""
     try:
         return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CaptionerError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CaptionerError(f"{file} is not UTF-8 text; save it as UTF-8") from error
+    except OSError as error:
+        raise CaptionerError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:  # a name with a zero byte
+        raise CaptionerError(f"cannot read {str(file)!r}: {error}") from error

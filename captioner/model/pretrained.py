@@ -73,9 +73,9 @@ def _encoder_of(file: Path) -> str:
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {}).get("captioner", "{}"))
-    except (OSError, SafetensorError, ValueError):
+        return str(about["model"]["encoder"])
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError, RecursionError):
         return ""
-    return str(about.get("model", {}).get("encoder", ""))
 
 
 def _downloaded(backbone: str) -> dict[str, Tensor]:

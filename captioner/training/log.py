@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from captioner.data.records import read_text
+from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
 
@@ -29,11 +31,26 @@ class TrainingLog:
             opened.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """All records so far, except for a last line cut off by a crash."""
+        """All records so far; a last line that was cut off by a crash is not one.
+
+        Raises CaptionerError, naming the line, for one that is no record.
+        """
         if not self.file.exists():
             return []
-        lines = self.file.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        lines = read_text(self.file).split("\n")
+        return [self._record(number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+    def _record(self, number: int, line: str) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+            if isinstance(record["step"], int) and isinstance(record.get("epoch", 0), int):
+                return record
+        except (ValueError, RecursionError, TypeError, LookupError, AttributeError):
+            pass
+        raise CaptionerError(
+            f"{self.file}, line {number}: no record of a step; remove that line, or the file, "
+            "which only people read"
+        )
 
     def draw(self, file: Path) -> None:
         """Plot training and validation loss and the scores over the step, as a PNG."""

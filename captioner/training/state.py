@@ -111,7 +111,7 @@ def _read(file: Path) -> SavedState:
     try:
         position = Position(**json.loads(metadata["position"]))
         vocabularies = json.loads(metadata.get("vocabularies", "[]"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CaptionerError(f"{file}: not a captioner training state") from error
     return SavedState(file, position, vocabularies, tensors)
 

@@ -24,7 +24,7 @@ from captioner.errors import CaptionerError
         (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0; it must lie between 0.01"),
         (DecodingConfig, {"temperature": float("inf")}, "expected a finite number"),
         (DecodingConfig, {"length_penalty": 500}, "between 0 and 10"),
-        (DecodingConfig, {"seed": 10**19}, "seed is 10000000000000000000; it must lie between 0"),
+        (DecodingConfig, {"seed": 10**18}, "seed is 1000000000000000000; it must lie between 0"),
         (TrainingConfig, {"max_cache_gib": float("inf")}, "expected a finite number"),
         (DataConfig, {"images": (1,)}, "images holds 1; expected texts in quotes"),
         (TrainingConfig, {"average_of": (1, 2)}, "average_of holds 1; expected texts in quotes"),
@@ -49,6 +49,7 @@ from captioner.errors import CaptionerError
         (ModelConfig, {"hidden_dropout": 1.0}, "between 0 and 0.95"),
         (ModelConfig, {"hidden_size": "512"}, "expected int"),
         (TrainingConfig, {"learning_rate": 10**400}, "learning_rate is a number of 401 digits"),
+        (ModelConfig, {"hidden_size": -(10**19)}, "hidden_size is a number of 20 digits"),
         (TrainingConfig, {"average_of": "a"}, "average_of is 'a'; expected a list of texts"),
         (DataConfig, {"images": "photos"}, "images is 'photos'; expected a list of texts"),
         (DataConfig, {"val": SplitConfig(captions="a")}, "val_captions is 'a'; expected a list"),  # type: ignore[arg-type]
