@@ -48,6 +48,19 @@ FLAGS = {
     "decoding": (),
 }
 
+# What can change while a run goes on: how fast and how steadily it learns, not what or from what.
+CHANGEABLE = (
+    "learning_rate",
+    "encoder_learning_rate",
+    "warm_up_steps",
+    "clip_norm",
+    "autocast",
+    "patience",
+    "save_steps",
+    "workers",
+    "max_cache_gib",
+)
+
 
 def train(
     output: Annotated[Path, typer.Option(help="Folder for checkpoints, log and cache.")],
@@ -151,7 +164,11 @@ def train(
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the run in --output stopped.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where the run in --output stopped, perhaps with another --learning-rate.",
+        ),
     ] = False,
 ) -> None:
     """Train on captions, on questions with answers, or on both at once.
@@ -196,9 +213,11 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
     changes = changed_settings(given)
     config: Path | None = given.get("config")
     file = output / "settings.toml" if resume else config
-    if resume and (config or any(changes.values())):
+    other = [name for table in changes.values() for name in table if name not in CHANGEABLE]
+    if resume and (config or other):
         raise CaptionerError(
-            f"--resume takes its settings from {file}; give only --output and --device with it"
+            f"--resume takes its settings from {file}; with it only these can be changed: "
+            f"{', '.join(CHANGEABLE)}"
         )
     if resume and not (output / "settings.toml").exists():
         raise CaptionerError(f"{output}: no run to resume; start it without --resume")
@@ -213,14 +232,14 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
             f"{config} has {len(stages)} stages, each of which goes on from the one before; write "
             "start_from into the [stages.training] of the first instead of giving --start-from"
         )
-    for name, run in stages.items():
+    for name in [_current(stages, output)] if resume else list(stages):
         changed = changes
-        if changes["model"].get("attention") == "dot" and run.model.attention != "dot":
+        if changes["model"].get("attention") == "dot" and stages[name].model.attention != "dot":
             # The file's one head is for its other attention.
             changed = changes | {
                 "model": {"attention_heads": ModelConfig.attention_heads} | changes["model"]
             }
-        stages[name] = run.changed(changed, "options")
+        stages[name] = stages[name].changed(changed, "options")
     return stages
 
 
@@ -260,6 +279,12 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # a plain ValueError: too many digits
         return text
+
+
+def _current(stages: dict[str, RunConfig], output: Path) -> str:
+    """The stage that a run to be resumed is in."""
+    started = [name for name in stages if (output / name / "settings.toml").exists()]
+    return started[-1] if started else next(iter(stages))
 
 
 def _holds_a_run(output: Path) -> bool:

@@ -252,7 +252,7 @@ def _check_fit(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None
 def _is_finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    return all(math.isfinite(extreme) for extreme in torch.aminmax(tensor))
+    return all(math.isfinite(extreme) for extreme in torch.aminmax(tensor.detach()))
 
 
 def _shape(tensors: dict[str, Tensor], name: str) -> str:

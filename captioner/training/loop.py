@@ -4,13 +4,14 @@ import copy
 import dataclasses
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from captioner.config.settings import CACHE_FOLDER, RunConfig, TrainingConfig
-from captioner.config.toml_file import to_toml
+from captioner.config.toml_file import read_stages, to_toml
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
 from captioner.errors import CaptionerError, LostWorker
@@ -68,8 +69,7 @@ def _begin(
 ) -> tuple[Task, CaptioningModel, torch.optim.Optimizer, Position]:
     """The task, the averaged model, the optimizer and the position: new, or where a run stopped."""
     saved = read_state(output, reporter.note) if resume and is_saved(output) else None
-    if saved is None:
-        write_settings(to_toml(run), output)
+    keep_settings({"": run}, output)
     remove_partial(output, ".safetensors")
     torch.manual_seed(run.training.seed)
     task = prepare(run, output=output, caches=caches, device=device, reporter=reporter, state=saved)
@@ -96,8 +96,13 @@ def make_folder(output: Path) -> None:
         ) from error
 
 
-def write_settings(settings: str, output: Path) -> None:
+def keep_settings(stages: dict[str, RunConfig], output: Path) -> None:
+    """Write a run's settings, unless its file says the same already, perhaps with comments."""
     make_folder(output)
+    with suppress(CaptionerError):
+        if read_stages(output / "settings.toml") == stages:
+            return
+    settings = "\n".join(to_toml(run, name) for name, run in stages.items())
     atomic_write(
         output / "settings.toml", lambda partial: partial.write_text(settings, encoding="utf-8")
     )
@@ -129,7 +134,8 @@ def train_one_epoch(
         if average is not task.model:
             update_average(average, task.model, config.average_decay, position.step)
         stop = task.reporter.interrupted()
-        if stop or len(recent) == LOG_STEPS or position.batch == task.epoch_steps:
+        # At the same steps as without an interrupt; "steps" says of how many the means are.
+        if stop or position.batch % LOG_STEPS == 0 or position.batch == task.epoch_steps:
             seconds, started = time.monotonic() - started, time.monotonic()
             _log(task, position, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()
@@ -201,6 +207,7 @@ def _log(
     rate = means.pop("texts") * len(recent) / seconds
     record: dict[str, Any] = {
         "step": position.step,
+        "steps": len(recent),
         **means,
         "clipped": sum(step["gradient norm"] > clip > 0 for step in recent) / len(recent),
         "learning rate": learning_rate,

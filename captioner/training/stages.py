@@ -7,12 +7,11 @@ from pathlib import Path
 import torch
 
 from captioner.config.settings import CACHE_FOLDER, RunConfig
-from captioner.config.toml_file import to_toml
 from captioner.errors import CaptionerError
 from captioner.files import exclusive_lock
 from captioner.model import averaging, checkpoint
 from captioner.training.data import read_data
-from captioner.training.loop import fit, make_folder, write_settings
+from captioner.training.loop import fit, keep_settings, make_folder
 from captioner.training.setup import Reporter
 from captioner.training.state import is_saved
 
@@ -41,9 +40,8 @@ def fit_stages(
     make_folder(output)
     with exclusive_lock(output / ".lock", wait=False):
         started = [name for name in names if is_saved(output / name)]
-        if not resume and names != [""]:
-            settings = [to_toml(run, name) for name, run in stages.items()]
-            write_settings("\n".join(settings), output)
+        if names != [""]:
+            keep_settings(stages, output)
         # All stages before the last started one are finished.
         for name in names[names.index(started[-1]) if started else 0 :]:
             if name:

@@ -63,7 +63,8 @@ def train_step(
         if not math.isfinite(value):
             raise CaptionerError(
                 f"the {name} is {value} at step {step}; the checkpoints before it are kept: "
-                "lower learning_rate, raise warm_up_steps, or turn autocast off"
+                "lower learning_rate, raise warm_up_steps or turn autocast off, all of which can "
+                "change with --resume"
             )
     optimizer.step()
     return {"loss": float(loss.detach()), "gradient norm": norm, "texts": texts, **measured}

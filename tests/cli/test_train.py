@@ -15,6 +15,7 @@ from PIL import Image
 
 from captioner.cli import main
 from captioner.cli.train import choose_settings
+from captioner.config.toml_file import read_stages, read_toml
 from captioner.model import checkpoint
 from captioner.model.tensor_file import read_tensors
 
@@ -96,6 +97,34 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     status, _, err = run("train", "--output", output, "--resume", "--epochs", "9", capsys=capsys)
     assert (status, err.count("\n")) == (2, 1)
     assert "--resume takes its settings from" in err
+
+
+def test_a_run_goes_on_with_another_learning_rate(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which its settings say from then on; a stage's, where the run is in one."""
+    stages = '\n[[stages]]\nname = "words"\n[[stages]]\nname = "more"\n[[stages]]\nname = "last"\n'
+    (own / "settings.toml").write_text(SETTINGS + stages)
+    assert run(*arguments(own, "--epochs", "1"), capsys=capsys)[0] == 0
+    for file in ("state.safetensors", "state.previous.safetensors", "settings.toml"):
+        (own / "run" / "last" / file).unlink()  # as if it were still in the stage before
+    output = own / "run"
+    resume = ("train", "--output", str(output), "--resume", "--learning-rate", "0.00025")
+    status, _, err = run(*resume, "--set", "training.warm_up_steps=7", capsys=capsys)
+    assert status == 0, err
+    for name, stage in read_stages(output / "settings.toml").items():
+        changed = name == "more"
+        assert stage.training.learning_rate == (0.00025 if changed else 1e-3), name
+        assert stage.training.warm_up_steps == (7 if changed else 200), name
+    assert read_toml(output / "more" / "settings.toml").training.learning_rate == 0.00025
+    assert read_toml(output / "last" / "settings.toml").training.learning_rate == 1e-3
+    before = (output / "settings.toml").read_text() + "# a comment of mine\n"
+    (output / "settings.toml").write_text(before)
+    assert run("train", "--output", str(output), "--resume", capsys=capsys)[0] == 0
+    assert (output / "settings.toml").read_text() == before
+    status, _, err = run(*resume, "--set", "training.seed=1", capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "with it only these can be changed: learning_rate, encoder_learning_rate" in err
 
 
 def test_any_setting_can_be_given_by_its_name_in_the_file(

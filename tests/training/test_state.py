@@ -1,13 +1,16 @@
 """The state to resume from: its predecessor serves where it is damaged, and nothing is lost."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import CPU, Quiet, assert_equal, settings, weights
 
+from captioner.config.toml_file import read_toml
 from captioner.errors import CaptionerError
 from captioner.model.tensor_file import read_tensors
 from captioner.training.loop import fit
@@ -108,6 +111,51 @@ def test_a_state_that_counts_its_parameters_as_earlier_releases_did(
     assert "optimizer.0.exp_avg" in read_tensors(tmp_path / LAST)[0]
     go_on(pictures, tmp_path)
     assert_equal(weights(tmp_path), weights(whole))
+
+
+def test_another_learning_rate_leaves_the_optimizer_what_it_has_learned(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """Equal ones are one group of parameters, in another order than two; almost equal ones two."""
+    run = settings(
+        pictures, fine_tune_from="features.2", learning_rate=1e-2, encoder_learning_rate=1e-3
+    )
+    learned = []
+    for name, rate in (("equal", 1e-3), ("almost equal", 1.0000001e-3)):
+        output = tmp_path / name
+        with pytest.raises(Interrupted):
+            fit(run, output, device=CPU, resume=False, reporter=Quiet(stop_after=4))
+        training = dataclasses.replace(run.training, learning_rate=rate)
+        slower = dataclasses.replace(run, training=training)
+        fit(slower, output, device=CPU, resume=True, reporter=Quiet())
+        assert read_toml(output / "settings.toml").training.learning_rate == rate
+        learned.append(weights(output))
+    for name, value in learned[0].items():
+        torch.testing.assert_close(value, learned[1][name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_the_log_says_of_how_many_steps_its_means_are(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stands at the same steps after an interrupt."""
+    monkeypatch.setattr("captioner.training.loop.LOG_STEPS", 2)
+    run = settings(pictures, encoder_weights="none", pictures_per_batch=1, epochs=1, save_steps=1)
+    for stop in (0, 7):
+        output = tmp_path / str(stop)
+        if stop:
+            with pytest.raises(Interrupted):
+                fit(run, output, device=CPU, resume=False, reporter=Quiet(stop_after=stop))
+        fit(run, output, device=CPU, resume=stop > 0, reporter=Quiet())
+    whole, resumed = (
+        [
+            (record["step"], record["steps"])
+            for record in map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
+            if "loss" in record
+        ]
+        for name in ("0", "7")
+    )
+    assert whole == [(2, 2), (4, 2), (6, 2), (8, 2)]
+    assert resumed == [(2, 2), (4, 2), (5, 1), (6, 1), (8, 2)]
 
 
 def test_what_a_kill_left_half_written_is_removed_at_the_next_start(
