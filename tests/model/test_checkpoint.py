@@ -113,7 +113,7 @@ def rewrite(file: Path, **changes: object) -> None:
             {"model": SMALL | {"hidden_size": 10**6}},
             r"expected \(4, 1000000\), given \(4, 7\)",
         ),
-        ({"model": SMALL | {"hidden_size": 10**20}}, "damaged"),
+        ({"model": SMALL | {"hidden_size": 10**12}}, "damaged"),
         (
             {"model": SMALL | {"glimpses": 10**9}, "question_vocabulary": ["what"]},
             "layers 1 and glimpses 1000000000 need more",
