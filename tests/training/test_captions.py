@@ -28,6 +28,7 @@ from captioner.training.state import Position
 
 def learn(run: RunConfig, folder: Path) -> Captioner:
     """Train without validation and return the model."""
+    torch.manual_seed(run.training.seed)
     task = prepare(run, output=folder, caches=folder, device=CPU, reporter=Quiet())
     optimizer, position = make_optimizer(task.model, run.training), Position()
     while position.epoch < run.training.epochs:
