@@ -27,14 +27,18 @@ CODE = "import sys; from captioner.cli import main; main()"
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six plain pictures with captions, and the random weights of an encoder."""
     folder = tmp_path_factory.mktemp("set")
+    make_pictures(folder)
+    return folder
+
+
+def make_pictures(folder: Path) -> None:
+    """Six plain pictures with captions."""
     lines = []
     for number in range(6):
         Image.new("RGB", (40, 30), (40 * number, 80, 120)).save(folder / f"{number}.png")
         lines.append(json.dumps({"image": f"{number}.png", "caption": f"picture number {number}"}))
     (folder / "captions.jsonl").write_text("\n".join(lines))
-    return folder
 
 
 class KillsAWorker(Quiet):
