@@ -4,6 +4,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,15 +79,14 @@ def captions_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="session")
 def serve_app() -> Iterator[Callable[[Any], str]]:
     """Serves ASGI applications on ports of their own, each in a thread; gives their addresses."""
-    import uvicorn
+    from captioner.serve.connections import create_server
+    from captioner.serve.limits import Limits
 
     running = []
 
     def serve(app: Any) -> str:
         listening = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        )
+        server = create_server(app, replace(getattr(app, "limits", Limits()), finish_seconds=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         running.append((server, thread))

@@ -26,9 +26,11 @@ def serve(
     """
     try:
         import python_multipart  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from captioner.serve.app import create_app
+        from captioner.serve.connections import create_server
+        from captioner.serve.limits import Limits
     except ImportError as error:
         raise CaptionerError(
             f"the web page needs more packages ({error.name} is missing): pip install "
@@ -43,14 +45,9 @@ def serve(
     print(f"http://{shown}:{listening.getsockname()[1]}", flush=True)
     if not is_loopback(host):
         print("captioner: warning: other machines can reach this", file=sys.stderr, flush=True)
-    config = uvicorn.Config(
-        create_app(model, host=host),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    limits = Limits()
+    server = create_server(create_app(model, host=host, limits=limits), limits)
+    server.run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:

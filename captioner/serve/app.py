@@ -1,7 +1,7 @@
 """The web application: the page, the JSON API and its description."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
@@ -9,10 +9,12 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import Field
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartParser
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from captioner.api import Captioner
 from captioner.config.settings import MAX_SEED, DecodingConfig
@@ -49,10 +51,33 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class MemoryParser(MultiPartParser):
+    """Uploads stay in memory, where Guard bounds them: 0 means that none is spooled to disk."""
+
+    spool_max_size = 0
+
+
+class FormRoute(APIRoute):
+    """Reads forms with MemoryParser, and no others: FastAPI's own might take seconds for those."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def read_form(request: Request) -> Response:
+            form = FormData()
+            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+                try:
+                    form = await MemoryParser(request.headers, request.stream()).parse()
+                except MultiPartException as error:
+                    raise Refusal(400, f"the form cannot be read: {error.message}") from error
+            request._form = form  # where request.form() keeps it
+            return await handle(request)
+
+        return read_form
+
+
 def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | None = None) -> Any:
     """The ASGI application over a model; host: the name it is reached by, beside localhost."""
-    # Uploads stay in memory, where Guard bounds them: 0 means that none is ever spooled to disk.
-    MultiPartParser.spool_max_size = 0
     limits = limits or Limits()
     service = InferenceService(model, limits)
 
@@ -71,6 +96,7 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
         static_url="/swagger",
         lifespan=lifespan,
     )
+    app.router.route_class = FormRoute
     add_pages(app)
     add_api(app, model, service, limits)
     add_error_handlers(app)

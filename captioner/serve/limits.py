@@ -3,15 +3,22 @@
 import asyncio
 import ipaddress
 import json
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MIB = 2**20
+
+# Nothing but a name or an address and a port: no user, path or anything else that URLs may have.
+_HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(:[0-9]{1,5})?")
+
+LONG_SECONDS = 2.0  # what has been arriving for longer makes room, where that is short
 
 # The page's scripts and styles are files of their own; pictures are shown from memory.
 POLICY = (
@@ -34,18 +41,30 @@ SECURITY_HEADERS = {
 class Limits:
     """How much the server takes on.
 
-    upload_bytes and pixels of one picture; requests read and answered at once, and the bytes that
-    all of them may hold together; batch: pictures looked at together; read_seconds for a request
-    to arrive, answer_seconds for it to be answered.
+    upload_bytes and pixels of one picture; requests answered at once, arriving: those read at once,
+    and the bytes that all of them may hold together; batch: pictures looked at together.
+
+    head_seconds, read_seconds: for the head and for the rest of a request to arrive,
+    answer_seconds: for it to be answered, send_seconds: for the answer to be read; finish_seconds:
+    for all of that when the server ends. connections: open at once.
+
+    decoders: pictures decoded at once, each for turn_seconds; then slow_decoders of them may go on
+    beside the next ones. Of each, decode_cpu_seconds of computing, decode_seconds altogether, and
+    decode_bytes of memory.
     """
 
     upload_bytes: int = 16 * MIB
     pixels: int = 50_000_000
     requests: int = 64
+    arriving: int = 128
     held_bytes: int = 128 * MIB
+    connections: int = 512
     batch: int = 16
+    head_seconds: float = 10
     read_seconds: float = 20
     answer_seconds: float = 60
+    send_seconds: float = 20
+    finish_seconds: int = 10
     decoders: int = 2
     slow_decoders: int = 2
     turn_seconds: float = 1
@@ -62,12 +81,22 @@ class Refusal(Exception):
         self.status = status
 
 
+@dataclass(eq=False)
+class Arrival:
+    """A request that is being read: what is here of it, and when its time is over."""
+
+    deadline: asyncio.Timeout
+    began: float
+    body: bytearray = field(default_factory=bytearray)
+
+
 class Guard:
     """Reads each request whole, within the limits, before the application sees any of it.
 
     Refuses foreign Host headers (DNS rebinding) and foreign Origins, what is too large (413), what
-    does not arrive in time (408) and what is one too many (429, with Retry-After). Nothing is
-    written to disk. Every answer gets the security headers.
+    does not arrive in time (408) and what is one too many (429, with Retry-After). Where too many
+    arrive slowly, the oldest of them make room. Nothing is written to disk. Every answer gets the
+    security headers.
     """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, host: str) -> None:
@@ -76,6 +105,7 @@ class Guard:
         self.host = host
         self.requests = 0
         self.held_bytes = 0
+        self.arriving: dict[Arrival, None] = {}  # the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,7 +139,7 @@ class Guard:
             await send_refusal(refusal, send_safely)
 
     def _check_sender(self, scope: Scope, headers: Headers) -> None:
-        host = headers.get("host", "")
+        host = ",".join(headers.getlist("host"))
         if not self._is_ours(host):
             raise Refusal(400, f"the Host header is not this server's; open http://{self.host}")
         origin = headers.get("origin")
@@ -119,52 +149,103 @@ class Guard:
 
     def _is_ours(self, host: str) -> bool:
         """An address in figures cannot be rebound by whoever answers for a name."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        parts = _HOST.fullmatch(host)
+        if not parts:
             return False
-        if name in ("localhost", self.host.lower()):
+        if parts["name"] and parts["name"].lower() in ("localhost", self.host.lower()):
             return True
         try:
-            ipaddress.ip_address(name)
+            if parts["address"]:
+                ipaddress.IPv6Address(parts["address"])
+            else:
+                ipaddress.IPv4Address(parts["name"])
         except ValueError:
             return False
         return True
 
     async def _take(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        if self.requests >= self.limits.requests:
-            raise Refusal(429, "too many requests at once; try again in a moment")
-        body = bytearray()
-        self.requests += 1
+        self._check_requests()
+        body = await self._read(headers, receive)
         try:
+            self._check_requests()  # again: this may have taken its time
+            self.requests += 1
             try:
-                async with asyncio.timeout(self.limits.read_seconds):
-                    await self._read(headers, receive, body)
-            except TimeoutError as error:
-                seconds = self.limits.read_seconds
-                raise Refusal(408, f"not all here after {seconds:g} seconds") from error
-            await self.app(scope, _replay(body, receive), send)
+                await self.app(scope, _replay(body, receive), send)
+            finally:
+                self.requests -= 1
         finally:
-            self.requests -= 1
             self.held_bytes -= len(body)
 
-    async def _read(self, headers: Headers, receive: Receive, body: bytearray) -> None:
+    def _check_requests(self) -> None:
+        if self.requests >= self.limits.requests:
+            raise Refusal(429, "too many requests at once; try again in a moment")
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytearray:
+        """The whole body, whose bytes count as held until the caller is done with them."""
         declared = headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > self.limits.upload_bytes:
             raise self._too_large()
+        async with self._arrival(self.limits.read_seconds) as arrival:
+            try:
+                await self._receive(receive, arrival)
+            except BaseException:
+                self._forget(arrival)
+                raise
+        return arrival.body
+
+    async def _receive(self, receive: Receive, arrival: Arrival) -> None:
         more = True
         while more:
             message = await receive()
+            if arrival not in self.arriving:
+                raise TimeoutError  # it had to make room, and its deadline has yet to take effect
             if message["type"] == "http.disconnect":
                 raise Refusal(400, "the connection broke off")
             chunk = message.get("body", b"")
-            if len(body) + len(chunk) > self.limits.upload_bytes:
+            if len(arrival.body) + len(chunk) > self.limits.upload_bytes:
                 raise self._too_large()
-            if self.held_bytes + len(chunk) > self.limits.held_bytes:
-                raise Refusal(429, "too many large pictures at once; try again in a moment")
-            body += chunk
+            self._make_room(len(chunk), arrival)
+            arrival.body += chunk
             self.held_bytes += len(chunk)
             more = message.get("more_body", False)
+
+    @asynccontextmanager
+    async def _arrival(self, seconds: float) -> AsyncIterator[Arrival]:
+        """Raises Refusal where it takes too long, or has to make room for others before."""
+        if len(self.arriving) >= self.limits.arriving:
+            self._break_off(next(iter(self.arriving)))
+        try:
+            async with asyncio.timeout(seconds) as deadline:
+                arrival = Arrival(deadline, time.monotonic())
+                self.arriving[arrival] = None
+                try:
+                    yield arrival
+                finally:
+                    self.arriving.pop(arrival, None)
+        except TimeoutError as error:
+            taken = time.monotonic() - arrival.began
+            raise Refusal(408, f"not all here after {taken:.0f} seconds") from error
+
+    def _make_room(self, needed: int, newest: Arrival) -> None:
+        """Break off what has been arriving for long, until so many bytes may be held."""
+        long_ago = time.monotonic() - LONG_SECONDS
+        for arrival in list(self.arriving):
+            if self.held_bytes + needed <= self.limits.held_bytes:
+                return
+            if arrival.began < long_ago and arrival is not newest:
+                self._break_off(arrival)
+        if self.held_bytes + needed > self.limits.held_bytes:
+            raise Refusal(429, "too many large pictures at once; try again in a moment")
+
+    def _break_off(self, arrival: Arrival) -> None:
+        del self.arriving[arrival]
+        self._forget(arrival)
+        with suppress(RuntimeError):  # it is over already
+            arrival.deadline.reschedule(0)
+
+    def _forget(self, arrival: Arrival) -> None:
+        self.held_bytes -= len(arrival.body)
+        arrival.body.clear()
 
     def _too_large(self) -> Refusal:
         return Refusal(
@@ -174,15 +255,13 @@ class Guard:
     async def _discard(self, receive: Receive) -> None:
         """Read what is still coming, and keep none of it: most clients read no answer before."""
         seen = 0
-        try:
-            async with asyncio.timeout(min(5, self.limits.read_seconds)):
+        with suppress(Refusal):
+            async with self._arrival(min(5, self.limits.read_seconds)):
                 while seen < 4 * self.limits.upload_bytes:
                     message = await receive()
                     seen += len(message.get("body", b""))
                     if not message.get("more_body", False):
                         return
-        except TimeoutError:
-            return
 
 
 def _replay(body: bytearray, receive: Receive) -> Receive:

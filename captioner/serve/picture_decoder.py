@@ -28,8 +28,8 @@ class PictureDecoder:
     """Decodes a few pictures at a time, each in another process.
 
     A picture that takes longer than limits.turn_seconds makes room for the next one and goes on
-    beside it; of these too there are few. One that takes more time or memory than it may loses its
-    process.
+    beside it, unless limits.slow_decoders do so already. One that takes more time or memory than it
+    may ends with its process.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -46,15 +46,14 @@ class PictureDecoder:
     async def decode(self, content: bytes, *, side: int, preview: bool) -> Prepared:
         """A square of an upload and its preview.
 
-        Raises CaptionerError for what is no picture, Refusal for one that takes too much and where
-        too many take long.
+        Raises CaptionerError for what is no picture, Refusal for one that takes too much.
         """
         async with self.turns:
             work = asyncio.ensure_future(self._decode(content, side, preview))
             try:
                 await asyncio.wait([work], timeout=self.limits.turn_seconds)
-                if not work.done() and self.slow >= self.limits.slow_decoders:
-                    raise Refusal(429, "too many pictures that take long; try again in a moment")
+                while not work.done() and self.slow >= self.limits.slow_decoders:
+                    await asyncio.wait([work], timeout=0.1)
             except BaseException:
                 work.cancel()
                 raise

@@ -29,7 +29,8 @@ REPLY = struct.Struct(">HI")
 def main() -> None:
     """Answer requests until there are no more; arguments: seconds of computing time, bytes."""
     seconds, memory = map(int, sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server, which ends this
+    for number in (signal.SIGINT, signal.SIGTERM):  # which reach the server, and it ends this
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(5)  # the server's own threads come first
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")

@@ -91,19 +91,17 @@ def test_a_picture_that_takes_too_much_is_refused_and_the_next_is_not(
     assert refused == again and refused.startswith("413 ") and "memory" in refused
 
 
-def test_where_many_take_long_the_next_that_does_is_refused() -> None:
-    limits = Limits(decoders=1, slow_decoders=1, turn_seconds=1, decode_seconds=4)
+def test_where_many_take_long_the_others_wait() -> None:
+    limits = Limits(decoders=1, slow_decoders=1, turn_seconds=0.2, decode_seconds=1.5)
 
     async def run() -> list[str]:
         decoder = PictureDecoder(limits)
-        waiting = [asyncio.ensure_future(decode(decoder, SLOW)) for _ in range(3)]
-        await asyncio.sleep(0)
-        said = [await decode(decoder, RED), *await asyncio.gather(*waiting)]
+        said = await asyncio.gather(*(decode(decoder, one) for one in (SLOW, SLOW, RED)))
+        assert decoder.slow == 0 and len(decoder.idle) <= 1
         await decoder.close()
         return said
 
-    said = asyncio.run(run())
-    assert [one[:3] for one in said] == ["(25", "413", "429", "429"]
+    assert [one[:3] for one in asyncio.run(run())] == ["413", "413", "(25"]
 
 
 def test_processes_that_died_are_replaced_and_none_is_left() -> None:
