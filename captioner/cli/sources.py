@@ -1,9 +1,9 @@
 """What PATH arguments stand for: files, folders, globs, standard input and web addresses."""
 
 import glob
+import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from captioner.errors import CaptionerError
 
 MAX_BYTES = 64 * 2**20
 TIMEOUT_SECONDS = 30
-_IN_URLS = "%/:=&?~#+!$,;'@()*[]"  # what stands for itself in a web address
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,9 @@ class Stream:
 
 def is_one_picture(arguments: list[str]) -> bool:
     """Whether the arguments name a single picture rather than a folder or a pattern of them."""
-    return len(arguments) == 1 and not Path(arguments[0]).is_dir() and not _is_glob(arguments[0])
+    if len(arguments) != 1 or _is_glob(arguments[0]):
+        return False
+    return not arguments[0] or not Path(arguments[0]).is_dir()  # "" is no folder, see find_pictures
 
 
 def list_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
@@ -44,6 +45,8 @@ def list_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
     """
     found: list[Path | BinaryIO] = []
     for argument in arguments:
+        if not argument:
+            raise CaptionerError("a PATH is empty; expected a picture, a folder (such as .) or -")
         if argument == "-":
             found.append(cast(BinaryIO, Stream("-", _read_standard_input)))
         elif argument.startswith(("http://", "https://")):
@@ -51,7 +54,7 @@ def list_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
         elif Path(argument).is_dir():
             found += pictures_in(Path(argument))
         elif _is_glob(argument):
-            matches = sorted(glob.glob(argument, recursive=True))
+            matches = sorted(set(_expand(argument)))
             if not matches:
                 raise CaptionerError(f"{argument}: matches no file; check the pattern")
             for match in matches:
@@ -65,12 +68,35 @@ def require_file(picture: Path | BinaryIO) -> None:
     """Refuse a file that is not there at once; for a single picture, before seconds of loading."""
     if isinstance(picture, Path) and not picture.exists():
         raise CaptionerError(f"no such file: {picture}")
+    if isinstance(picture, Path) and not picture.is_file():
+        raise CaptionerError(f"{picture} is a pipe or a device; expected a picture's file, or -")
 
 
 def _is_glob(argument: str) -> bool:
     if argument.startswith(("http://", "https://")) or Path(argument).exists():
         return False
     return glob.has_magic(argument)
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    """What a pattern matches; ** is any folders, but none behind symbolic links, as in a shell.
+
+    Links may lead back, and then each path that they make has others behind it.
+    """
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    before, after = parts[: parts.index("**")], parts[parts.index("**") + 1 :]
+    for start in glob.iglob(os.path.join(*before)) if before else [""]:
+        if not after:
+            yield start or "."
+            continue
+        for folder, names, _ in os.walk(start or "."):
+            names[:] = [name for name in names if not name.startswith(".")]
+            inside = os.path.relpath(folder) if not start else folder
+            parent = "" if inside == "." else glob.escape(inside)
+            yield from _expand(os.path.join(parent, *after))
 
 
 def _read_standard_input() -> bytes:
@@ -83,26 +109,6 @@ def _read_standard_input() -> bytes:
 
 
 def _download(url: str) -> bytes:
-    """Fetch a web address whole, within MAX_BYTES and TIMEOUT_SECONDS."""
-    from http.client import HTTPException  # with ssl, a fifth of the time that --help takes
-    from urllib.parse import quote
-    from urllib.request import Request, urlopen
+    from captioner.cli.web import fetch  # with ssl, a fifth of the time that --help takes
 
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    content = bytearray()
-    try:
-        request = Request(quote(url, _IN_URLS), headers={"User-Agent": "captioner"})
-        with urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-            # read1 returns what has arrived, so that a server that trickles meets the deadline.
-            while chunk := response.read1(2**16):
-                content += chunk
-                if len(content) > MAX_BYTES:
-                    raise CaptionerError(f"{url}: larger than {MAX_BYTES // 2**20} MB")
-                if time.monotonic() > deadline:
-                    raise CaptionerError(f"{url}: not here after {TIMEOUT_SECONDS} seconds")
-            if response.length:
-                raise CaptionerError(f"{url}: the connection broke off; try again")
-    # URLError and a timeout are OSErrors; a port that is no number is an HTTPException.
-    except (OSError, HTTPException, ValueError) as error:
-        raise CaptionerError(f"{url}: cannot be fetched ({error})") from error
-    return bytes(content)
+    return fetch(url, max_bytes=MAX_BYTES, seconds=TIMEOUT_SECONDS)
