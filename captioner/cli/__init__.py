@@ -27,6 +27,7 @@ from captioner.cli import (
     serve,
     train,
 )
+from captioner.cli.printable import print_error, print_warning
 from captioner.errors import CaptionerError, CaptionerWarning
 from captioner.version import __version__
 
@@ -78,7 +79,7 @@ def main() -> None:
 
 def show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print one of captioner's warnings as one line on stderr."""
-    print(f"captioner: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    print_warning(message)
 
 
 def run(arguments: list[str]) -> int:
@@ -108,7 +109,7 @@ def run(arguments: list[str]) -> int:
 
 def fail(message: str) -> int:
     """Print one line on stderr and return exit status 2."""
-    print(f"captioner: error: {' '.join(message.split())}", file=sys.stderr)
+    print_error(message)
     return 2
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from captioner.cli import options
+from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import is_one_picture, list_pictures, require_file
 from captioner.data.picture_folder import PICTURE_SUFFIXES
@@ -72,7 +73,7 @@ def ask(
         elif isinstance(result, CaptionerError):
             if columns == 0:
                 raise result
-            print(f"captioner: error: {result}", file=sys.stderr, flush=True)
+            print_error(result)
         else:
             start = [str(picture), question][:columns]
             print(*_lines(start, result, top), sep="\n", flush=True)
@@ -145,8 +146,11 @@ def read_pairs(file: Path) -> list[Asked]:
 
 def _lines(start: list[str], result: "Answer", top: int | None) -> list[str]:
     if top is None:
-        return ["\t".join([*start, result.text])]
-    return ["\t".join([*start, one.text, f"{one.probability:.4f}"]) for one in result.top]
+        return ["\t".join(map(printable, [*start, result.text]))]
+    return [
+        "\t".join(map(printable, [*start, one.text, f"{one.probability:.4f}"]))
+        for one in result.top
+    ]
 
 
 def to_record(image: str, question: str, result: "Answer | CaptionerError") -> dict[str, object]:

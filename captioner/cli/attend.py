@@ -1,12 +1,12 @@
 """captioner attend: where the model looked for each word."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from captioner.cli import options
+from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
@@ -75,7 +75,7 @@ def attend(
     if suffix == ".html":
         explore(model, sources, output, question, decoding, alone=is_one_picture(paths))
     else:
-        print(save_maps(model, sources[0], output, question, decoding))
+        print(printable(save_maps(model, sources[0], output, question, decoding)))
 
 
 def check_output(output: Path, suffix: str) -> None:
@@ -140,7 +140,7 @@ def explore(
             if alone:
                 raise
             failed += 1
-            print(f"captioner: error: {error}", file=sys.stderr, flush=True)
+            print_error(error)
             continue
         # A checkpoint that only answers is asked only for its answer.
         features = model.encode([picture])
@@ -153,9 +153,9 @@ def explore(
                 raise answer
             answers.append(answer_record(question, answer))
         records.append(picture_record(str(source), picture, captions, answers))
-        start = "" if alone else f"{source}\t"
+        start = "" if alone else f"{printable(source)}\t"
         said = [answer["text"] for answer in answers] or [one["text"] for one in captions]
-        print(*(start + text for text in said), sep="\n", flush=True)
+        print(*(start + printable(text) for text in said), sep="\n", flush=True)
     if records:
         save(records, output)
     if failed:

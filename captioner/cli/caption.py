@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
@@ -74,12 +75,12 @@ def caption(
         elif isinstance(result, CaptionerError):
             if alone:
                 raise result
-            print(f"captioner: error: {result}", file=sys.stderr, flush=True)
+            print_error(result)
         else:
-            start = "" if alone else f"{picture}\t"
+            start = "" if alone else f"{printable(picture)}\t"
             for best in result:
                 end = f"\t{best.confidence:.2f}" if confidence else ""
-                print(f"{start}{best.text}{end}", flush=True)
+                print(f"{start}{printable(best.text)}{end}", flush=True)
     if failed:
         raise typer.Exit(1)
 
@@ -88,7 +89,7 @@ def _write_beside(picture: Path, captions: "list[Caption]") -> None:
     """Write captions, a line each, to a new text file beside their picture."""
     file = picture.with_suffix(".txt")
     if file.exists():
-        print(f"captioner: error: {file} is already there; kept as it is", file=sys.stderr)
+        print_error(f"{file} is already there; kept as it is")
         return
     text = "".join(f"{caption.text}\n" for caption in captions)
     atomic_write(file, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.printable import printable
 from captioner.cli.progress import show_progress
 from captioner.errors import CaptionerError
 
@@ -94,7 +95,8 @@ def _print_report(found: "Report") -> None:
     for name, problems in found.problems().items():
         print(f"{name:<28} {len(problems):>8}")
         for problem in problems[:SHOWN]:
-            print(f"    {' = '.join(problem) if isinstance(problem, list) else problem}")
+            line = " = ".join(problem) if isinstance(problem, list) else problem
+            print(f"    {printable(line)}")
         if len(problems) > SHOWN:
             print("    ... (--json names them all)")
 

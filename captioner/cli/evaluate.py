@@ -1,7 +1,6 @@
 """captioner evaluate: caption a data set, or answer its questions, and score the result."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.evaluate_attention import attention
+from captioner.cli.printable import printable
 from captioner.cli.progress import show_progress
 from captioner.cli.score_table import (
     answers_record,
@@ -99,7 +99,7 @@ def captions(
     ):
         if isinstance(result, CaptionerError):
             failed += 1
-            print(f"captioner: error: {result}", file=sys.stderr, flush=True)
+            print_error(result)
         else:
             said[picture.image_id] = result[0].text
     if results is not None:
@@ -121,7 +121,7 @@ def captions(
     else:
         print_captions(scores, intervals, differences=None)
     for warning in scores.warnings:
-        print(f"captioner: warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     if failed:
         raise typer.Exit(1)
 
@@ -191,7 +191,7 @@ def answers(
     for found in show_progress(answer_questions(model, groups, batch_size), total=len(groups)):
         if isinstance(found, CaptionerError):
             failed += 1
-            print(f"captioner: error: {found}", file=sys.stderr, flush=True)
+            print_error(found)
         else:
             said |= found
     if results is not None:
@@ -233,7 +233,7 @@ def answers(
     else:
         print_answers(scores, {GREY_PICTURE: blind})
     for warning in scores.warnings:
-        print(f"captioner: warning: {warning}", file=sys.stderr)
+        print_warning(warning)
     if failed:
         raise typer.Exit(1)
 

@@ -1,12 +1,12 @@
 """captioner match: how well given captions fit a picture."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from captioner.cli import options
+from captioner.cli.printable import print_warning, printable
 from captioner.cli.sources import list_pictures, require_file
 from captioner.errors import CaptionerError
 
@@ -44,10 +44,7 @@ def match(
                 )
             )
         else:
-            print(f"{result.share:.3f}\t{result.mean_log_probability:.2f}\t{result.text}")
+            print(f"{result.share:.3f}\t{result.mean_log_probability:.2f}\t{printable(result.text)}")
         if result.unknown_words:
-            print(
-                f"captioner: warning: {', '.join(result.unknown_words)} in {result.text!r} are not "
-                "known to the model",
-                file=sys.stderr,
-            )
+            words = ", ".join(result.unknown_words)
+            print_warning(f"unknown to the model in {result.text!r}: {words}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.printable import print_warning
 from captioner.cli.score_table import (
     answers_record,
     captions_record,
@@ -94,7 +95,7 @@ def captions(
     else:
         print_captions(scores, intervals, differences)
     for warning in scores.warnings:
-        typer.echo(f"captioner: warning: {warning}", err=True)
+        print_warning(warning)
 
 
 @app.command()
@@ -135,6 +136,6 @@ def answers(
     else:
         print_answers(scores)
     for warning in scores.warnings:
-        typer.echo(f"captioner: warning: {warning}", err=True)
+        print_warning(warning)
     if seen is not None and scores.unseen is None:
-        typer.echo("captioner: every question is among the training questions too", err=True)
+        print_warning("every question is among the training questions too")

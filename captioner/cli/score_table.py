@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from captioner.cli.printable import printable
+
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
     from captioner.metrics.bootstrap import Difference, Interval
@@ -110,7 +112,7 @@ def print_answers(
     groups = _groups(scores)
     for name in list(scores.question_types)[MOST_TYPES:]:
         del groups["question_types", name]
-    titles = {key: _title(*key) for key in groups}
+    titles = {key: printable(_title(*key)) for key in groups}
     width = max(map(len, titles.values()))
     interval = f"[{scores.interval.low:.4f}, {scores.interval.high:.4f}]"
     columns = [COMMONEST, *(baselines or {})]
@@ -128,7 +130,7 @@ def print_answers(
     hidden = len(scores.question_types) - MOST_TYPES
     if hidden > 0:
         print(f"{hidden} more question types: --json has all")
-    print(f"{COMMONEST}: {scores.commonest_answer}")
+    print(f"{COMMONEST}: {printable(scores.commonest_answer)}")
     print(scores.signature)
 
 
