@@ -108,6 +108,18 @@ def many_references(entries: int, length: int) -> bytes:
     return head + bytes(length + 1000)
 
 
+def big_tiff(entries: int) -> bytes:
+    """A TIFF file in its large form, with more entries than there are tags."""
+    table = entries * struct.pack("<HHQQ", 40000, 7, 4, 0)
+    return b"II\x2b\0\x08\0\0\0" + struct.pack("<QQ", 16, entries) + table + bytes(8)
+
+
+def many_directories(entries: int) -> bytes:
+    """A TIFF file whose entries each say that its EXIF directory is this one too."""
+    table = entries * struct.pack("<HHLL", 0x8769, 4, 1, 8)
+    return b"II*\0" + struct.pack("<LH", 8, entries) + table + bytes(4)
+
+
 def jpeg_in_tiff(side: int, scans: int) -> bytes:
     """A TIFF file with one strip that is a JPEG of many scans."""
     strip = many_scans(side, scans)

@@ -73,8 +73,8 @@ def examine(paths: Iterable[Path]) -> Iterator[Examined]:
 
 def _examine(path: Path) -> Examined:
     try:
+        open_picture(path)  # first: it refuses what has no end
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        open_picture(path)
     except (CaptionerError, OSError) as error:
         return Examined(path, "", str(error))
     return Examined(path, digest, None)

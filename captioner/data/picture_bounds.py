@@ -25,6 +25,7 @@ MAX_MEMORY = 360_000_000  # bytes, as _memory estimates them; up to 40 MB more a
 MAX_SCANS = 500  # passes over the pixels that a progressive JPEG makes; usually about 10
 MAX_SCAN_PIXELS = 2_000_000_000  # scans times pixels: 1 to 2 seconds
 MAX_STRIPS = 2 * MAX_SIDE  # of a TIFF file
+MAX_ENTRIES = 65_535  # of a directory of a TIFF file; only its large form could have more
 MAX_SECONDS = 4.0  # of computing time, for what only shows while decoding
 
 # Larger pictures are decoded to half their width and height.
@@ -104,7 +105,10 @@ def check_length(length: int, name: str) -> None:
 
 def check_tiff(content: bytes, name: str) -> None:
     """Raise PictureTooLarge for a TIFF file that makes Pillow collect far more than it contains."""
-    for tag, _, count, _ in tiff_entries(content):
+    entries = tiff_entries(content)
+    if len(entries) > MAX_ENTRIES:
+        raise PictureTooLarge(_too_much(name, "more entries", MAX_ENTRIES))
+    for tag, _, count, _ in entries:
         if tag in (_STRIP_OFFSETS, _TILE_OFFSETS) and count > MAX_STRIPS:
             raise PictureTooLarge(_too_much(name, f"{count} strips", MAX_STRIPS))
     metadata, most = _metadata_bytes(content), 2 * len(content) + 2**20
@@ -166,7 +170,7 @@ def tiff_entries(content: bytes, start: int | None = None) -> list[tuple[int, in
         return []
     start += 8 if big else 2
     form = struct.Struct(order + ("HHQQ" if big else "HHLL"))
-    table = content[start : start + form.size * min(length, 2**16)]
+    table = content[start : start + form.size * min(length, MAX_ENTRIES + 1)]
     entries = []
     for tag, kind, count, value in form.iter_unpack(table[: len(table) // form.size * form.size]):
         if kind == _SHORT and order == ">":  # which stands at the left of its field
@@ -177,11 +181,11 @@ def tiff_entries(content: bytes, start: int | None = None) -> list[tuple[int, in
 
 def _metadata_bytes(content: bytes, start: int | None = None, depth: int = 2) -> int:
     """How many bytes the entries of a TIFF directory and of those below it refer to."""
-    referred = 0
-    for tag, kind, count, value in tiff_entries(content, start):
-        referred += count * _UNITS.get(kind, 1)
-        if tag in _DIRECTORIES and depth:
-            referred += _metadata_bytes(content, value, depth - 1)
+    entries = tiff_entries(content, start)
+    referred = sum(count * _UNITS.get(kind, 1) for _, kind, count, _ in entries)
+    if depth:  # of several entries of the same kind, the last one counts
+        below = {tag: value for tag, _, _, value in entries if tag in _DIRECTORIES}
+        referred += sum(_metadata_bytes(content, value, depth - 1) for value in below.values())
     return referred
 
 

@@ -35,6 +35,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "TIFF references": (
         lambda: pictures.many_references(500, 100_000), "48 MiB of metadata; .* 1 MiB"
     ),
+    "TIFF entries": (lambda: pictures.big_tiff(70_000), "more entries; .* 65535"),
     "TIFF of JPEG": (
         lambda: pictures.jpeg_in_tiff(4500, 200), "100 scans of 20.2 million pixels"
     ),
@@ -94,6 +95,8 @@ def test_metadata_costs_nothing() -> None:
     png = pictures.png(8, 4, extra=pictures.chunk(b"eXIf", referring))
     assert open_picture(png).size == (4, 8)
     assert open_picture(pictures.commented_gif(2000)).size == (8, 8)
+    with pytest.raises(CaptionerError, match="is not a picture"):  # and not after hours
+        open_picture(pictures.many_directories(60_000))
 
 
 def test_scans_of_an_embedded_preview_do_not_count() -> None:

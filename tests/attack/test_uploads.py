@@ -32,7 +32,7 @@ def model(tiny_checkpoint: Path) -> Captioner:
 def test_others_are_answered_while_a_slow_picture_is_decoded(
     model: Captioner, serve_app: Serve
 ) -> None:
-    limits = Limits(decoders=1, slow_decoders=2, turn_seconds=0.1)
+    limits = Limits(decoders=1, turn_seconds=0.1, decode_cpu_seconds=2)
     address = serve_app(create_app(model, limits=limits))
     expected = model.caption(make_picture(1)).text
     with ThreadPoolExecutor(1) as clients:
