@@ -9,7 +9,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.evaluate_attention import attention
-from captioner.cli.printable import printable
+from captioner.cli.printable import print_error, print_warning
 from captioner.cli.progress import show_progress
 from captioner.cli.score_table import (
     answers_record,

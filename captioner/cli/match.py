@@ -44,7 +44,9 @@ def match(
                 )
             )
         else:
-            print(f"{result.share:.3f}\t{result.mean_log_probability:.2f}\t{printable(result.text)}")
+            print(
+                f"{result.share:.3f}\t{result.mean_log_probability:.2f}\t{printable(result.text)}"
+            )
         if result.unknown_words:
             words = ", ".join(result.unknown_words)
             print_warning(f"unknown to the model in {result.text!r}: {words}")
