@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Each channel's 256 values as `to_tensor` normalises them: looking them up is faster.
+_NORMALISED = [
+    (np.arange(256, dtype=np.float32) / 255 - np.float32(mean)) / np.float32(std)
+    for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
+]
+
 # Only formats that Pillow decodes by itself: an EPS file, for one, would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
@@ -89,10 +95,11 @@ def to_tensor(picture: Image.Image, size: int) -> "torch.Tensor":
     import torch  # here, so that a process that only decodes pictures does without
 
     resized = picture.resize((size, size), Image.Resampling.BILINEAR)
-    values = np.asarray(resized, dtype=np.float32) / 255
-    mean, std = np.array([IMAGENET_MEAN, IMAGENET_STD], dtype=np.float32)
-    values = (values - mean) / std
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+    planes = [
+        values[np.asarray(channel)]
+        for values, channel in zip(_NORMALISED, resized.split(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(planes))
 
 
 def grey_picture(size: int) -> Image.Image:
