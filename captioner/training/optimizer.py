@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captioner.config.settings import TrainingConfig
 from captioner.model.captioning_model import CaptioningModel
@@ -49,10 +49,15 @@ def set_learning_rates(
 def update_average(
     average: CaptioningModel, model: CaptioningModel, decay: float, step: int
 ) -> None:
-    """average <- decay * average + (1 - decay) * model, with a smaller decay in the first steps."""
+    """average <- decay * average + (1 - decay) * model, with a smaller decay in the first steps.
+
+    Frozen weights, which are the same in both, are left alone.
+    """
     decay = min(decay, (1 + step) / (10 + step))
     new = named_tensors(model)
     for name, value in named_tensors(average).items():
+        if isinstance(new[name], nn.Parameter) and not new[name].requires_grad:
+            continue
         if value.dtype.is_floating_point:
             value.lerp_(new[name], 1 - decay)
         else:

@@ -56,12 +56,14 @@ def save_state(
 ) -> None:
     """Write weights, averaged weights, optimizer, random states and position; all or nothing.
 
-    The state that was saved before it is kept beside it.
+    The state that was saved before it is kept beside it. Of the averaged weights it has only those
+    that differ from the model's: the frozen ones are the same.
     """
-    tensors = {f"model.{name}": value for name, value in named_tensors(model).items()}
-    if average is not model:
-        averaged = named_tensors(average).items()
-        tensors |= {f"average.{name}": value for name, value in averaged}
+    weights = named_tensors(model)
+    tensors = {f"model.{name}": value for name, value in weights.items()}
+    for name, value in named_tensors(average).items():
+        if not torch.equal(value, weights[name]):
+            tensors[f"average.{name}"] = value
     names = _parameter_names(model, optimizer)
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -138,7 +140,8 @@ def load_state(
     """
     fill(model, _part(saved.tensors, "model."), saved.file)
     if average is not model:
-        fill(average, _part(saved.tensors, "average."), saved.file)
+        averaged = _part(saved.tensors, "model.") | _part(saved.tensors, "average.")
+        fill(average, averaged, saved.file)
     indices = {name: index for index, name in enumerate(_parameter_names(model, optimizer))}
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(saved.tensors, "optimizer.").items():

@@ -126,6 +126,9 @@ def test_resumed_equals_uninterrupted_to_the_bit(
     ]
     assert len(logs[0]) == 3
     assert logs[0] == logs[1]
+    averaged = [name for name in weights(part, "state") if name.startswith("average.")]
+    assert bool(averaged) == bool(run.training.average_decay)
+    assert not any("encoder.stages" in name for name in averaged)  # frozen: stored once
 
 
 def test_same_seed_gives_the_same_weights(pictures: Path, tmp_path: Path) -> None:

@@ -86,3 +86,15 @@ def test_running_average_and_its_smaller_decay_at_first() -> None:
     # In the first steps the decay is at most (1 + step) / (10 + step), here 9 / 18 = 0.5.
     update_average(average, model, decay=0.999, step=8)
     torch.testing.assert_close(average.decoder.output_bias, torch.full((6,), 2.1))
+
+
+def test_frozen_weights_are_the_same_in_the_average_and_not_computed_anew() -> None:
+    model, average = make_model(), make_model()
+    model.encoder.fine_tune("features.1", update_batch_norm=False)
+    frozen, trained = (stage.state_dict() for stage in average.encoder.stages[:2])
+    kept = next(iter(frozen.values())).clone()
+    moved = next(iter(trained.values())).clone()
+    with torch.no_grad():
+        update_average(average, model, decay=0.5, step=100)
+    assert torch.equal(next(iter(frozen.values())), kept)
+    assert not torch.equal(next(iter(trained.values())), moved)
