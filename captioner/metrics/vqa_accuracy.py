@@ -85,12 +85,8 @@ def score_answers(
     predictions = with_known_ids(predictions, ids, "question")
     asked = matched_questions(predictions, questions, allow_partial)
     compared = [_compared(question.answers, normalise_unanimous) for question in asked]
-    accuracies = np.array(
-        [
-            _accuracy(predictions[question.question_id], wanted)
-            for question, wanted in zip(asked, compared, strict=True)
-        ]
-    )
+    predicted = (predictions[question.question_id] for question in asked)
+    accuracies = np.array(list(map(_accuracy, predicted, compared)))
     answer, constant = _best_constant(compared)
 
     def group(indices: Sequence[int]) -> GroupAccuracy:
@@ -99,15 +95,10 @@ def score_answers(
             len(chosen), float(accuracies[chosen].mean()), float(constant[chosen].mean())
         )
 
-    unseen = None
+    new: list[int] = []
     if seen is not None:
         known = {tuple(split_words(text)) for text in seen}
-        new = [
-            index
-            for index, question in enumerate(asked)
-            if tuple(split_words(question.text)) not in known
-        ]
-        unseen = group(new) if new else None
+        new = [n for n, item in enumerate(asked) if tuple(split_words(item.text)) not in known]
     all_ids = set(predictions) | {question.question_id for question in questions}
     answer_types = _indices_by_name([question.answer_type or NOT_GIVEN for question in asked])
     question_types = _indices_by_name([question.question_type or NOT_GIVEN for question in asked])
@@ -116,7 +107,7 @@ def score_answers(
         interval=_interval(asked, accuracies),
         answer_types={name: group(indices) for name, indices in answer_types.items()},
         question_types={name: group(indices) for name, indices in question_types.items()},
-        unseen=unseen,
+        unseen=group(new) if new else None,
         commonest_answer=answer,
         warnings=_find_warnings(asked),
         signature=_sign(asked, len(all_ids), normalise_unanimous, model),

@@ -7,7 +7,7 @@ common has at most 2 / k of the pictures, within bounds (see `largest_share`).
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,42 +27,13 @@ MIN_PICTURES = 2  # pictures with an answer, below which that answer is left out
 
 # The question types of VQA v2: a question has the longest of these that it starts with.
 _QUESTION_TYPES = (
-    "are the",
-    "are there",
-    "can you",
-    "do you",
-    "how many",
-    "in what place",
-    "is the",
-    "is there",
-    "is there a",
-    "is this",
-    "is this a",
-    "was",
-    "what",
-    "what animal is",
-    "what color",
-    "what color are the",
-    "what color is the",
-    "what is",
-    "what is the",
-    "what is the color of the",
-    "what are the",
-    "what is the man",
-    "what is the woman",
-    "what kind of",
-    "what place is",
-    "what sport is",
-    "what vehicle is",
-    "what food is",
-    "where are the",
-    "where is the",
-    "where is",
-    "where was",
-    "which",
-    "who",
-    "who is",
-)
+    "are the", "are there", "can you", "do you", "how many", "in what place", "is the", "is there",
+    "is there a", "is this", "is this a", "was", "what", "what animal is", "what color",
+    "what color are the", "what color is the", "what is", "what is the", "what is the color of the",
+    "what are the", "what is the man", "what is the woman", "what kind of", "what place is",
+    "what sport is", "what vehicle is", "what food is", "where are the", "where is the", "where is",
+    "where was", "which", "who", "who is",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -207,16 +178,7 @@ def write_questions(
 
     Raises CaptionerError if one of them already exists or cannot be written.
     """
-    files = {
-        part: folder / f"{part}_{name}.json" for part in ("questions", "annotations", "images")
-    }
-    for file in files.values():
-        if file.exists():
-            raise CaptionerError(f"{file} is already there; give another --name or --output")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
+    files = new_files(folder, name, ("questions", "annotations", "images"))
     head = {
         "info": {
             "description": "questions made from captions by rule and balanced by answer, "
@@ -228,9 +190,9 @@ def write_questions(
     }
     questions, annotations = _records(made)
     used = sorted({item.image_id for item in made})
-    _write_json(files["images"], {str(number): pictures[number].file_name for number in used})
-    _write_json(files["annotations"], head | {"annotations": annotations})
-    _write_json(files["questions"], head | {"task_type": "Open-Ended", "questions": questions})
+    write_json({str(number): pictures[number].file_name for number in used}, files["images"])
+    write_json(head | {"annotations": annotations}, files["annotations"])
+    write_json(head | {"task_type": "Open-Ended", "questions": questions}, files["questions"])
 
 
 def _records(made: Iterable[MadeQuestion]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -262,7 +224,23 @@ def question_type(text: str) -> str:
     return max(starts, key=len, default="none of the above")
 
 
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+def new_files(folder: Path, name: str, parts: Iterable[str]) -> dict[str, Path]:
+    """Make the folder of the files PART_NAME.json, by part.
+
+    Raises CaptionerError if one of them already exists or the folder cannot be made.
+    """
+    files = {part: folder / f"{part}_{name}.json" for part in parts}
+    for file in files.values():
+        if file.exists():
+            raise CaptionerError(f"{file} is already there; give another --name or --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
+    return files
+
+
+def write_json(content: Mapping[str, Any], file: Path) -> None:
+    """Write a JSON file in one step; raises CaptionerError if it cannot be written."""
     text = json.dumps(content)
-    write: Callable[[Path], object] = lambda partial: partial.write_text(text, encoding="utf-8")  # noqa: E731
-    atomic_write(file, write)
+    atomic_write(file, lambda partial: partial.write_text(text, encoding="utf-8"))

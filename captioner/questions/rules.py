@@ -85,8 +85,9 @@ def _places(facts: PictureFacts) -> Iterator[Asked]:
     counts = Counter(
         {place: n for place, n in facts.confident_counts.items() if place in words.PLACES}
     )
-    for vague, closer in words.VAGUE_PLACES.items():
-        if any(counts[place] for place in closer):
+    narrower = words.VAGUE_PLACES
+    for vague, places in narrower.items():
+        if any(counts[place] for place in places):
             counts.pop(vague, None)
     place = _agreed(counts, facts.support)
     if not place or len(+counts) > 1:
@@ -95,10 +96,8 @@ def _places(facts: PictureFacts) -> Iterator[Asked]:
     for subject in _subjects(facts):
         yield templates.where_is(subject.noun, subject.verb), place
     for other in words.AT_PLACES:
-        alike = other in words.VAGUE_PLACES.get(place, ()) or place in words.VAGUE_PLACES.get(
-            other, ()
-        )
-        if other == place or not (alike or other in facts.possible_objects):
+        similar = other in narrower.get(place, ()) or place in narrower.get(other, ())
+        if other == place or not (similar or other in facts.possible_objects):
             yield templates.is_place(other), _yes(other == place)
 
 
@@ -185,10 +184,10 @@ def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[As
 def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
     """Ask whether it has each colour, except for colours that people confuse with its own."""
     for other in words.COLOURS:
-        alike = any(
+        similar = any(
             {other, part} <= group for group in words.LIKE_COLOURS for part in colour.split(" and ")
         )
-        if other == colour or not (alike or other in colour):
+        if other == colour or not (similar or other in colour):
             yield templates.is_colour(thing, other, owner), _yes(other == colour)
 
 
@@ -241,13 +240,13 @@ def _count_actions(facts: PictureFacts, names: Collection[str]) -> Counter[str]:
 def _actions(facts: PictureFacts) -> Iterator[Asked]:
     """Ask what a person or an animal does, and with what."""
     for subject in _subjects(facts):
-        seen = _count_actions(facts, subject.names)
-        action = _agreed(seen, facts.support)
+        counts = _count_actions(facts, subject.names)
+        action = _agreed(counts, facts.support)
         if action and action != "riding":
             yield templates.what_doing(subject.noun, subject.verb), action
         for other in words.ACTIONS if action else ():
-            apart = any({other, action} <= group for group in words.APART)
-            if other == action or (apart and not seen[other]):
+            exclusive = any({other, action} <= group for group in words.EXCLUSIVE)
+            if other == action or (exclusive and not counts[other]):
                 question = templates.is_doing(subject.noun, subject.verb, other)
                 yield question, _yes(other == action)
         for relation in words.RELATIONS:

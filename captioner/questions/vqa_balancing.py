@@ -1,6 +1,5 @@
 """Balance VQA question sets, so that the answers cannot be learned without the pictures."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -10,7 +9,7 @@ from captioner.data.question_files import Id, QuestionRecord, read_question_file
 from captioner.data.records import read_json
 from captioner.data.vocabulary import split_words
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write
+from captioner.questions.balanced_set import new_files, write_json
 
 
 def balanced(records: list[QuestionRecord], seed: int) -> set[Id]:
@@ -51,20 +50,9 @@ def write_balanced(
         raise CaptionerError(
             f"{questions}: no question text has more than one answer; there is nothing to balance"
         )
-    files = {part: folder / f"{part}_{name}.json" for part in ("questions", "annotations")}
-    for file in files.values():
-        if file.exists():
-            raise CaptionerError(f"{file} is already there; give another --name or --output")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaptionerError(f"cannot write {folder}: {error.strerror}") from error
+    files = new_files(folder, name, ("questions", "annotations"))
     for part, source in (("questions", questions), ("annotations", annotations)):
         content = read_json(source)
         content[part] = [row for row in content[part] if row["question_id"] in kept]
-        _write(json.dumps(content), files[part])
+        write_json(content, files[part])
     return len(records), len(kept)
-
-
-def _write(text: str, file: Path) -> None:
-    atomic_write(file, lambda partial: partial.write_text(text, encoding="utf-8"))

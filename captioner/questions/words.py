@@ -32,7 +32,7 @@ AT_PLACES: dict[str, str] = _scenes["at_places"]
 VAGUE_PLACES = {place: set(others) for place, others in _scenes["vague_places"].items()}
 SPORTS: dict[str, str] = _scenes["sports"]
 ACTIONS: dict[str, str] = _scenes["actions"]
-APART = tuple(set(actions) for actions in _scenes["apart"])
+EXCLUSIVE = tuple(set(actions) for actions in _scenes["exclusive"])
 RELATIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
     name: (relation["verbs"], tuple(relation["prepositions"]), relation["kinds"])
     for name, relation in _scenes["relations"].items()
