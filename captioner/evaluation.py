@@ -92,10 +92,10 @@ def mask_cells(
     indices: list[int],
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """`probabilities_without` for the words of a caption with these indices; features: (N, D)."""
+    """`masked_probabilities` for the words of a caption with these indices; features: (N, D)."""
     decoder, vocabulary = model.model.writer()
     groups = vocabulary.group([vocabulary.words[token] for token in caption.tokens])
-    return probabilities_without(
+    return masked_probabilities(
         decoder,
         features,
         list(caption.tokens),
@@ -106,7 +106,7 @@ def mask_cells(
 
 
 @torch.no_grad()
-def probabilities_without(
+def masked_probabilities(
     decoder: CaptionDecoder,
     features: Tensor,
     tokens: list[int],
@@ -114,7 +114,7 @@ def probabilities_without(
     weights: NDArray[np.floating],
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Probabilities (words, ORDERS, SHARES) of words when the decoder gets only some of the cells.
+    """Probabilities (words, ORDERS, SHARES) of words if the decoder gets only some of the cells.
 
     Similar to deletion and insertion of Petsiuk et al. 2018 ("RISE"), with grid cells instead of
     pixels: the decoder reads only a share of the N cells, from its start on. deletion: the cells

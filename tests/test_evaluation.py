@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from captioner.evaluation import ORDERS, SHARES, probabilities_without
+from captioner.evaluation import ORDERS, SHARES, masked_probabilities
 from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import make_cell
@@ -46,7 +46,7 @@ def test_word_needs_the_cell_that_shows_it() -> None:
     weights = np.full((1, CELLS), 0.01)
     weights[0, 3] = 0.85
     rng = np.random.default_rng(0)
-    probabilities = probabilities_without(decoder, features, [9], [[0]], weights, rng)
+    probabilities = masked_probabilities(decoder, features, [9], [[0]], weights, rng)
     deletion, insertion, _ = probabilities[0]
     assert probabilities.shape == (1, len(ORDERS), len(SHARES))
     np.testing.assert_allclose(deletion, 1 / WORDS, rtol=1e-5)
@@ -63,7 +63,7 @@ def test_removed_cells_equal_masked_cells(spatial: CaptionDecoder) -> None:
         spatial.initial_state.weight.zero_()
     weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 1)
     rng = np.random.default_rng(0)
-    probabilities = probabilities_without(spatial, features, [7], [[0]], weights, rng)
+    probabilities = masked_probabilities(spatial, features, [7], [[0]], weights, rng)
     for level, share in enumerate(SHARES):
         mask = torch.zeros(1, CELLS, dtype=torch.bool)
         mask[0, np.argsort(-weights[0])[: round(share * CELLS)].copy()] = True
@@ -87,7 +87,7 @@ def test_words_together_equal_words_one_by_one(spatial: CaptionDecoder) -> None:
     weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 3)
 
     def measure(chosen: list[int]) -> np.ndarray:
-        return probabilities_without(
+        return masked_probabilities(
             spatial,
             features,
             tokens,
@@ -108,7 +108,7 @@ def test_word_of_several_tokens_has_the_product_of_their_probabilities(
     features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(3))
     weights = np.random.default_rng(1).dirichlet(np.ones(CELLS), 1).repeat(3, 0)
     rng = np.random.default_rng(0)
-    both, first, second = probabilities_without(
+    both, first, second = masked_probabilities(
         spatial, features, [4, 9, 5], [[1, 2], [1], [2]], weights, rng
     )[:, :2]
     np.testing.assert_allclose(both, first * second, rtol=1e-5)
@@ -118,7 +118,7 @@ def test_uniform_map_is_no_better_than_random(spatial: CaptionDecoder) -> None:
     """Ties must be broken at random, not by the order of the cells."""
     features = torch.randn(CELLS, 14, generator=torch.Generator().manual_seed(4)) * 3
     uniform = np.full((400, CELLS), 1 / CELLS)
-    means = probabilities_without(
+    means = masked_probabilities(
         spatial, features, [4, 9], [[1]] * 400, uniform, np.random.default_rng(0)
     ).mean(2)
     deletion, insertion, random = means.mean(0)

@@ -61,7 +61,7 @@ class CiderD:
         self._codes: list[np.ndarray] = []
         self._idf: list[np.ndarray] = []
         self._references: list[_Vectors] = []
-        for order, (sentence, ids) in enumerate(self._walk(sentences, learn=True)):
+        for order, (sentence, ids) in enumerate(self._ngrams(sentences, learn=True)):
             in_picture = _distinct(picture_of[sentence] << _BITS | ids) & _LOW
             frequency = np.bincount(in_picture, minlength=len(self._codes[order]))
             self._idf.append(np.log(len(references)) - np.log(frequency))
@@ -96,7 +96,7 @@ class CiderD:
         candidate = np.repeat(np.arange(len(candidates)), self._count[wanted])
         reference = _ranges(self._first[wanted], self._count[wanted])
         similarity = np.zeros(len(candidate))
-        for order, (sentence, ids) in enumerate(self._walk(candidates, learn=False)):
+        for order, (sentence, ids) in enumerate(self._ngrams(candidates, learn=False)):
             vectors = self._vectors(sentence, ids, len(candidates), order)
             similarity += _clipped_cosine(vectors, self._references[order], candidate, reference)
         difference = _bigram_counts(candidates)[candidate] - self._lengths[reference]
@@ -104,7 +104,7 @@ class CiderD:
         total = np.bincount(candidate, weights=similarity, minlength=len(candidates))
         return 10 * total / ORDERS / self._count[wanted]
 
-    def _walk(
+    def _ngrams(
         self, sentences: Sequence[Sequence[str]], learn: bool
     ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
         """Yield, for each order, the sentence and the id of every n-gram.

@@ -71,7 +71,7 @@ def tokenize(text: str) -> list[str]:
         for entity, character in ENTITIES.items():
             text = text.replace(entity, character)
     if text.isascii():
-        parts = [_finish(token, token) for token in NEXT_TOKEN.findall(text)]
+        parts = [_to_tokens(token, token) for token in NEXT_TOKEN.findall(text)]
     else:
         text = space_out(text)
         found = NEXT_TOKEN.finditer(shape(text))
@@ -80,7 +80,7 @@ def tokenize(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=1 << 16)
-def _finish(token: str, shaped: str) -> tuple[str, ...]:
+def _to_tokens(token: str, shaped: str) -> tuple[str, ...]:
     """Turn a piece of the caption into its tokens: none if dropped, one, or two."""
     token = token.lower()
     if token in SPLIT_WORDS:

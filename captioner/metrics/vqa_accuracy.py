@@ -25,7 +25,7 @@ NOT_GIVEN = "not given"  # the type of questions whose annotations give none
 
 @dataclass(frozen=True)
 class GroupAccuracy:
-    """The accuracy on a group of questions, and that of always giving the commonest answer."""
+    """The accuracy on a group of questions, and that of always giving the most common answer."""
 
     questions: int
     accuracy: float
@@ -62,7 +62,7 @@ def vqa_accuracy(
     """
     if not answers:
         raise CaptionerError("no answers to compare with; give at least one human answer")
-    return _accuracy(prediction, _compared(answers, normalise_unanimous))
+    return _accuracy(prediction, _prepare_answers(answers, normalise_unanimous))
 
 
 def score_answers(
@@ -74,7 +74,7 @@ def score_answers(
     seen: Iterable[str] | None = None,
     model: str = "unknown",
 ) -> AnswerScores:
-    """Score one answer per question, overall and by type, and the commonest answer for comparison.
+    """Score one answer per question, overall and by type, beside the best constant answer.
 
     predictions: question id -> answer. normalise_unanimous: see vqa_accuracy. allow_partial: score
     only the questions in both, and say so in the signature. seen: the texts of the training
@@ -84,7 +84,7 @@ def score_answers(
     ids = [question.question_id for question in questions]
     predictions = with_known_ids(predictions, ids, "question")
     asked = matched_questions(predictions, questions, allow_partial)
-    compared = [_compared(question.answers, normalise_unanimous) for question in asked]
+    compared = [_prepare_answers(question.answers, normalise_unanimous) for question in asked]
     predicted = (predictions[question.question_id] for question in asked)
     accuracies = np.array(list(map(_accuracy, predicted, compared)))
     answer, constant = _best_constant(compared)
@@ -183,7 +183,9 @@ def _interval(asked: Sequence[Question], accuracies: NDArray[np.float64]) -> boo
     return bootstrap.mean_interval(np.bincount(picture, accuracies), np.bincount(picture))
 
 
-def _sign(asked: Sequence[Question], questions: int, normalise_unanimous: bool, model: str) -> str:
+def _signature(
+    asked: Sequence[Question], questions: int, normalise_unanimous: bool, model: str
+) -> str:
     """The signature: everything that the accuracy depends on besides the answers."""
     people = [len(question.answers) for question in asked]
     fewest, most = min(people), max(people)

@@ -103,7 +103,7 @@ def balance(
             ]
             random.shuffle(ids)
             free[answer] = sorted(ids, key=lambda number: total[number])
-        quotas = share_out({answer: len(ids) for answer, ids in free.items()}, question.kind)
+        quotas = balanced_counts({answer: len(ids) for answer, ids in free.items()}, question.kind)
         start = random.randrange(len(question.phrasings))
         for answer, quota in quotas.items():
             chosen = free[answer][:quota]
@@ -123,7 +123,7 @@ def largest_share(answers: int, kind: str) -> float:
     return min(0.3, max(0.2, 2 / answers))
 
 
-def share_out(pictures: Mapping[str, int], kind: str) -> dict[str, int]:
+def balanced_counts(pictures: Mapping[str, int], kind: str) -> dict[str, int]:
     """Choose how many of the given pictures of each answer to take: as many as balance allows.
 
     An answer that fewer than MIN_PICTURES pictures have is left out; a question with one answer
@@ -152,7 +152,7 @@ class Summary:
 
 
 def summarize(made: Sequence[MadeQuestion]) -> list[Summary]:
-    """Summarize each kind and all; blind accuracy gives every text its commonest answer."""
+    """Summarize each kind and all; blind accuracy gives every text its most common answer."""
     summaries = []
     for kind in (*KINDS, "all"):
         part = [item for item in made if kind in ("all", item.question.kind)]

@@ -37,10 +37,10 @@ _TWO_COLOURS = ({"black", "white"}, {"brown", "white"}, {"black", "brown"})
 _WORN = frozenset(words.GARMENTS) - {"collar", "gloves", "shoes"}
 _RIDDEN = ("horse", "bicycle", "motorcycle", "skateboard", "wave", "scooter")
 
-Asked = tuple[Question, str]
+QuestionAnswer = tuple[Question, str]
 
 
-def questions_of(facts: PictureFacts) -> Iterator[Asked]:
+def questions_of(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     """All questions about a picture with their answers, each question once."""
     asked = set()
     for rule in (_kinds, _sports, _places, _people, _counts, _colours, _actions, _presence):
@@ -50,7 +50,7 @@ def questions_of(facts: PictureFacts) -> Iterator[Asked]:
                 yield question, answer
 
 
-def _kinds(facts: PictureFacts) -> Iterator[Asked]:
+def _kinds(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     """Ask which animal, vehicle or food it is, if the captions name only one kind."""
     for category in ("animal", "vehicle", "food"):
         things = set(CATEGORIES[category]) - set(words.NO_VEHICLES.split())
@@ -61,7 +61,7 @@ def _kinds(facts: PictureFacts) -> Iterator[Asked]:
                 yield templates.what_kind(category), thing
 
 
-def _sports(facts: PictureFacts) -> Iterator[Asked]:
+def _sports(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     counts: Counter[str] = Counter()
     for caption in facts.captions:
         text = _SPORTS_WEAR.sub("", f" {' '.join(caption.tokens)} ")
@@ -81,7 +81,7 @@ def _sports(facts: PictureFacts) -> Iterator[Asked]:
             yield templates.is_sport(other), _yes(other == sport)
 
 
-def _places(facts: PictureFacts) -> Iterator[Asked]:
+def _places(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     counts = Counter(
         {place: n for place, n in facts.confident_counts.items() if place in words.PLACES}
     )
@@ -101,7 +101,7 @@ def _places(facts: PictureFacts) -> Iterator[Asked]:
             yield templates.is_place(other), _yes(other == place)
 
 
-def _people(facts: PictureFacts) -> Iterator[Asked]:
+def _people(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     person = facts.only_person
     if person in _ONE_PERSON:
         yield templates.who(), person
@@ -110,7 +110,7 @@ def _people(facts: PictureFacts) -> Iterator[Asked]:
             yield templates.who_does(action), person
 
 
-def _counts(facts: PictureFacts) -> Iterator[Asked]:
+def _counts(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     """Ask how many there are, if the captions that give a number agree; "a dog" is one."""
     counted = {plural(thing): _count(facts, {thing}) for thing in _COUNTED}
     counted["people"] = _count(facts, words.PEOPLE)
@@ -144,7 +144,7 @@ def _count(facts: PictureFacts, things: Collection[str]) -> int:
     return counts[0] if enough and agreed else 0
 
 
-def _colours(facts: PictureFacts) -> Iterator[Asked]:
+def _colours(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     """Ask the colour of a thing that occurs once and has one colour, or always the same two."""
     for thing in sorted(facts.confident_counts):
         colours = {mention.colours for mention in facts.mentions(thing) if mention.colours}
@@ -162,7 +162,7 @@ def _colours(facts: PictureFacts) -> Iterator[Asked]:
             yield from _is_colour(thing, colour)
 
 
-def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[Asked]:
+def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[QuestionAnswer]:
     """Ask the colour of a garment by its wearer: the only person, or the only one of a kind."""
     owners = {
         subject.thing
@@ -181,7 +181,7 @@ def _worn_colours(facts: PictureFacts, garment: str, colour: str) -> Iterator[As
         yield from _is_colour(garment, colour)
 
 
-def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[Asked]:
+def _is_colour(thing: str, colour: str, owner: str = "") -> Iterator[QuestionAnswer]:
     """Ask whether it has each colour, except for colours that people confuse with its own."""
     for other in words.COLOURS:
         similar = any(
@@ -237,7 +237,7 @@ def _count_actions(facts: PictureFacts, names: Collection[str]) -> Counter[str]:
     return counts
 
 
-def _actions(facts: PictureFacts) -> Iterator[Asked]:
+def _actions(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     """Ask what a person or an animal does, and with what."""
     for subject in _subjects(facts):
         counts = _count_actions(facts, subject.names)
@@ -253,7 +253,7 @@ def _actions(facts: PictureFacts) -> Iterator[Asked]:
             yield from _relation(facts, subject, relation)
 
 
-def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator[Asked]:
+def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator[QuestionAnswer]:
     counts: Counter[str] = Counter()
     categories = words.RELATIONS[relation][2].split()
     for caption in facts.captions:
@@ -278,7 +278,7 @@ def _relation(facts: PictureFacts, subject: _Subject, relation: str) -> Iterator
             yield question, _yes(other == thing)
 
 
-def _presence(facts: PictureFacts) -> Iterator[Asked]:
+def _presence(facts: PictureFacts) -> Iterator[QuestionAnswer]:
     """Ask whether a thing is there; "no" only if none of many captions could mean one."""
     for thing, (phrase, open_words) in words.ASKED_THINGS.items():
         kinds = {kind for kind in words.PEOPLE if thing in ancestors(kind)}

@@ -20,11 +20,11 @@ from captioner.questions.balanced_set import (
     YES_NO_PER_PICTURE,
     MadeQuestion,
     balance,
+    balanced_counts,
     join_pictures,
     largest_share,
     make_questions,
     question_type,
-    share_out,
     summarize,
     write_questions,
 )
@@ -32,12 +32,16 @@ from captioner.questions.templates import Question
 
 
 def test_shares_by_hand() -> None:
-    assert share_out({"yes": 7, "no": 40}, "yes/no") == {"yes": 7, "no": 7}
-    assert share_out({"yes": 7}, "yes/no") == share_out({"yes": 7, "no": 1}, "yes/no") == {}
+    assert balanced_counts({"yes": 7, "no": 40}, "yes/no") == {"yes": 7, "no": 7}
+    assert (
+        balanced_counts({"yes": 7}, "yes/no")
+        == balanced_counts({"yes": 7, "no": 1}, "yes/no")
+        == {}
+    )
     # Three answers, at most 0.4 each: 20 of 20 + 20 + 10.
-    assert share_out({"1": 90, "2": 50, "3": 10}, "number") == {"1": 20, "2": 20, "3": 10}
+    assert balanced_counts({"1": 90, "2": 50, "3": 10}, "number") == {"1": 20, "2": 20, "3": 10}
     # Four answers, at most 0.3 each: 9 of 9 + 9 + 6 + 6; the fifth has one picture and is left out.
-    taken = share_out({"red": 50, "blue": 9, "green": 6, "pink": 6, "gold": 1}, "colour")
+    taken = balanced_counts({"red": 50, "blue": 9, "green": 6, "pink": 6, "gold": 1}, "colour")
     assert taken == {"red": 9, "blue": 9, "green": 6, "pink": 6}
 
 
