@@ -41,12 +41,12 @@ def split(text: str) -> list[str]:
 # --- BLEU ---
 def test_bleu_by_hand() -> None:
     # 4 of 5 words, 2 of 4 bigrams and 1 of 3 trigrams are in the reference; a word is missing.
-    found = bleu.bleu([split("a dog runs on grass")], [[split("the dog runs on green grass")]])
+    scores = bleu.bleu([split("a dog runs on grass")], [[split("the dog runs on green grass")]])
     short = math.exp(1 - 6 / 5)
-    assert found[0] == pytest.approx(4 / 5 * short)
-    assert found[1] == pytest.approx(math.sqrt(4 / 5 * 2 / 4) * short)
-    assert found[2] == pytest.approx((4 / 5 * 2 / 4 * 1 / 3) ** (1 / 3) * short)
-    assert found[3] == pytest.approx(0, abs=1e-3)
+    assert scores[0] == pytest.approx(4 / 5 * short)
+    assert scores[1] == pytest.approx(math.sqrt(4 / 5 * 2 / 4) * short)
+    assert scores[2] == pytest.approx((4 / 5 * 2 / 4 * 1 / 3) ** (1 / 3) * short)
+    assert scores[3] == pytest.approx(0, abs=1e-3)
 
 
 def test_bleu_clips_at_the_largest_reference_count() -> None:
@@ -65,20 +65,20 @@ def test_bleu_uses_the_closest_reference_length_or_the_shorter_of_two() -> None:
 def test_bleu_equals_nltk_if_all_captions_have_four_words(corpus: Corpus) -> None:
     from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu
 
-    candidates, wanted = [words for words, _ in corpus], [texts for _, texts in corpus]
-    counts = bleu.count(candidates, wanted)
+    candidates, texts = [words for words, _ in corpus], [texts for _, texts in corpus]
+    counts = bleu.count(candidates, texts)
     if not counts.matches.sum(0).all():  # nltk and the official code smooth zeros differently
         return
-    expected = corpus_bleu(wanted, candidates, smoothing_function=SmoothingFunction().method0)
-    assert bleu.bleu(candidates, wanted)[3] == pytest.approx(expected, abs=1e-8)
+    expected = corpus_bleu(texts, candidates, smoothing_function=SmoothingFunction().method0)
+    assert bleu.bleu(candidates, texts)[3] == pytest.approx(expected, abs=1e-8)
 
 
 # --- ROUGE-L ---
 def test_rouge_by_hand() -> None:
     # "a c d" is the longest common subsequence: precision 3/4, recall 3/5.
     precision, recall = 3 / 4, 3 / 5
-    wanted = (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
-    assert rouge_l([split("a c x d")], [[split("a b c d e")]])[0] == pytest.approx(wanted)
+    expected = (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
+    assert rouge_l([split("a c x d")], [[split("a b c d e")]])[0] == pytest.approx(expected)
 
 
 def test_rouge_takes_the_best_precision_and_recall_over_references() -> None:
@@ -90,9 +90,9 @@ def test_rouge_takes_the_best_precision_and_recall_over_references() -> None:
 def test_cider_by_hand() -> None:
     # Two pictures. Of "dog runs" both words are in one picture only: weight log 2 each. The
     # candidate shares "dog" and its length: cosine 1/2 for n = 1, and 0 for n = 2 to 4.
-    found = cider_d([split("dog sits"), []], [[split("dog runs")], [split("cat")]])
-    assert found[0] == pytest.approx(10 * (1 / 2) / 4)
-    assert found[1] == 0
+    scores = cider_d([split("dog sits"), []], [[split("dog runs")], [split("cat")]])
+    assert scores[0] == pytest.approx(10 * (1 / 2) / 4)
+    assert scores[1] == 0
 
 
 def test_cider_is_ten_for_the_reference_itself_and_zero_for_common_words() -> None:
@@ -102,9 +102,9 @@ def test_cider_is_ten_for_the_reference_itself_and_zero_for_common_words() -> No
 
 
 def test_cider_penalises_length_and_does_not_reward_repetition() -> None:
-    wanted = [[split("dog runs on grass")], [split("cat sits by water")]]
-    once, more = cider_d([split("dog runs"), split("dog runs dog runs dog runs")], wanted[:1] * 2)
-    exact, long = CiderD(wanted).score([wanted[0][0], [*wanted[0][0], "x"]], [0, 0])
+    texts = [[split("dog runs on grass")], [split("cat sits by water")]]
+    once, more = cider_d([split("dog runs"), split("dog runs dog runs dog runs")], texts[:1] * 2)
+    exact, long = CiderD(texts).score([texts[0][0], [*texts[0][0], "x"]], [0, 0])
     assert more <= once
     assert exact == pytest.approx(10)
     assert long < exact * math.exp(-1 / 72)
@@ -113,10 +113,10 @@ def test_cider_penalises_length_and_does_not_reward_repetition() -> None:
 @SLOW
 @given(corpora, st.data())
 def test_cider_scores_do_not_depend_on_the_batch(corpus: Corpus, data: st.DataObject) -> None:
-    candidates, wanted = [words for words, _ in corpus], [texts for _, texts in corpus]
-    whole = cider_d(candidates, wanted)
+    candidates, texts = [words for words, _ in corpus], [texts for _, texts in corpus]
+    whole = cider_d(candidates, texts)
     picks = data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=12))
-    batch = CiderD(wanted).score([candidates[pick] for pick in picks], picks)
+    batch = CiderD(texts).score([candidates[pick] for pick in picks], picks)
     np.testing.assert_allclose(batch, whole[picks], atol=1e-12)
 
 
@@ -129,36 +129,36 @@ def test_all_scores_equal_the_official_code(corpus: Corpus) -> None:
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    candidates, wanted = [words for words, _ in corpus], [texts for _, texts in corpus]
-    said = {key: [" ".join(words)] for key, words in enumerate(candidates)}
-    texts = {key: [" ".join(words) for words in group] for key, group in enumerate(wanted)}
+    candidates, texts = [words for words, _ in corpus], [texts for _, texts in corpus]
+    joined = {key: [" ".join(words)] for key, words in enumerate(candidates)}
+    joined_texts = {key: [" ".join(words) for words in group] for key, group in enumerate(texts)}
     with contextlib.redirect_stdout(io.StringIO()):
-        corpus_bleu, each_bleu = Bleu(4).compute_score(texts, said)
-    counts = bleu.count(candidates, wanted)
+        corpus_bleu, each_bleu = Bleu(4).compute_score(joined_texts, joined)
+    counts = bleu.count(candidates, texts)
     np.testing.assert_allclose(bleu.corpus(counts), corpus_bleu, atol=1e-12)
     np.testing.assert_allclose(bleu.per_picture(counts).T, each_bleu, atol=1e-12)
     np.testing.assert_allclose(
-        rouge_l(candidates, wanted), Rouge().compute_score(texts, said)[1], atol=1e-12
+        rouge_l(candidates, texts), Rouge().compute_score(joined_texts, joined)[1], atol=1e-12
     )
     np.testing.assert_allclose(
-        cider_d(candidates, wanted), Cider().compute_score(texts, said)[1], atol=1e-9
+        cider_d(candidates, texts), Cider().compute_score(joined_texts, joined)[1], atol=1e-9
     )
 
 
 def test_scores_published_with_nlg_eval() -> None:
     if not NLG_EVAL.is_dir():
         pytest.skip("needs the published example")
-    said, first, second = (
+    candidates, first, second = (
         (NLG_EVAL / name).read_text().splitlines() for name in ("hyp.txt", "ref1.txt", "ref2.txt")
     )
-    found = score_captions(
-        dict(enumerate(said)), dict(enumerate(map(list, zip(first, second, strict=True))))
+    scores = score_captions(
+        dict(enumerate(candidates)), dict(enumerate(map(list, zip(first, second, strict=True))))
     )
     published = {
         "BLEU-1": 0.55, "BLEU-2": 0.428174, "BLEU-3": 0.284043, "BLEU-4": 0.201143,
         "ROUGE-L": 0.522104, "CIDEr": 1.242192,
     }  # fmt: skip
-    assert found.values == pytest.approx(published, abs=1e-6)
+    assert scores.values == pytest.approx(published, abs=1e-6)
 
 
 @pytest.mark.parametrize("score", [bleu.bleu, rouge_l, cider_d])
@@ -179,34 +179,34 @@ def test_picture_index_out_of_range_raises() -> None:
 
 # --- all at once ---
 def test_score_captions_tokenizes_and_keeps_order() -> None:
-    wanted = {"x": ["A dog runs on the grass.", "The dog runs"], "y": ["Two cats sit still."]}
-    found = score_captions({"y": "two cats sit still", "x": "A dog runs on the grass!"}, wanted)
-    assert found.pictures == ("x", "y")
-    assert found.values["BLEU-4"] == pytest.approx(1, abs=1e-6)
-    assert found.per_picture["ROUGE-L"].tolist() == [1, 1]
-    assert found.values["CIDEr"] == pytest.approx(found.per_picture["CIDEr"].mean())
+    texts = {"x": ["A dog runs on the grass.", "The dog runs"], "y": ["Two cats sit still."]}
+    scores = score_captions({"y": "two cats sit still", "x": "A dog runs on the grass!"}, texts)
+    assert scores.pictures == ("x", "y")
+    assert scores.values["BLEU-4"] == pytest.approx(1, abs=1e-6)
+    assert scores.per_picture["ROUGE-L"].tolist() == [1, 1]
+    assert scores.values["CIDEr"] == pytest.approx(scores.per_picture["CIDEr"].mean())
 
 
 def test_one_and_a_half_is_two_words_for_bleu_and_one_for_rouge() -> None:
-    found = score_captions({1: "1 1/2 dogs"}, {1: ["1 1/2 cats"]})
-    assert found.bleu_counts.lengths.tolist() == [3]
-    assert found.per_picture["ROUGE-L"].tolist() == [pytest.approx(1 / 2)]
+    scores = score_captions({1: "1 1/2 dogs"}, {1: ["1 1/2 cats"]})
+    assert scores.bleu_counts.lengths.tolist() == [3]
+    assert scores.per_picture["ROUGE-L"].tolist() == [pytest.approx(1 / 2)]
 
 
 def test_signature_is_complete_and_the_same_in_every_process() -> None:
-    wanted = {1: ["a dog", "the dog"], 2: ["a cat"]}
-    said = {1: "a dog", 2: "a cat"}
+    texts = {1: ["a dog", "the dog"], 2: ["a cat"]}
+    candidates = {1: "a dog", 2: "a cat"}
     code = (
         "from captioner.metrics import score_captions as score;"
-        f"found = score({said!r}, {wanted!r}, decoding='beam5');"
-        "print(found.signature, found.values)"
+        f"scores = score({candidates!r}, {texts!r}, decoding='beam5');"
+        "print(scores.signature, scores.values)"
     )
-    found = score_captions(said, wanted, decoding="beam5")
+    scores = score_captions(candidates, texts, decoding="beam5")
     again = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert again == f"{found.signature} {found.values}\n"
+    assert again == f"{scores.signature} {scores.values}\n"
     for part in ("pictures:2|", "references:1-2|", "tokenizer:ptb", "decoding:beam5|", "CIDEr"):
-        assert part in found.signature
-    partial = score_captions({1: "a dog"}, wanted, allow_partial=True)
+        assert part in scores.signature
+    partial = score_captions({1: "a dog"}, texts, allow_partial=True)
     assert "pictures:1 of 2, partial|" in partial.signature
 
 
@@ -215,11 +215,11 @@ def test_diversity_by_hand() -> None:
     captions = [split("a dog runs"), split("a dog runs"), split("a cat")]
     assert distinct(captions, 1) == pytest.approx(4 / 8)
     assert distinct(captions, 2) == pytest.approx(3 / 5)
-    found = diversity(captions, seen=[split("a cat")])
-    assert found["vocabulary"] == 4
-    assert found["different captions"] == pytest.approx(2 / 3)
-    assert found["words a caption"] == pytest.approx(8 / 3)
-    assert found["novel captions"] == pytest.approx(2 / 3)
+    measures = diversity(captions, seen=[split("a cat")])
+    assert measures["vocabulary"] == 4
+    assert measures["different captions"] == pytest.approx(2 / 3)
+    assert measures["words a caption"] == pytest.approx(8 / 3)
+    assert measures["novel captions"] == pytest.approx(2 / 3)
     assert distinct([], 1) == 0
 
 

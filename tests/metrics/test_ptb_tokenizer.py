@@ -173,8 +173,8 @@ def caption_like() -> st.SearchStrategy[str]:
 def test_made_up_captions_agree_with_java(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
 ) -> None:
-    wanted = official_tokens(texts, tmp_path_factory.mktemp("java"))
-    pairs = zip(texts, wanted, strict=True)
+    expected = official_tokens(texts, tmp_path_factory.mktemp("java"))
+    pairs = zip(texts, expected, strict=True)
     assert [(text, tokens) for text, tokens in pairs if tokenize(text) != tokens] == []
 
 
@@ -187,9 +187,9 @@ def test_every_real_caption_agrees_with_java(tmp_path: Path) -> None:
         for file in files
         for record in json.loads(file.read_text())["annotations"]
     ]
-    wanted = official_tokens(texts, tmp_path)
+    expected = official_tokens(texts, tmp_path)
     differing = [
-        text for text, tokens in zip(texts, wanted, strict=True) if tokenize(text) != tokens
+        text for text, tokens in zip(texts, expected, strict=True) if tokenize(text) != tokens
     ]
     assert len(texts) > 50_000
     assert differing == []

@@ -63,7 +63,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_results(tmp_path / "nowhere.json")
 
 
-WANTED = {number: ["a dog"] for number in range(6)}
+REFERENCES = {number: ["a dog"] for number in range(6)}
 
 
 @pytest.mark.parametrize(

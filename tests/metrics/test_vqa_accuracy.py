@@ -136,11 +136,11 @@ ASKED = [
     question(3, 8, ["none"] * 10, question_type="how many", text="How many?"),
     question(4, 9, ["red"] * 9 + ["yes"], question_type=""),
 ]
-SAID = {1: "Yes.", 2: "yes", 3: "none", 4: "red"}
+PREDICTIONS = {1: "Yes.", 2: "yes", 3: "none", 4: "red"}
 
 
 def test_accuracy_overall_and_by_type() -> None:
-    scores = score_answers(SAID, ASKED)
+    scores = score_answers(PREDICTIONS, ASKED)
     assert scores.questions == (1, 2, 3, 4)
     assert scores.per_question.tolist() == [1.0, 0.6, 0.0, 1.0]
     # Always "yes": 1, 0.6, 0 and 0.3.
@@ -157,10 +157,10 @@ def test_accuracy_overall_and_by_type() -> None:
 
 def test_normalise_unanimous_applies_to_the_commonest_answer_too() -> None:
     asked = [question(n, n, ["t-shirt"] * 10) for n in (5, 6, 7)] + ASKED[:1]
-    said = {record.question_id: "T-shirt!" for record in asked}
-    plain = score_answers(said, asked)
+    predictions = {record.question_id: "T-shirt!" for record in asked}
+    plain = score_answers(predictions, asked)
     assert (plain.overall, plain.commonest_answer) == (GroupAccuracy(4, 0.0, 0.25), "yes")
-    normalised = score_answers(said, asked, normalise_unanimous=True)
+    normalised = score_answers(predictions, asked, normalise_unanimous=True)
     assert normalised.overall == GroupAccuracy(4, 0.75, 0.75)
     assert normalised.commonest_answer == "t shirt"
 
@@ -176,20 +176,20 @@ def test_commonest_is_the_best_constant_answer(people: list[list[str]], unanimou
     asked = [question(number, 0, texts) for number, texts in enumerate(people)]
 
     def always(answer: str) -> AnswerScores:
-        said = dict.fromkeys(range(len(asked)), answer)
-        return score_answers(said, asked, normalise_unanimous=unanimous)
+        predictions = dict.fromkeys(range(len(asked)), answer)
+        return score_answers(predictions, asked, normalise_unanimous=unanimous)
 
-    found = always("red")
+    scores = always("red")
     best = max(always(text).overall.accuracy for texts in people for text in texts)
-    assert found.overall.commonest == pytest.approx(best)
+    assert scores.overall.commonest == pytest.approx(best)
     if best:
-        assert always(found.commonest_answer).overall.accuracy == pytest.approx(best)
+        assert always(scores.commonest_answer).overall.accuracy == pytest.approx(best)
 
 
 def test_unseen_questions_have_words_not_in_training() -> None:
-    scores = score_answers(SAID, ASKED, seen=["is it red", "Is it...?", "what?"])
+    scores = score_answers(PREDICTIONS, ASKED, seen=["is it red", "Is it...?", "what?"])
     assert scores.unseen == GroupAccuracy(1, 0.0, 0.0)  # "How many?"
-    assert score_answers(SAID, ASKED, seen=["is it", "is it red", "how many"]).unseen is None
+    assert score_answers(PREDICTIONS, ASKED, seen=["is it", "is it red", "how many"]).unseen is None
 
 
 def test_interval_is_over_pictures() -> None:
@@ -215,10 +215,10 @@ def test_picture_with_more_questions_counts_more() -> None:
 
 
 def test_signature_says_what_was_scored_and_how() -> None:
-    parts = score_answers(SAID, ASKED, model="tiny").signature.split("|")
+    parts = score_answers(PREDICTIONS, ASKED, model="tiny").signature.split("|")
     assert {"accuracy:vqa-leave-one-out", "questions:4", "pictures:3", "answers:10"} < set(parts)
     assert {"normalised:vqa,unanimous-as-given", "model:tiny"} < set(parts)
-    normalised = score_answers(SAID, ASKED, normalise_unanimous=True).signature
+    normalised = score_answers(PREDICTIONS, ASKED, normalise_unanimous=True).signature
     assert "|normalised:vqa,unanimous-normalised|" in normalised
     exact = score_answers({1: "yes"}, [question(1, 1, ["yes"])]).signature
     assert exact.startswith("accuracy:exact|questions:1|pictures:1|answers:1|normalised:vqa,lists")
@@ -236,7 +236,11 @@ def test_signature_says_what_was_scored_and_how() -> None:
         (SAID, [*ASKED, ASKED[0]], "5 questions have only 4 different ids"),
         ({9: "yes"}, ASKED, "no question is in both: answers to question 9"),
         ({}, ASKED, "no question is in both"),
-        (SAID | {5: "a"}, [*ASKED, question(5, 1, ["a"])], "question 5 of 5 have one human answer"),
+        (
+            PREDICTIONS | {5: "a"},
+            [*ASKED, question(5, 1, ["a"])],
+            "question 5 of 5 have one human answer",
+        ),
     ],
 )
 def test_mismatched_answers_and_questions_raise(predictions: Any, asked: Any, message: str) -> None:

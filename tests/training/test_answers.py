@@ -73,8 +73,8 @@ def right_answers(model: Captioner, folder: Path) -> int:
     right = 0
     for colour in COLOURS:
         for shape in ("box", "ball"):
-            wanted = (colour, "yes" if shape == "ball" else "no")
-            for question, answer in zip(QUESTIONS, wanted, strict=True):
+            expected = (colour, "yes" if shape == "ball" else "no")
+            for question, answer in zip(QUESTIONS, expected, strict=True):
                 right += model.answer(folder / f"{colour} {shape}.png", question).text == answer
     return right
 
