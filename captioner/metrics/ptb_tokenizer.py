@@ -75,7 +75,7 @@ def tokenize(text: str) -> list[str]:
     else:
         text = space_out(text)
         found = NEXT_TOKEN.finditer(shape(text))
-        parts = [_finish(text[slice(*match.span(1))], match[1]) for match in found]
+        parts = [_to_tokens(text[slice(*match.span(1))], match[1]) for match in found]
     return [token for part in parts for token in part]
 
 

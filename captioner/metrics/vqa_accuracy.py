@@ -110,7 +110,7 @@ def score_answers(
         unseen=group(new) if new else None,
         commonest_answer=answer,
         warnings=_find_warnings(asked),
-        signature=_sign(asked, len(all_ids), normalise_unanimous, model),
+        signature=_signature(asked, len(all_ids), normalise_unanimous, model),
         questions=tuple(question.question_id for question in asked),
         per_question=accuracies,
     )
@@ -126,7 +126,7 @@ def _find_warnings(asked: Sequence[Question]) -> tuple[str, ...]:
     )
 
 
-def _compared(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
+def _prepare_answers(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:
     """Prepare human answers for comparison with a normalised prediction."""
     if len(answers) == 1:
         return [normalise_list(answers[0])]

@@ -69,8 +69,8 @@ REFERENCES = {number: ["a dog"] for number in range(6)}
 @pytest.mark.parametrize(
     ("candidates", "references", "message"),
     [
-        ({0: "a"}, WANTED, r"no caption for 5 pictures \(1, 2, 3, ...\)"),
-        (dict.fromkeys(range(8), "a"), WANTED, r"without references: 2 pictures \(6, 7\)"),
+        ({0: "a"}, REFERENCES, r"no caption for 5 pictures \(1, 2, 3, ...\)"),
+        (dict.fromkeys(range(8), "a"), REFERENCES, r"without references: 2 pictures \(6, 7\)"),
         ({0: None}, {0: ["a"]}, "captions must be text, got NoneType for picture 0"),
         ({0: "a"}, {0: "a dog"}, "references must be a list per picture"),
         ({0: "a", "0": "b"}, {0: ["a"]}, "more than one result for picture 0"),
@@ -84,7 +84,7 @@ def test_results_for_other_pictures_raise(candidates: dict, references: dict, me
 
 
 def test_allow_partial_scores_the_common_pictures() -> None:
-    found = score_captions({0: "a dog", 9: "a"}, WANTED | {3: []}, allow_partial=True)
+    found = score_captions({0: "a dog", 9: "a"}, REFERENCES | {3: []}, allow_partial=True)
     assert found.pictures == (0,)
     assert "pictures:1 of 6, partial, 1 without references left out" in found.signature
 

@@ -230,10 +230,10 @@ def test_signature_says_what_was_scored_and_how() -> None:
     ("predictions", "asked", "message"),
     [
         ({1: "yes"}, ASKED, r"no answer to 3 questions \(2, 3, 4\); add them, or score the rest"),
-        (SAID | {9: "a"}, ASKED, "answers to unknown question 9; remove them"),
-        (SAID | {5: "a"}, [*ASKED, question(5, 1, [])], "no human answers to question 5"),
-        (SAID | {2: 2}, ASKED, "predictions must be text, got int for question 2"),
-        (SAID, [*ASKED, ASKED[0]], "5 questions have only 4 different ids"),
+        (PREDICTIONS | {9: "a"}, ASKED, "answers to unknown question 9; remove them"),
+        (PREDICTIONS | {5: "a"}, [*ASKED, question(5, 1, [])], "no human answers to question 5"),
+        (PREDICTIONS | {2: 2}, ASKED, "predictions must be text, got int for question 2"),
+        (PREDICTIONS, [*ASKED, ASKED[0]], "5 questions have only 4 different ids"),
         ({9: "yes"}, ASKED, "no question is in both: answers to question 9"),
         ({}, ASKED, "no question is in both"),
         (
