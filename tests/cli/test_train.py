@@ -116,8 +116,8 @@ def test_a_run_goes_on_with_another_learning_rate(
         changed = name == "more"
         assert stage.training.learning_rate == (0.00025 if changed else 1e-3), name
         assert stage.training.warm_up_steps == (7 if changed else 200), name
-    assert read_toml(output / "more" / "settings.toml").training.learning_rate == 0.00025
-    assert read_toml(output / "last" / "settings.toml").training.learning_rate == 1e-3
+    assert read_stages(output / "more" / "settings.toml")[""].training.learning_rate == 0.00025
+    assert read_stages(output / "last" / "settings.toml")[""].training.learning_rate == 1e-3
     before = (output / "settings.toml").read_text() + "# a comment of mine\n"
     (output / "settings.toml").write_text(before)
     assert run("train", "--output", str(output), "--resume", capsys=capsys)[0] == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import CPU, Quiet, assert_equal, settings, weights
 
-from captioner.config.toml_file import read_toml
+from captioner.config.toml_file import read_stages
 from captioner.errors import CaptionerError
 from captioner.model.tensor_file import read_tensors
 from captioner.training.loop import fit
@@ -128,7 +128,7 @@ def test_another_learning_rate_leaves_the_optimizer_what_it_has_learned(
         training = dataclasses.replace(run.training, learning_rate=rate)
         slower = dataclasses.replace(run, training=training)
         fit(slower, output, device=CPU, resume=True, reporter=Quiet())
-        assert read_toml(output / "settings.toml").training.learning_rate == rate
+        assert read_stages(output / "settings.toml")[""].training.learning_rate == rate
         learned.append(weights(output))
     for name, value in learned[0].items():
         torch.testing.assert_close(value, learned[1][name], rtol=1e-3, atol=1e-5, msg=name)
