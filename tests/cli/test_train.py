@@ -15,7 +15,7 @@ from PIL import Image
 
 from captioner.cli import main
 from captioner.cli.train import choose_settings
-from captioner.config.toml_file import read_stages, read_toml
+from captioner.config.toml_file import read_stages
 from captioner.model import checkpoint
 from captioner.model.tensor_file import read_tensors
 
