@@ -12,7 +12,7 @@ from helpers import make_picture
 
 from captioner import cli
 from captioner.cli.printable import printable
-from captioner.cli.sources import find_pictures
+from captioner.cli.sources import list_pictures
 from captioner.errors import CaptionerError
 
 Run = Callable[..., tuple[int, str, str]]
@@ -97,7 +97,7 @@ def test_a_pipe_is_not_waited_for(run: Run) -> None:
     status, _, err = run("caption", "pipe.png")
     assert (status, err.count("\n")) == (2, 1) and "pipe.png is a pipe or a device" in err
     with pytest.raises(CaptionerError, match="no pictures in this folder"):
-        find_pictures(["."])
+        list_pictures(["."])
 
 
 def test_links_that_lead_back_are_not_followed(run: Run) -> None:
@@ -109,7 +109,7 @@ def test_links_that_lead_back_are_not_followed(run: Run) -> None:
         Path(link).symlink_to(Path("a").absolute(), target_is_directory=True)
     both = ["a/b/y.png", "a/x.png"]
     for pattern in ("**/*.png", "a/**/*.png", "**", "a/**", "*/**/*.png", "**/**/*.png", "."):
-        assert sorted(map(str, find_pictures([pattern]))) == both
-    assert [str(path) for path in find_pictures(["**/b/*.png"])] == ["a/b/y.png"]
+        assert sorted(map(str, list_pictures([pattern]))) == both
+    assert [str(path) for path in list_pictures(["**/b/*.png"])] == ["a/b/y.png"]
     inside = str(Path("a/**/x.png").absolute())
-    assert find_pictures([inside]) == [Path("a/x.png").absolute()]
+    assert list_pictures([inside]) == [Path("a/x.png").absolute()]

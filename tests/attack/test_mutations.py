@@ -15,8 +15,8 @@ from captioner.data.box_files import read_instances
 from captioner.data.caption_files import read_captions
 from captioner.data.question_files import read_questions
 from captioner.errors import CaptionerError
-from captioner.metrics.answer_results import read_answers
-from captioner.metrics.caption_results import read_references, read_results
+from captioner.metrics.caption_results import read_references
+from captioner.metrics.result_files import read_answers, read_results
 from captioner.training.log import TrainingLog
 
 PICTURES = [{"id": 7, "file_name": "a.jpg", "width": 40, "height": 30}, {"id": 8, "file_name": "b"}]
@@ -60,6 +60,8 @@ INSTANCES = {
     "annotations": [{"image_id": 7, "category_id": 1, "bbox": [1.5, 2, 20, 10]}],
 }
 LINES = [{"image": "a.jpg", "caption": "a dog"}, {"image": "b", "caption": "two cats"}]
+LAVIS = [{"image": "a.jpg", "caption": ["a dog", "a cat"]}, {"image": "b", "caption": "a cow"}]
+ASKED = [{"image": "a.jpg", "question_id": 1, "question": "what is it?", "answer": ["dog", "cat"]}]
 PAIRS = [{"image": "a.jpg", "question": "what is it?"}]
 LOG = [{"step": 20, "loss": 2.5}, {"step": 40, "epoch": 1, "BLEU-4": 0.5}]
 TOML = """
@@ -112,12 +114,26 @@ READERS: dict[str, tuple[str, Callable[[Path], object], Any]] = {
         lambda file: read_captions(file, [file.parent]),
         "image,caption\na.jpg,a dog\n",
     ),
+    "tokens": (
+        "a.txt",
+        lambda file: read_captions(file, [file.parent]),
+        "a.jpg#0\ta dog\nb#1\ttwo cats\n",
+    ),
+    "flickr30k": (
+        "results.csv",
+        lambda file: read_captions(file, [file.parent]),
+        "image_name| comment_number| comment\na.jpg| 0| a dog\nb| 4   two cats\n",
+    ),
+    "lavis": ("a.json", lambda file: read_captions(file, [file.parent]), LAVIS),
+    "lavis questions": ("a.json", lambda file: read_questions(file, None, [file.parent]), ASKED),
     "questions": ("a.json", with_questions, QUESTIONS),
     "annotations": ("a.json", with_annotations, ANNOTATIONS),
     "image names": ("a.json", with_image_names, {"7": "a.jpg"}),
     "instances": ("a.json", lambda file: read_instances(file, [file.parent]), INSTANCES),
     "results": ("a.json", read_results, [{"image_id": 7, "caption": "a dog"}]),
     "references": ("a.json", read_references, COCO),
+    "results by id": ("a.json", read_results, {"7": "a dog"}),
+    "result lines": ("a.jsonl", read_results, [{"image_id": 7, "caption": "a dog"}]),
     "answers": ("a.json", read_answers, [{"question_id": 1, "answer": "dog"}]),
     "pairs": ("a.jsonl", read_pairs, PAIRS),
     "log": ("a.jsonl", lambda file: TrainingLog(file).records(), LOG),
