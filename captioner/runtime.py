@@ -2,12 +2,10 @@
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -31,32 +29,18 @@ def choose_device(name: str | None) -> torch.device:
     return device
 
 
-def use_free_cores() -> bool:
-    """Give torch no more threads than there are free cores; returns whether it had more before.
+def _after_fork() -> None:
+    """Make a forked process independent of threads that only its parent has.
 
-    Two threads that share each layer are slower than one where another program has one of their
-    cores, since each waits for the other's turn. OMP_NUM_THREADS, where it is set, stays, and so do
-    torch's threads where the system does not say how busy it is (Linux does).
+    OpenMP would wait for ever for its threads; with one thread it needs none.
     """
-    if "OMP_NUM_THREADS" in os.environ or not _CPU_TIMES.exists():
-        return False
-    before, started = _idle_seconds(), time.monotonic()
-    time.sleep(_OBSERVED_SECONDS)
-    free = round((_idle_seconds() - before) / (time.monotonic() - started))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(free, threads)))
-    return torch.get_num_threads() < threads
+    global _STARTING
+    _STARTING = threading.Lock()
+    torch.set_num_threads(1)
 
 
-_CPU_TIMES = Path("/proc/stat")
-_OBSERVED_SECONDS = 0.3
-
-
-def _idle_seconds() -> float:
-    """Seconds since the system started that its cores were idle, all of them together."""
-    _, _, _, _, idle, waiting_for_disks, *_ = _CPU_TIMES.read_text().split()
-    return (int(idle) + int(waiting_for_disks)) / os.sysconf("SC_CLK_TCK")
-
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 Source = TypeVar("Source")
 Read = TypeVar("Read")

@@ -4,15 +4,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from captioner import runtime
-from captioner.runtime import read_ahead, side_by_side, use_free_cores
+from captioner.runtime import read_ahead, side_by_side
 
 
 def test_batches_are_in_order_and_sources_are_asked_for_here_one_batch_ahead() -> None:
@@ -175,36 +174,38 @@ def test_who_leaves_early_waits_for_nothing_and_nothing_more_begins() -> None:
     assert max(begun) <= 3
 
 
-@pytest.mark.parametrize(("free", "threads"), [(0.0, 1), (0.9, 1), (1.8, 2), (3.0, 3), (60.0, 3)])
-def test_threads_are_as_many_as_free_cores(
-    free: float, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(runtime, "_CPU_TIMES", Path(__file__))  # there, whatever the system
-    monkeypatch.setattr(runtime, "_idle_seconds", lambda: 1000 + free * time.monotonic())
-    assert use_free_cores() == (threads < 3)
-    assert torch.get_num_threads() == threads
+FORK = """
+import multiprocessing, os, sys
+from captioner import Captioner
+
+model = Captioner.load(sys.argv[1])
+pictures = [sys.argv[2]] * 40
+
+def describe(number):
+    return [caption.text for caption in model.caption(pictures)]
+
+if sys.argv[3] == "after":  # torch's threads have begun
+    model.caption(pictures)
+child = os.fork()
+if child == 0:
+    os._exit(len(describe(0)))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(pictures)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    texts = pool.map(describe, range(2))
+assert texts[0] == texts[1] == describe(0)
+"""
 
 
-def test_threads_stay_where_the_user_has_set_them_or_nothing_is_known(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(runtime, "_idle_seconds", lambda: 0.0)  # no core is free
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert not use_free_cores()
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(runtime, "_CPU_TIMES", tmp_path / "stat")
-    assert not use_free_cores()
-    assert torch.get_num_threads() == 3
-
-
-@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="POSIX")
-def test_idle_seconds_are_those_of_all_cores_with_waiting_for_disks(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "stat").write_text("cpu  7 1 2 500 40 3 0 9 0 0\ncpu0 7 1 2 250 20 3 0 9 0 0\n")
-    monkeypatch.setattr(runtime, "_CPU_TIMES", tmp_path / "stat")
-    assert runtime._idle_seconds() == 540 / os.sysconf("SC_CLK_TCK")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="wants fork")
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_forked_process_captions(tiny_checkpoint: Path, tmp_path: Path, moment: str) -> None:
+    """As gunicorn --preload makes them; with the parent's threads it would wait for ever."""
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    command = [sys.executable, "-W", "ignore", "-c", FORK, tiny_checkpoint, picture, moment]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

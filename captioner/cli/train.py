@@ -177,14 +177,12 @@ def train(
     """
     given = {name: value for name, value in locals().items() if value is not None}
 
-    from captioner.runtime import choose_device, use_free_cores
+    from captioner.runtime import choose_device
     from captioner.training.setup import Interrupted
     from captioner.training.stages import fit_stages
 
     stages = choose_settings(output, given, resume=resume)
     with _Screen() as screen:
-        if use_free_cores():
-            screen.note("other programs use this machine: fewer threads (OMP_NUM_THREADS decides)")
         try:
             last = fit_stages(
                 stages, output, device=choose_device(device), resume=resume, reporter=screen
