@@ -32,6 +32,9 @@ def caption(
         bool,
         typer.Option("--write-txt", help="Also write the captions to a .txt beside each picture."),
     ] = False,
+    every: Annotated[
+        str | None, typer.Option(metavar="SECONDS", help="Of a video, a frame so often: 2s, 0.5s.")
+    ] = None,
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,
     max_words: options.MaxWords = None,
@@ -53,7 +56,7 @@ def caption(
     status is 1. How to search is the checkpoint's choice where no option says otherwise.
     """
     arguments = locals()
-    pictures = list_pictures(paths)
+    pictures = list_pictures(paths, every=every)
     alone = is_one_picture(paths)
     if alone and not as_json:
         require_file(pictures[0])

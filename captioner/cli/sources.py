@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from captioner.data.picture_folder import pictures_in
+from captioner.data.picture_folder import VIDEO_SUFFIXES, pictures_in
 from captioner.errors import CaptionerError
 
 MAX_BYTES = 64 * 2**20
@@ -31,13 +32,13 @@ class Stream:
 
 
 def is_one_picture(arguments: list[str]) -> bool:
-    """Whether the arguments name a single picture rather than a folder or a pattern of them."""
-    if len(arguments) != 1 or _is_glob(arguments[0]):
+    """Whether the arguments name a single picture rather than a folder, a pattern or a video."""
+    if len(arguments) != 1 or _is_glob(arguments[0]) or _is_video(arguments[0]):
         return False
     return not arguments[0] or not Path(arguments[0]).is_dir()  # "" is no folder, see find_pictures
 
 
-def list_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
+def list_pictures(arguments: list[str], every: str | None = None) -> list[Path | BinaryIO]:
     """List the pictures that the arguments stand for, in the order given, each folder sorted.
 
     Raises CaptionerError for a folder without pictures and a pattern that matches nothing. A file
@@ -59,9 +60,31 @@ def list_pictures(arguments: list[str]) -> list[Path | BinaryIO]:
                 raise CaptionerError(f"{argument}: matches no file; check the pattern")
             for match in matches:
                 found += pictures_in(Path(match)) if Path(match).is_dir() else [Path(match)]
+        elif _is_video(argument):
+            found += _frames(Path(argument), every)
         else:
             found.append(Path(argument))
     return found
+
+
+def _is_video(argument: str) -> bool:
+    is_web = argument.startswith(("http://", "https://"))
+    return not is_web and Path(argument).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _frames(file: Path, every: str | None) -> list[Path | BinaryIO]:
+    """Frames of a video, each read when its turn comes; their names end in #t=SECONDS."""
+    seconds = re.fullmatch(r"(\d+\.?\d*)s?", every or "2s")
+    if not seconds or not float(seconds[1]):
+        raise CaptionerError(f"--every is {every!r}; expected seconds, such as 2s or 0.5s")
+    if not file.exists():
+        raise CaptionerError(f"no such file: {file}")
+    from captioner.data.video import frame_times, read_frame
+
+    return [
+        cast(BinaryIO, Stream(f"{file}#t={time:g}", partial(read_frame, file, time)))
+        for time in frame_times(file, float(seconds[1]))
+    ]
 
 
 def require_file(picture: Path | BinaryIO) -> None:
@@ -109,6 +132,6 @@ def _read_standard_input() -> bytes:
 
 
 def _download(url: str) -> bytes:
-    from captioner.cli.web import fetch  # with ssl, a fifth of the time that --help takes
+    from captioner.data.web import fetch  # with ssl, a fifth of the time that --help takes
 
     return fetch(url, max_bytes=MAX_BYTES, seconds=TIMEOUT_SECONDS)

@@ -71,7 +71,7 @@ def read_saved_stages(file: Path) -> dict[str, RunConfig]:
 
 def _read_tables(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     # A plain ValueError is a number of too many digits.
     except (OSError, ValueError, RecursionError) as error:
         raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error

@@ -167,15 +167,19 @@ def _check_space(folder: Path, size: int, max_gib: float) -> None:
     free = shutil.disk_usage(folder).free
     if size > max_gib * GIB:
         raise CaptionerError(
-            f"the feature cache would take {size / GIB:.1f} GiB, more than max_cache_gib "
+            f"the feature cache would take {_size(size)}, more than max_cache_gib "
             f"{max_gib:g}; raise that, use fewer pictures or a smaller image_size, or set augment, "
             "which keeps no cache"
         )
     if size > free:
         raise CaptionerError(
-            f"the feature cache needs {size / GIB:.1f} GiB but {folder} has {free / GIB:.1f} GiB "
+            f"the feature cache needs {_size(size)} but {folder} has {_size(free)} "
             "free; free some space or choose another output folder"
         )
+
+
+def _size(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.1f} MiB"
 
 
 def _reserve(file: Path, size: int) -> None:

@@ -40,6 +40,7 @@ _NORMALISED = [
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 
+WEB_SECONDS = 30  # that a web address may take
 _STRIP_PIXELS = 4_000_000  # converted to RGB at once
 
 
@@ -128,6 +129,10 @@ def _name(source: str | Path | BinaryIO | bytes | Image.Image) -> str:
 def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
     if isinstance(source, bytes):
         content = source
+    elif isinstance(source, str) and source.startswith(("http://", "https://")):
+        from captioner.data.web import fetch  # slow to import
+
+        content = fetch(source, max_bytes=MAX_BYTES, seconds=WEB_SECONDS)
     elif isinstance(source, (str, Path)):
         if Path(source).is_dir():
             raise CaptionerError(f"{name} is a folder; expected a picture")
@@ -144,6 +149,8 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
         if hasattr(source, "seek"):
             with suppress(OSError):  # what cannot go back, a pipe for one, is read on from here
                 source.seek(0)
+        if getattr(source, "closed", False):
+            raise CaptionerError(f"{name} is closed; open it again, or give its path")
         if isinstance(source, io.TextIOBase):
             raise CaptionerError(f"{name} is open as text; open it in binary mode, 'rb'")
         content = source.read()
@@ -232,6 +239,8 @@ def _convert(picture: Image.Image, white: float) -> Image.Image:
     if picture.mode[0] in "IF":  # "I", "I;16", "I;16B", "F": Pillow would clip these at 255
         values = _finite(picture) * (255 / white)
         return Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("La", "RGBa"):  # colours multiplied by their opacity
+        picture = picture.convert(picture.mode.upper())
     if picture.has_transparency_data:
         picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         opaque = Image.new("RGB", picture.size, "white")

@@ -95,6 +95,8 @@ def load(file: Path) -> Checkpoint:
     Raises CaptionerError for a file that is absent, corrupt, of a newer format, or whose weights
     do not fit its own settings.
     """
+    if file.is_dir():
+        file = best_of_run(file)
     tensors, metadata = read_tensors(file)
     if FORMAT not in metadata:
         raise CaptionerError(f"{file}: holds tensors but is not a captioner checkpoint")
@@ -206,6 +208,21 @@ def _own_words(vocabulary: Vocabulary | None) -> list[str] | None:
 def checkpoint_path(setting: str) -> Path:
     """The checkpoint that a setting names: a file, or "shipped", the bundled one."""
     return default_checkpoint() if setting == "shipped" else Path(setting)
+
+
+def best_of_run(folder: Path) -> Path:
+    """The best checkpoint of a run by its folder; of its last stage, where it has several.
+
+    Raises CaptionerError where the folder has none.
+    """
+    found = [folder / "best.safetensors", *folder.glob("*/best.safetensors")]
+    found = [file for file in found if file.is_file()]
+    if not found:
+        raise CaptionerError(
+            f"{folder}: a folder without best.safetensors; expected a checkpoint or the folder of "
+            "a run"
+        )
+    return max(found, key=lambda file: file.stat().st_mtime)
 
 
 def default_checkpoint() -> Path:

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from captioner.cli import web
-from captioner.cli.web import fetch
+from captioner.data import web
+from captioner.data.web import fetch
 from captioner.errors import CaptionerError
 
 Answer = Callable[[socket.socket, str], None]

@@ -1,0 +1,58 @@
+"""Frames of a video at the right times."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from captioner.cli.sources import is_one_picture, list_pictures
+from captioner.data.images import open_picture
+from captioner.errors import CaptionerError
+
+av = pytest.importorskip("av", reason="wants the extra video")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Five seconds, each a little brighter than the one before."""
+    file = tmp_path / "clip.mp4"
+    with av.open(str(file), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        for number in range(50):
+            pixels = np.full((64, 64, 3), 20 + 40 * (number // 10), dtype=np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                out.mux(packet)
+        for packet in stream.encode():
+            out.mux(packet)
+    return file
+
+
+@pytest.mark.parametrize(("every", "times"), [("2s", [0, 2, 4]), ("1", range(5)), ("9s", [0])])
+def test_frames_are_those_of_their_times(clip: Path, every: str, times: list[int]) -> None:
+    frames = list_pictures([str(clip)], every=every)
+    assert [str(frame) for frame in frames] == [f"{clip}#t={time}" for time in times]
+    for frame, time in zip(frames, times, strict=True):
+        brightness = np.asarray(open_picture(frame)).mean()
+        assert brightness == pytest.approx(20 + 40 * time, abs=6)
+    assert not is_one_picture([str(clip)])
+
+
+def test_what_is_no_video_is_one_line(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("a dog")
+    for name, every, message in (
+        ("text.mp4", None, "cannot be read as a video"),
+        ("gone.mp4", None, "no such file"),
+        ("clip.mp4", "often", "--every is 'often'; expected seconds"),
+        ("clip.mp4", "0s", "--every is '0s'"),
+    ):
+        with pytest.raises(CaptionerError, match=message) as error:
+            list_pictures([str(tmp_path / name)], every=every)
+        assert "\n" not in str(error.value)
+
+
+def test_without_its_extra_it_says_which(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(CaptionerError, match=r"needs the extra video: pip install '\.\[video\]'"):
+        list_pictures([str(clip)])
