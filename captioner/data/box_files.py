@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from captioner.data.picture_files import require_pictures
 from captioner.data.records import read_json, shown
@@ -26,7 +27,7 @@ def read_instances(file: Path, images: Sequence[Path]) -> tuple[list[BoxedPictur
     """
     content = read_json(file)
     try:
-        categories = {str(record["name"]): int(record["id"]) for record in content["categories"]}
+        categories = {str(record["name"]): _id(record) for record in content["categories"]}
         names = {record["id"]: str(record["file_name"]) for record in content["images"]}
         sizes = {
             record["id"]: (float(record["width"]), float(record["height"]))
@@ -49,3 +50,9 @@ def read_instances(file: Path, images: Sequence[Path]) -> tuple[list[BoxedPictur
         ) from error
     paths = require_pictures(list(names.values()), images, file)
     return [BoxedPicture(paths[name], boxes[key]) for key, name in names.items()], categories
+
+
+def _id(record: Any) -> Any:
+    if not isinstance(record["id"], int | str):
+        raise TypeError(f"id {shown(record['id'])}")
+    return record["id"]

@@ -48,7 +48,7 @@ class Encoder(nn.Module):
         self.stages = nn.Sequential(*(stage for _, stage in named))
         self.stages.to(memory_format=torch.channels_last)
         self.image_size = image_size
-        materialise(self.stages)  # of a checkpoint that is being loaded
+        materialise(self.stages)  # memory, which they do not have yet while a checkpoint loads
         channels, rows, columns = _output_shape(self.stages, backbone, image_size)
         self.grid = (rows, columns)
         self.adapter = nn.Sequential(

@@ -97,6 +97,11 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     status, _, err = run("train", "--output", output, "--resume", "--epochs", "9", capsys=capsys)
     assert (status, err.count("\n")) == (2, 1)
     assert "--resume takes its settings from" in err
+    for kept in (0, 200):
+        os.truncate(own / "run" / "settings.toml", kept)
+        status, _, err = run("train", "--output", output, "--resume", capsys=capsys)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"{own / 'run' / 'settings.toml'}: " in err
 
 
 def test_a_run_goes_on_with_another_learning_rate(
