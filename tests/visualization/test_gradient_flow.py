@@ -98,7 +98,7 @@ def test_command_measures_a_checkpoint(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--cell", "elman"], "--cell is 'elman'; choose rnn, gru, lstm, highway"),
+        (["--cell", "elman"], "--cell is 'elman'; choose lstm, gru, rnn, highway"),
         (["--cell", "rnn", "--checkpoint", "a.safetensors"], "leave --cell and"),
         (["--singular-value", "0"], "--singular-value is 0.0; it must be above 0"),
         (["--steps", "1"], "--steps"),
