@@ -267,3 +267,13 @@ def test_heic_without_its_extra_says_which(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(CaptionerError, match=r"needs the extra heif: pip install '\.\[heif\]'"):
         open_picture(b"\0\0\0\x20ftypheic" + bytes(100))
+
+
+def test_heic_as_phones_take_it() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="wants the extra heif")
+    heif.register_heif_opener()
+    content = BytesIO()
+    Image.new("RGB", (64, 48), (200, 30, 40)).save(content, "HEIF", quality=95)
+    opened = open_picture(content.getvalue())
+    assert opened.size == (64, 48)
+    assert np.abs(np.array(corner(opened)) - (200, 30, 40)).max() < 8
