@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; and a lock that keeps processes apart."""
+"""Writing files whole or not at all, locks between processes, and files of a package."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def _sync(path: Path, flags: int) -> None:
 
 @contextmanager
 def exclusive_lock(lock: Path, *, wait: bool) -> Iterator[None]:
-    """Keep other processes out of what this lock file stands for, until this one is done.
+    """Hold a lock file: no other process gets past its own call until this block ends.
 
     Where another one holds it: wait, or raise CaptionerError. It too is raised where the file
     cannot be written. A process that ends, however it ends, holds nothing any more.

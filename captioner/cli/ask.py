@@ -107,7 +107,7 @@ def _find(arguments: Sequence[str], pairs: Path | None) -> tuple[list[Asked], in
     *paths, question = arguments
     if os.path.exists(question) or question.lower().endswith(PICTURE_SUFFIXES):
         raise CaptionerError(
-            f"{question!r} is a file and stands where the question should; the question comes last"
+            f"{question!r} is a file where the question should be; the question comes last"
         )
     if not question.strip():
         raise CaptionerError("the question is empty; ask something, as in 'what animal is this?'")

@@ -29,9 +29,9 @@ _CONTRACTIONS = """
     ma'am o'clock 'ow's'at 'twas
 """
 _WITHOUT_APOSTROPHE = {
-    word[:place] + word[place + 1 :]: word
+    word[:index] + word[index + 1 :]: word
     for word in _CONTRACTIONS.split()
-    for place, sign in enumerate(word)
+    for index, sign in enumerate(word)
     if sign == "'"
 } | {"somebody'd": "somebodyd"}  # the wrong way round in the official table, and so here
 
@@ -60,7 +60,7 @@ def normalise_list(answer: str) -> str:
 def strip_signs(answer: str) -> str:
     """The answer with signs other than : ' & $ % and the like gone or a space, as people's are.
 
-    A sign goes if it stands beside a space anywhere in the answer, or if the answer has a number
+    A sign goes if it is beside a space anywhere in the answer, or if the answer has a number
     with a comma in it, and else becomes a space: "red, blue" is "red blue" and "1,000" is "1000".
     A point goes unless a digit follows.
     """

@@ -20,7 +20,7 @@ class Batch:
     """P pictures and C of their captions.
 
     tokens (C, 1 + longest): START, words, END, padding; lengths: of the captions without START;
-    rows (C,): which picture a caption describes; indices: of the pictures in the data set.
+    rows (C,): which picture a caption describes; indices: of the pictures in the dataset.
     """
 
     views: Views
@@ -31,7 +31,7 @@ class Batch:
 
 
 class CaptionBatches:
-    """All pictures of a data set once an epoch, each with at most captions_per_picture captions.
+    """All pictures of a dataset once per epoch, each with at most captions_per_picture captions.
 
     Which captions, which views and in what order follows from the seed and the epoch alone, so
     that an epoch can be resumed in its middle.
@@ -85,7 +85,7 @@ class CaptionBatches:
         chosen = torch.randperm(len(captions), generator=generator).tolist()
         coin, seed = torch.randint(2**31, (2,), generator=generator).tolist()
         view = View(
-            place=self.source.places[self.pictures[index].path],
+            index=self.source.indices[self.pictures[index].path],
             seed=seed,
             mirrored=self.may_mirror[index] and coin % 2 == 1,
         )

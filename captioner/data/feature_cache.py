@@ -42,16 +42,16 @@ class FeatureCache:
 
         They are verified when they are first read.
         """
-        place = (picture, int(mirrored))
-        maps = self.maps[place].copy()
-        if not self.verified[place]:
-            if zlib.crc32(maps) != self.checksums[place]:
+        key = (picture, int(mirrored))
+        maps = self.maps[key].copy()
+        if not self.verified[key]:
+            if zlib.crc32(maps) != self.checksums[key]:
                 raise CaptionerError(
                     f"{self.file}: the feature cache is damaged (the maps of picture {picture} are "
                     "not those that were written); delete it and go on with --resume, which builds "
                     "it again"
                 )
-            self.verified[place] = True
+            self.verified[key] = True
         return torch.from_numpy(maps)
 
 

@@ -21,9 +21,12 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True)
 class View:
-    """A picture by its place in the source, and what happens to it."""
+    """A picture by its index in the source, and how it is changed.
 
-    place: int
+    seed: of the random crop and colours, where the source augments.
+    """
+
+    index: int
     seed: int
     mirrored: bool
 
@@ -37,7 +40,7 @@ class Views:
 
 
 class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
-    """(View, what belongs to it) to (picture, that and the view).
+    """Pictures by their views; gives each with the item that asked for it, a view and any object.
 
     cache: the frozen stages' maps of these paths; without one the pictures are decoded anew, and
     with config.augment cropped and coloured. A picture that cannot be read gives the error itself:
@@ -53,7 +56,7 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
         cache: FeatureCache | None,
     ) -> None:
         self.paths = paths
-        self.places = {path: place for place, path in enumerate(paths)}
+        self.indices = {path: index for index, path in enumerate(paths)}
         self.cache = cache
         self.workers = 0 if cache else config.workers
         self.image_size = image_size
@@ -62,9 +65,9 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
     def __getitem__(self, item: tuple[View, Any]) -> tuple[Tensor | CaptionerError, Any]:
         view, _ = item
         if self.cache is not None:
-            return self.cache.read(view.place, view.mirrored), item
+            return self.cache.read(view.index, view.mirrored), item
         try:
-            picture = open_picture(self.paths[view.place])
+            picture = open_picture(self.paths[view.index])
         except CaptionerError as error:
             return error, item
         if self.augmentation is None:
@@ -117,8 +120,8 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
 def _start(loader: DataLoader[Any]) -> Iterator[Any]:
     """Start the loader's workers, without torch's handler for the signal that one has ended.
 
-    It would raise in the middle of whatever the training is at. The loader finds out by itself,
-    in seconds, when it is asked for a batch.
+    The handler would raise in the middle of a training step. The loader notices by itself, within
+    seconds, when it is asked for a batch.
     """
     own = loader.num_workers > 0 and threading.current_thread() is threading.main_thread()
     if not own or not hasattr(signal, "SIGCHLD"):
@@ -163,7 +166,7 @@ def _augmentation(image_size: int) -> Any:
 
 
 def _leave_signals(worker: int) -> None:
-    """Ctrl-C, and a scheduler that ends a job, reach the workers as well; what to do about it is
-    the training's affair alone, at whose end they end too."""
+    """Let workers ignore Ctrl-C and a scheduler's signal: the training process handles these, and
+    workers end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -26,7 +26,7 @@ class QuestionBatch:
 
     words (R, Q): ids, padded; lengths: words of each; rows (R,): which picture a question is
     about; targets (R, answers): the share of people who gave each answer; wordings (R,): equal
-    numbers where the questions are equal word for word; indices: the questions' places in the set.
+    numbers where the questions are equal word for word; indices: of the questions in the dataset.
     """
 
     views: Views
@@ -39,11 +39,11 @@ class QuestionBatch:
 
 
 class QuestionBatches:
-    """All questions of a set once an epoch, in batches of questions_per_batch.
+    """All questions of a dataset once per epoch, in batches of questions_per_batch.
 
     The order follows from the seed and the epoch alone, so that an epoch can be resumed in its
     middle. With a pair_weight, questions that are equal word for word come in groups, so that a
-    batch holds them of several pictures. Answers that are not among `answers` count for nothing.
+    batch holds them of several pictures. Answers that are not among `answers` are ignored.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class QuestionBatches:
             pieces[-1].append(index)
         flat = [piece for pieces in groups.values() for piece in pieces]
         shuffled = torch.randperm(len(flat), generator=generator).tolist()
-        return [index for place in shuffled for index in flat[place]]
+        return [index for piece in shuffled for index in flat[piece]]
 
     def _views(
         self, group: list[int], generator: torch.Generator
@@ -106,17 +106,17 @@ class QuestionBatches:
 
         A picture is shown as its mirror image only where all its questions allow it.
         """
-        asked: dict[int, list[int]] = {}
+        by_picture: dict[int, list[int]] = {}
         for index in group:
-            place = self.source.places[self.questions[index].path]
-            asked.setdefault(place, []).append(index)
-        draws = torch.randint(2**31, (len(asked), 2), generator=generator).tolist()
+            picture = self.source.indices[self.questions[index].path]
+            by_picture.setdefault(picture, []).append(index)
+        draws = torch.randint(2**31, (len(by_picture), 2), generator=generator).tolist()
         return [
             (
-                View(place, seed, coin % 2 == 1 and all(self.may_mirror[i] for i in indices)),
+                View(picture, seed, coin % 2 == 1 and all(self.may_mirror[i] for i in indices)),
                 tuple(indices),
             )
-            for (place, indices), (coin, seed) in zip(asked.items(), draws, strict=True)
+            for (picture, indices), (coin, seed) in zip(by_picture.items(), draws, strict=True)
         ]
 
     def _collate(self, views: Views, items: list[tuple[View, tuple[int, ...]]]) -> QuestionBatch:

@@ -217,17 +217,17 @@ def score_captions(
         if chosen.get(metric.name, True):
             values[metric.name], per_picture[metric.name] = metric.score(captions, tokenized)
     known = None if seen is None else [tokenize(text) for text in seen]
-    without_references = [picture for picture, texts in references.items() if not texts]
-    left_out = LeftOut(
-        pictures=len(without_references),
-        references=sum(len(given[picture]) - len(references[picture]) for picture in pictures),
-        partial=len((set(candidates) | set(references)).difference(without_references, pictures)),
-    )
     by_character = any(has_unspaced(text) for texts in references.values() for text in texts)
     return CaptionScores(
         values=values,
         diversity=diversity(captions, known),
-        signature=_sign(values, tokenized, left_out, decoding, by_character),
+        signature=_sign(
+            values,
+            tokenized,
+            _left_out(candidates, given, references, pictures),
+            decoding,
+            by_character,
+        ),
         warnings=(
             *_find_markers(candidates, pictures),
             *_find_zeros(captions, tokenized),
@@ -250,6 +250,21 @@ class LeftOut(NamedTuple):
     pictures: int  # without references
     references: int  # without a word
     partial: int  # pictures that only the candidates or only the references have
+
+
+def _left_out(
+    candidates: Mapping[Id, str],
+    given: Mapping[Id, Sequence[str]],
+    references: Mapping[Id, Sequence[str]],
+    scored: Sequence[Id],
+) -> LeftOut:
+    """Count what is not scored; given: the references before empty ones were taken out."""
+    bare = [picture for picture, texts in references.items() if not texts]
+    return LeftOut(
+        pictures=len(bare),
+        references=sum(len(given[picture]) - len(references[picture]) for picture in scored),
+        partial=len((set(candidates) | set(references)).difference(bare, scored)),
+    )
 
 
 def _sign(

@@ -3,7 +3,7 @@
 A cell is called with its projected input and its state and gives the next state. W_x x, its bias
 included, is computed outside, so that the words of a known caption cost one product; `gates`
 times H is its size. A state is a tuple of tensors (rows, H), as many as `state_parts` says, and
-the first of them is always the hidden state h that the outside sees; `memory_part` is the place of
+the first of them is always the hidden state h that the outside sees; `memory_part` is the index of
 the memory, or of h where a cell has no other. `gate_biases` are what the
 input biases should start from, a number a gate.
 """

@@ -1,1 +1,1 @@
-"""The web page on one's own machine, and its small JSON API; needs the extra `web`."""
+"""A web page for this machine and its small JSON API; needs the extra `web`."""

@@ -130,7 +130,78 @@ def serve_asset(room: str, name: str, media_type: str) -> Callable[[Request], Aw
 
 
 def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: Limits) -> None:
-    """/api/about, /api/caption, /api/answer and /api/explorer."""
+    """/api/about, /api/answer, /api/caption and /api/explorer."""
+
+    @app.get("/api/about", summary="What this server can do")
+    async def about() -> schemas.About:
+        decoding = model.decoding
+        return schemas.About(
+            version=__version__,
+            writes=model.can_caption,
+            answers=model.can_answer,
+            decoding=schemas.Decoding(
+                beam_size=decoding.beam_size,
+                num_captions=decoding.num_captions,
+                max_words=decoding.max_words,
+            ),
+            max_bytes=limits.upload_bytes,
+            max_pixels=limits.pixels,
+        )
+
+    @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
+    async def answer(image: Image, question: Annotated[Question, Form()]) -> schemas.Answer:
+        require_answers(model)
+        prepared = await prepare(service, image, preview=False)
+        result = await service.run(prepared, None, [question])
+        return schemas.Answer.model_validate(result.answers[0])
+
+    add_captioning(app, model, service)
+
+
+def add_captioning(app: FastAPI, model: Captioner, service: InferenceService) -> None:
+    """/api/caption and /api/explorer, which take decoding options."""
+    Decoding = Annotated[DecodingConfig, Depends(decoding_form(model))]
+
+    @app.post("/api/caption", summary="Caption a picture", responses=ERRORS)
+    async def caption(
+        image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
+    ) -> schemas.Captions:
+        if not model.can_caption:
+            raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
+        prepared = await prepare(service, image, preview=preview)
+        result = await service.run(prepared, decoding)
+        return schemas.Captions.model_validate(
+            {"captions": result.captions, "picture": prepared.preview}
+        )
+
+    @app.post(
+        "/api/explorer",
+        summary="One HTML file to explore captions and answers in, which needs no server",
+        responses=ERRORS,
+        response_class=HTMLResponse,
+    )
+    async def explorer(
+        image: Image,
+        decoding: Decoding,
+        question: Annotated[list[Question] | None, Form(max_length=MOST_QUESTIONS)] = None,
+    ) -> HTMLResponse:
+        questions = question or []
+        if questions:
+            require_answers(model)
+        prepared = await prepare(service, image, preview=True)
+        result = await service.run(prepared, decoding if model.can_caption else None, questions)
+        record = {
+            "name": image.filename or "picture",
+            "picture": prepared.preview,
+            "captions": result.captions,
+            "answers": result.answers,
+        }
+        attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}
+        return HTMLResponse(write_explorer([record]), headers=attachment)
+
+
+def decoding_form(model: Captioner) -> Callable[..., DecodingConfig]:
+    """The model's decoding with the fields of a form in its place."""
 
     def choose_decoding(
         beam_size: Annotated[int | None, Form(ge=1, le=10)] = None,
@@ -154,79 +225,20 @@ def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: L
         }
         return replace(model.decoding, **changes, sample=temperature is not None)
 
-    Decoding = Annotated[DecodingConfig, Depends(choose_decoding)]
+    return choose_decoding
 
-    async def prepare(image: UploadFile, *, preview: bool) -> Prepared:
-        content = await image.read()
-        await image.close()  # and its copy of the bytes is gone
-        return await service.prepare(content, preview=preview)
 
-    def require_answers() -> None:
-        if not model.can_answer:
-            raise Refusal(501, "this checkpoint answers no questions; choose one trained on them")
+async def prepare(service: InferenceService, image: UploadFile, *, preview: bool) -> Prepared:
+    """Read an upload and decode its picture."""
+    content = await image.read()
+    await image.close()  # and its copy of the bytes is gone
+    return await service.prepare(content, preview=preview)
 
-    def require_captions() -> None:
-        if not model.can_caption:
-            raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
 
-    @app.get("/api/about", summary="What this server can do")
-    async def about() -> schemas.About:
-        decoding = model.decoding
-        return schemas.About(
-            version=__version__,
-            writes=model.can_caption,
-            answers=model.can_answer,
-            decoding=schemas.Decoding(
-                beam_size=decoding.beam_size,
-                num_captions=decoding.num_captions,
-                max_words=decoding.max_words,
-            ),
-            max_bytes=limits.upload_bytes,
-            max_pixels=limits.pixels,
-        )
-
-    @app.post("/api/caption", summary="Caption a picture", responses=ERRORS)
-    async def caption(
-        image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
-    ) -> schemas.Captions:
-        require_captions()
-        prepared = await prepare(image, preview=preview)
-        result = await service.run(prepared, decoding)
-        return schemas.Captions.model_validate(
-            {"captions": result.captions, "picture": prepared.preview}
-        )
-
-    @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
-    async def answer(image: Image, question: Annotated[Question, Form()]) -> schemas.Answer:
-        require_answers()
-        prepared = await prepare(image, preview=False)
-        result = await service.run(prepared, None, [question])
-        return schemas.Answer.model_validate(result.answers[0])
-
-    @app.post(
-        "/api/explorer",
-        summary="One HTML file to explore captions and answers in, which needs no server",
-        responses=ERRORS,
-        response_class=HTMLResponse,
-    )
-    async def explorer(
-        image: Image,
-        decoding: Decoding,
-        question: Annotated[list[Question] | None, Form(max_length=MOST_QUESTIONS)] = None,
-    ) -> HTMLResponse:
-        questions = question or []
-        if questions:
-            require_answers()
-        prepared = await prepare(image, preview=True)
-        result = await service.run(prepared, decoding if model.can_caption else None, questions)
-        record = {
-            "name": image.filename or "picture",
-            "picture": prepared.preview,
-            "captions": result.captions,
-            "answers": result.answers,
-        }
-        attachment = {"Content-Disposition": 'attachment; filename="explorer.html"'}
-        return HTMLResponse(write_explorer([record]), headers=attachment)
+def require_answers(model: Captioner) -> None:
+    """Refuse a question to a checkpoint that answers none."""
+    if not model.can_answer:
+        raise Refusal(501, "this checkpoint answers no questions; choose one trained on them")
 
 
 def add_error_handlers(app: FastAPI) -> None:

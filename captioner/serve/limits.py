@@ -1,4 +1,4 @@
-"""What stands before the web application: who may ask, how much, how long, how many at once."""
+"""Limits in front of the web application: who may ask, how much, how long, how many at once."""
 
 import asyncio
 import ipaddress

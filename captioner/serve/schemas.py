@@ -1,4 +1,4 @@
-"""The JSON that the web API answers with."""
+"""The JSON of the web API's answers."""
 
 from pydantic import BaseModel, Field
 
@@ -17,7 +17,7 @@ class WrittenWord(Word):
 
     looked: str = Field(description='where its attention is greatest, such as "upper left"')
     runners_up: list[Word] = Field(
-        description='the likeliest other words in its place; "<end>" would have ended the caption'
+        description='the most probable other words here; "<end>" would have ended the caption'
     )
 
 
@@ -25,15 +25,15 @@ class Caption(BaseModel):
     """A caption of the picture."""
 
     text: str
-    log_probability: float = Field(description="natural logarithm, the end included")
+    log_probability: float = Field(description="natural logarithm, including the end")
     words: list[WrittenWord]
     attention: list[Map] = Field(
-        description="a map a word, of rows of columns; each sums to 1 and covers the picture"
+        description="one map per word, a list of rows; each sums to 1 and covers the picture"
     )
 
 
 class Captions(BaseModel):
-    """What /api/caption answers."""
+    """The answer of /api/caption."""
 
     captions: list[Caption] = Field(description="best first")
     picture: str | None = Field(

@@ -134,7 +134,7 @@ def restore_model(state: SavedState, model: CaptioningModel) -> None:
 def load_state(
     saved: SavedState, model: CaptioningModel, average: CaptioningModel, optimizer: Optimizer
 ) -> Position:
-    """Put everything that `save_state` wrote back in its place.
+    """Restore everything that `save_state` wrote.
 
     Raises CaptionerError where it is of another model.
     """

@@ -16,7 +16,7 @@ from captioner.errors import CaptionerError
 MIN_IMAGES, MAX_IMAGES = 10, 100_000
 MIN_SIZE, MAX_SIZE = 64, 2048
 
-# The words of captions that name a shape, and the instances' category that each stands for.
+# The words of captions that name a shape, with their category among the instances.
 SHAPE_WORDS = {word: noun for noun in NOUNS for word in (noun, PLURALS[noun])}
 
 _Record = dict[str, Any]
@@ -25,7 +25,7 @@ _Record = dict[str, Any]
 def make_shapes(folder: Path, *, images: int, seed: int, size: int = 224) -> Iterator[int]:
     """Make the set in a new folder, yielding the number of pictures drawn so far.
 
-    Four fifths of the pictures are "train", the rest "val"; no scene stands twice. The folder
+    Four fifths of the pictures are "train", the rest "val"; no scene occurs twice. The folder
     appears when all of it is there. The same arguments give the same bytes. Raises CaptionerError
     where the folder is in use, a number is out of bounds, or nothing more can be written.
     """

@@ -80,8 +80,8 @@ def _group(random: Random) -> tuple[list[Shape], list[str]]:
     side = random.randrange(54, 65)
     cell = UNITS // 3
     shapes = []
-    for place in random.sample(range(9), number):
-        row, column = divmod(place, 3)
+    for cell in random.sample(range(9), number):
+        row, column = divmod(cell, 3)
         left = column * cell + _within(random, cell - side)
         top = row * cell + _within(random, cell - side)
         shapes.append(Shape(colour, noun, left, top, side))
@@ -142,13 +142,13 @@ def _spread(random: Random, *, number: int) -> list[tuple[tuple[str, str], tuple
     """Different kinds in a line, each with its (along, across, side); well apart along the line."""
     cell = UNITS // number
     centre = random.randrange(88, 137)
-    places = []
+    positions = []
     for position in range(number):
         side = random.randrange(cell * 3 // 4, cell * 7 // 8)
         along = position * cell + _within(random, cell - side)
         across = centre + random.randrange(-24, 25) - side // 2
-        places.append((along, min(max(across, _MARGIN), UNITS - side - _MARGIN), side))
-    return list(zip(random.sample(_KINDS, number), places, strict=True))
+        positions.append((along, min(max(across, _MARGIN), UNITS - side - _MARGIN), side))
+    return list(zip(random.sample(_KINDS, number), positions, strict=True))
 
 
 def _within(random: Random, room: int) -> int:
