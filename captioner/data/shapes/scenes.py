@@ -80,8 +80,8 @@ def _group(random: Random) -> tuple[list[Shape], list[str]]:
     side = random.randrange(54, 65)
     cell = UNITS // 3
     shapes = []
-    for cell in random.sample(range(9), number):
-        row, column = divmod(cell, 3)
+    for index in random.sample(range(9), number):
+        row, column = divmod(index, 3)
         left = column * cell + _within(random, cell - side)
         top = row * cell + _within(random, cell - side)
         shapes.append(Shape(colour, noun, left, top, side))
