@@ -87,9 +87,12 @@ def _print_report(found: "Report") -> None:
         "words that will be known": found.known_words,
         "unknown words, per cent": round(100 * found.unknown_share, 1),
         "captions of unknown words": found.captions_without_known,
+        "found without their folder": len(found.partly),
     }
     for name, count in counts.items():
         print(f"{name:<28} {count:>8}")
+    if found.unspaced:
+        print("    most captions have no spaces: train with --tokens character")
     if found.commonest_unknown:
         print(f"    commonest unknown: {', '.join(found.commonest_unknown)}")
     for name, problems in found.problems().items():

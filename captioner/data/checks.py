@@ -38,7 +38,7 @@ class Report:
     commonest_unknown: tuple[str, ...]
     captions_without_known: int
     missing: list[str]
-    partly: list[str]  # found by the end of their names alone
+    partly: list[str]  # no problem, but to be looked at: found by the end of their names alone
     ambiguous: list[str]  # fit several pictures, or several of them fit one
     unreadable: list[str]  # what open_picture said of each
     duplicates: list[list[str]]  # pictures whose files are the same, byte for byte
@@ -51,13 +51,12 @@ class Report:
         """Everything that is wrong, by what it is called."""
         return {
             "missing pictures": self.missing,
-            "found without their folder": self.partly,
             "ambiguous names": self.ambiguous,
             "unreadable pictures": self.unreadable,
             "duplicate pictures": self.duplicates,
             "also held out": self.held_out,
             "empty captions": self.empty_captions,
-            "unspaced (--tokens character)": self.unspaced,
+            "captions without spaces": self.unspaced,
             "unknown image ids": self.unknown_ids,
         }
 

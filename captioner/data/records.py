@@ -96,6 +96,9 @@ def parse_json(text: str, where: str) -> Any:
             json.dumps(content, ensure_ascii=False).encode()
     # A plain ValueError is a number of too many digits, or half of a character.
     except (ValueError, RecursionError) as error:
+        start = text.lstrip()[:20]
+        if start[:1] not in ("{", "["):
+            raise CaptionerError(f"{where} not JSON; it begins with {start!r}") from error
         raise CaptionerError(f"{where} not valid JSON: {error}") from error
     return content
 

@@ -50,7 +50,7 @@ def test_check_of_a_clean_set(tmp_path: Path, images: Path) -> None:
         "found without their folder": "0",
         "ambiguous names": "0",
         "also held out": "0",
-        "unspaced (--tokens character)": "0",
+        "captions without spaces": "0",
         "unreadable pictures": "0",
         "duplicate pictures": "0",
         "empty captions": "0",
