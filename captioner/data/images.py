@@ -184,7 +184,7 @@ def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
         return Image.open(BoundedContent(content, name), formats=formats)
     except UnidentifiedImageError as error:
         raise CaptionerError(
-            f"{name} is not a picture that can be read; expected one of {', '.join(FORMATS)}"
+            f"{name} is not a picture that can be read; expected one of {', '.join(formats)}"
         ) from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
