@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -72,10 +73,13 @@ class CaptionBatches:
         """
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
         order = torch.randperm(len(self.pictures), generator=generator).tolist()
-        items = [self._item(index, generator) for index in order]
         size = self.config.pictures_per_batch
-        groups = [items[start : start + size] for start in range(0, len(items), size)]
-        return self.source.load(groups[first:], _collate)
+        # One after the other, as the generator draws for each; those before `first` as well.
+        groups = (
+            [self._item(index, generator) for index in order[start : start + size]]
+            for start in range(0, len(order), size)
+        )
+        return self.source.load(islice(groups, first, None), _collate)
 
     def _item(
         self, index: int, generator: torch.Generator
@@ -111,4 +115,9 @@ def _collate(views: Views, items: list[tuple[View, tuple[int, list[list[int]]]]]
 def names_a_side(*texts: str) -> bool:
     """Whether a text says left or right, which is wrong for the mirrored picture."""
     sides = ("left", "right")
-    return any(word.startswith(sides) for text in texts for word in split_words(text))
+    return any(
+        word.startswith(sides)
+        for text in texts
+        if any(side in text.lower() for side in sides)  # most texts need not be split
+        for word in split_words(text)
+    )

@@ -8,7 +8,7 @@ from captioner.data import caption_json, caption_tables
 from captioner.data.caption_source import CaptionSource
 from captioner.data.picture_files import require_pictures
 from captioner.data.records import CaptionedPicture, CaptionFile, CaptionRecord, first_three
-from captioner.data.vocabulary import split_words
+from captioner.data.vocabulary import has_words
 from captioner.errors import CaptionerError, CaptionerWarning
 
 # What the parts of a set are called in files. COCO's "restval" was left over from val2014 and is
@@ -36,7 +36,7 @@ def read_captions(
 
 def has_captions(content: CaptionFile) -> bool:
     """Whether any picture has a caption with a word."""
-    return any(split_words(text) for record in content.records for text in record.captions)
+    return any(has_words(text) for record in content.records for text in record.captions)
 
 
 def locate_pictures(
@@ -61,7 +61,7 @@ def locate_pictures(
         )
     captioned = []
     for record in content.records:
-        captions = tuple(caption.strip() for caption in record.captions if split_words(caption))
+        captions = tuple(caption.strip() for caption in record.captions if has_words(caption))
         if captions or uncaptioned:
             captioned.append((record, captions))
     if not captioned:

@@ -9,7 +9,7 @@ from typing import Any
 
 from captioner.data.caption_source import CaptionReader, CaptionSource
 from captioner.data.records import CaptionFile, CaptionRecord, first_three, join_rows
-from captioner.data.vocabulary import split_words
+from captioner.data.vocabulary import has_words
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
@@ -33,14 +33,10 @@ def read_coco(source: CaptionSource) -> CaptionFile:
         content["annotations"], "annotations", {"image_id": int | str, "caption": str}, file
     )
     ids = {str(picture["id"]): picture["id"] for picture in images}
-    annotations = [
-        {
-            "id": number,  # COCO's own code insists on an id per annotation
-            "image_id": ids.get(str(annotation["image_id"]), annotation["image_id"]),
-            "caption": annotation["caption"],
-        }
-        for number, annotation in enumerate(content["annotations"])
-    ]
+    annotations = content["annotations"]
+    for number, annotation in enumerate(annotations):
+        annotation["id"] = number  # COCO's own code insists on one, whatever the file has
+        annotation["image_id"] = ids.get(str(annotation["image_id"]), annotation["image_id"])
     from pycocotools.coco import COCO  # slow to import, and captioning has no use for it
 
     coco = COCO()
@@ -74,7 +70,7 @@ def write_coco(content: CaptionFile, file: Path) -> tuple[int, int]:
         image_id = record.image_id if numbered else number
         images.append({"id": image_id, "file_name": record.file_name})
         for caption in record.captions:
-            if split_words(caption):
+            if has_words(caption):
                 annotations.append(
                     {"id": len(annotations) + 1, "image_id": image_id, "caption": caption.strip()}
                 )

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,7 +81,7 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
 
     def load(
         self,
-        groups: Sequence[Sequence[tuple[View, Any]]],
+        groups: Iterable[Sequence[tuple[View, Any]]],
         collate: Callable[[Views, list[tuple[View, Any]]], Batch],
     ) -> Iterator[Batch]:
         """A batch for each group of items, put together by `collate`, in order.

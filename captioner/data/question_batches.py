@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -84,8 +85,9 @@ class QuestionBatches:
         if self.config.pair_weight:
             order = self._by_wording(order, generator)
         groups = [order[start : start + size] for start in range(0, len(order), size)]
-        items = [self._views(group, generator) for group in groups]
-        return self.source.load(items[first:], self._collate)
+        # One after the other, as the generator draws for each; those before `first` as well.
+        items = (self._views(group, generator) for group in groups)
+        return self.source.load(islice(items, first, None), self._collate)
 
     def _by_wording(self, order: list[int], generator: torch.Generator) -> list[int]:
         """The same questions, groups of equal ones together, the groups in random order."""

@@ -31,6 +31,11 @@ def split_words(text: str) -> list[str]:
     return _WORD.findall(composed.replace("’", "'").replace("_", " "))
 
 
+def has_words(text: str) -> bool:
+    """Whether split_words finds any word."""
+    return _WORD.search(text.replace("_", " ")) is not None
+
+
 class Vocabulary:
     """The words a model knows, its tokens; ids 0 to 3 are padding, start, end and unknown.
 

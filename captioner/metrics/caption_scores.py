@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from captioner.data.unspaced_scripts import has_unspaced
-from captioner.data.vocabulary import split_words
+from captioner.data.vocabulary import has_words
 from captioner.metrics import bleu
 from captioner.metrics.caption_results import matched_pictures
 from captioner.metrics.cider import cider_d
@@ -197,7 +197,7 @@ def score_captions(
     candidates = with_known_ids(candidates, list(references), "picture")
     given = references
     references = {
-        picture: texts if isinstance(texts, str) else [text for text in texts if split_words(text)]
+        picture: texts if isinstance(texts, str) else [text for text in texts if has_words(text)]
         for picture, texts in given.items()
     }
     pictures = matched_pictures(candidates, references, allow_partial)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,9 +132,16 @@ def _hold_out(texts: Texts, share: float, seed: int) -> tuple[Texts, Texts]:
 
 def _warn_of_overlap(train: Texts, val: Texts) -> None:
     """Warn of validation pictures that are trained on, by their files."""
-    trained = {os.path.realpath(path) for path in train.paths()}
+    resolved: dict[Path, Path] = {}  # of folders: resolving every file would take seconds
+
+    def resolve(path: Path) -> Path:
+        if path.parent not in resolved:
+            resolved[path.parent] = path.parent.resolve()
+        return resolved[path.parent] / path.name
+
+    trained = set(map(resolve, train.paths()))
     validated = val.paths()
-    shared = [path for path in validated if os.path.realpath(path) in trained]
+    shared = [path for path in validated if resolve(path) in trained]
     if shared:
         warnings.warn(
             f"{len(shared)} of {len(validated)} validation pictures are trained on too, which "

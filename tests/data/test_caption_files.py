@@ -186,7 +186,11 @@ def without(content: dict[str, Any], key: str, field: str) -> dict[str, Any]:
         ("a.csv", "image,caption\na.png\n", "a.csv, line 2: . columns where the header has 2"),
         ("a.csv", "image,caption\n", "no captions found"),
         ("a.jsonl", '{"image": "a.png"}\n', "a.jsonl, line 1: expected"),
-        ("a.jsonl", '{"image": "a.png", "caption": "x"}\nhat\n', "a.jsonl, line 2: not JSON; it begins with .hat"),
+        (
+            "a.jsonl",
+            '{"image": "a.png", "caption": "x"}\nhat\n',
+            "a.jsonl, line 2: not JSON; it begins with .hat",
+        ),
     ],
 )
 def test_wrong_files(images: Path, write: Write, name: str, content: Any, message: str) -> None:
