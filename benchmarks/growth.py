@@ -32,7 +32,7 @@ from captioner.model.checkpoint import default_checkpoint, load
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import LSTMCell
 from captioner.training.losses import caption_loss
-from captioner.training.setup import frozen_layers
+from captioner.training.setup import make_map_source
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "data" / "samples"
@@ -163,9 +163,9 @@ def estimate(measured: dict[str, tuple[list[int], list[tuple[float, float]]]]) -
     per_picture = seconds / pictures
     line = statistics.linear_regression(words, [step_seconds for step_seconds, _ in steps])
     step = line.slope * WORDS + line.intercept
-    map_bytes = frozen_layers(load(default_checkpoint()).model.encoder, autocast=False).cache_size(
-        1, mirrored=False
-    )
+    map_bytes = make_map_source(
+        load(default_checkpoint()).model.encoder, autocast=False
+    ).cache_size(1, mirrored=False)
     return "\n".join(
         [
             f"- A training step on {CAPTIONS} captions of {WORDS} words (by a line through the "

@@ -26,7 +26,7 @@ from captioner.decoding.beam_search import decode
 from captioner.decoding.step import limits_in_tokens
 from captioner.model.checkpoint import default_checkpoint
 from captioner.model.checkpoint import load as load_checkpoint
-from captioner.training.setup import frozen_layers
+from captioner.training.setup import make_map_source
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 PICTURES, BATCH = 192, 32
@@ -126,7 +126,7 @@ def cache_table(folder: Path, rounds: int) -> str:
     def build() -> None:
         with tempfile.TemporaryDirectory() as cache:
             build_cache(
-                frozen_layers(encoder, autocast=False),
+                make_map_source(encoder, autocast=False),
                 paths,
                 Path(cache),
                 mirrored=False,
@@ -148,7 +148,7 @@ def reading_table(folder: Path, rounds: int) -> str:
     with tempfile.TemporaryDirectory() as cache_folder:
         paths = choose_pictures(folder, 256)
         cache = build_cache(
-            frozen_layers(encoder, autocast=False),
+            make_map_source(encoder, autocast=False),
             paths,
             Path(cache_folder),
             mirrored=True,
@@ -167,7 +167,7 @@ def reading_table(folder: Path, rounds: int) -> str:
             size = cache.maps[0, 0].nbytes
             rows.append(f"| {name} | {size / per_map / 1e9:.2f} | {1 / per_map:.0f} |")
     for mirrored in (False, True):
-        size = frozen_layers(encoder, autocast=False).cache_size(COCO, mirrored=mirrored)
+        size = make_map_source(encoder, autocast=False).cache_size(COCO, mirrored=mirrored)
         rows.append(
             f"\n{COCO:,} pictures {'with' if mirrored else 'without'} mirror images: "
             f"{COCO:,} x {size // COCO:,} bytes = {size / 1e9:.1f} GB ({size / GIB:.1f} GiB)"

@@ -32,7 +32,7 @@ Read = Tensor | CaptionerError  # pixels (3, S, S), or why there are none
 
 QUESTIONS_AT_ONCE = 256
 
-_OPEN_PICTURE = Lock()  # a picture that is open already may be given twice
+_PIL_LOCK = Lock()  # two threads must not load the same PIL image
 
 
 class Captioner:
@@ -340,7 +340,7 @@ class Captioner:
 
     def _read(self, picture: Picture) -> Read:
         try:
-            with _OPEN_PICTURE if isinstance(picture, Image.Image) else nullcontext():
+            with _PIL_LOCK if isinstance(picture, Image.Image) else nullcontext():
                 opened = open_picture(picture)
             return to_tensor(opened, self.model.encoder.image_size)
         except CaptionerError as error:

@@ -13,7 +13,7 @@ class LostWorker(CaptionerError):
 
 
 class UnknownWords(CaptionerError):
-    """A question without any word that the model knows."""
+    """A question, or a caption to compare, without any word that the model knows."""
 
 
 class PictureTooLarge(CaptionerError):

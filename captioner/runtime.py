@@ -84,14 +84,14 @@ def side_by_side(
 ) -> Iterator[Done]:
     """What `work` makes of each batch, in order; on a processor of several at once, at most 4.
 
-    Two cores that share the layers of one batch are half as fast again as one, with a batch each
-    three quarters. So torch's threads are dealt out to as many batches, where there are more
-    batches than that; fewer, and those of a GPU, follow one another in the caller's thread.
+    Two cores on one batch are 1.5 times as fast as one core; with a batch each, 1.75 times. So
+    torch's threads are divided among as many batches, if there are more batches than that. Fewer
+    batches, and those of a GPU, follow one another in the caller's thread.
 
-    Batches are asked for in the caller's thread, at most one more than are worked on. What asking
-    raises is raised here after what came before it, and what `work` raises when its batch is due.
-    Contexts of the caller's thread, such as autocast, `work` has to set itself. Whoever leaves
-    early waits for nothing; what has begun comes to its end unheard.
+    Batches are asked for in the caller's thread, at most one more than are worked on. An error of
+    the batches is raised here after the results before it, an error of `work` when its batch is
+    due. `work` has to set contexts such as autocast itself. A caller that stops early does not
+    wait; the results of batches that have begun are dropped.
     """
     with _STARTING:
         threads = torch.get_num_threads()

@@ -5,14 +5,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli import options
 from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import is_one_picture, list_pictures, require_file
+from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
 from captioner.data.picture_folder import PICTURE_SUFFIXES
 from captioner.errors import CaptionerError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PAIRS_FORM = '{"image": "a.jpg", "question": "what is this?"}'
 
-Asked = tuple[Path | BinaryIO, str]
+Asked = tuple[Source, str]
 
 
 def ask(
@@ -81,9 +81,9 @@ def ask(
         raise typer.Exit(1)
 
 
-def _by_picture(asked: Sequence[Asked]) -> list[tuple[Path | BinaryIO, list[str]]]:
+def _by_picture(asked: Sequence[Asked]) -> list[tuple[Source, list[str]]]:
     """Neighbouring questions about the same picture together, so that it is looked at once."""
-    groups: list[tuple[Path | BinaryIO, list[str]]] = []
+    groups: list[tuple[Source, list[str]]] = []
     for picture, question in asked:
         if not groups or str(groups[-1][0]) != str(picture):
             groups.append((picture, []))

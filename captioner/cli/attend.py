@@ -1,14 +1,14 @@
 """captioner attend: where the model looked for each word."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli import options
 from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import is_one_picture, list_pictures, require_file
+from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def check_output(output: Path, suffix: str) -> None:
 
 def save_maps(
     model: "Captioner",
-    source: Path | BinaryIO,
+    source: Source,
     output: Path,
     question: str | None,
     decoding: "DecodingConfig",
@@ -119,7 +119,7 @@ def save_maps(
 
 def explore(
     model: "Captioner",
-    sources: list[Path | BinaryIO],
+    sources: list[Source],
     output: Path,
     question: str | None,
     decoding: "DecodingConfig",

@@ -28,7 +28,7 @@ LengthPenalty = Annotated[
     typer.Option(min=0, help="A caption's score is log probability / length to this power."),
 ]
 BlockNgrams = Annotated[
-    int | None, typer.Option(min=0, help="Say no sequence of so many words twice; 0 allows it.")
+    int | None, typer.Option(min=0, help="Never repeat a sequence of this many words; 0: allow it.")
 ]
 Sample = Annotated[
     bool | None, typer.Option("--sample", help="Draw the words instead of searching.")

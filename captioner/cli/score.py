@@ -88,7 +88,7 @@ def captions(
     if other is not None:
         differences = bootstrap.differences(scores, score_one(other))
     if html is not None:
-        page = score_report.write_page(results.name, scores, intervals, said, references)
+        page = score_report.page_html(results.name, scores, intervals, said, references)
         atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
     if as_json:
         print(json.dumps(captions_record(scores, intervals, differences)))

@@ -13,8 +13,10 @@ from typing import BinaryIO, cast
 from captioner.data.picture_folder import VIDEO_SUFFIXES, pictures_in
 from captioner.errors import CaptionerError
 
-MAX_BYTES = 64 * 2**20
-TIMEOUT_SECONDS = 30
+MAX_BYTES = 64 * 2**20  # from standard input
+
+
+Source = Path | str | BinaryIO  # a file, a web address, or what is read when its turn comes
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,23 @@ def is_one_picture(arguments: list[str]) -> bool:
     """Whether the arguments name a single picture rather than a folder, a pattern or a video."""
     if len(arguments) != 1 or _is_glob(arguments[0]) or _is_video(arguments[0]):
         return False
-    return not arguments[0] or not Path(arguments[0]).is_dir()  # "" is no folder, see find_pictures
+    return not arguments[0] or not Path(arguments[0]).is_dir()  # list_pictures refuses ""
 
 
-def list_pictures(arguments: list[str], every: str | None = None) -> list[Path | BinaryIO]:
+def list_pictures(arguments: list[str], every: str | None = None) -> list[Source]:
     """List the pictures that the arguments stand for, in the order given, each folder sorted.
 
     Raises CaptionerError for a folder without pictures and a pattern that matches nothing. A file
     that is not there is found out on reading, so that the other pictures are still looked at.
     """
-    found: list[Path | BinaryIO] = []
+    found: list[Source] = []
     for argument in arguments:
         if not argument:
             raise CaptionerError("a PATH is empty; expected a picture, a folder (such as .) or -")
         if argument == "-":
             found.append(cast(BinaryIO, Stream("-", _read_standard_input)))
         elif argument.startswith(("http://", "https://")):
-            found.append(cast(BinaryIO, Stream(argument, partial(_download, argument))))
+            found.append(argument)
         elif Path(argument).is_dir():
             found += pictures_in(Path(argument))
         elif _is_glob(argument):
@@ -72,7 +74,7 @@ def _is_video(argument: str) -> bool:
     return not is_web and Path(argument).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _frames(file: Path, every: str | None) -> list[Path | BinaryIO]:
+def _frames(file: Path, every: str | None) -> list[Source]:
     """Frames of a video, each read when its turn comes; their names end in #t=SECONDS."""
     seconds = re.fullmatch(r"(\d+\.?\d*)s?", every or "2s")
     if not seconds or not float(seconds[1]):
@@ -87,7 +89,7 @@ def _frames(file: Path, every: str | None) -> list[Path | BinaryIO]:
     ]
 
 
-def require_file(picture: Path | BinaryIO) -> None:
+def require_file(picture: Source) -> None:
     """Refuse a file that is not there at once; for a single picture, before seconds of loading."""
     if isinstance(picture, Path) and not picture.exists():
         raise CaptionerError(f"no such file: {picture}")
@@ -127,11 +129,5 @@ def _read_standard_input() -> bytes:
     if not content:
         raise CaptionerError("standard input is empty; expected a picture")
     if len(content) > MAX_BYTES:
-        raise CaptionerError(f"standard input holds more than {MAX_BYTES // 2**20} MB")
+        raise CaptionerError(f"standard input holds more than {MAX_BYTES // 2**20} MiB")
     return content
-
-
-def _download(url: str) -> bytes:
-    from captioner.data.web import fetch  # with ssl, a fifth of the time that --help takes
-
-    return fetch(url, max_bytes=MAX_BYTES, seconds=TIMEOUT_SECONDS)

@@ -27,13 +27,13 @@ class ModelConfig:
 
     encoder: a torchvision classification backbone by name, or efficientnet_lite0 to 4.
     encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
-    image_size: side in pixels of the square that each picture is squashed to; 32k + 1 suits weights
-    that TensorFlow trained, as those of efficientnet_lite.
+    image_size: side in pixels of the square that each picture is squashed to; a multiple of 32,
+    plus 1, suits weights that TensorFlow trained, such as those of efficientnet_lite.
     feature_size: D, after the adapter that follows the backbone.
     attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
     (the mean feature before every word, as in Vinyals et al. 2015).
     sentinel: the decoder may look away from the picture, at what it remembers (Lu et al. 2017).
-    top_down: a second such cell decides where to look (Anderson et al. 2018).
+    top_down: a second recurrent cell makes the attention query (Anderson et al. 2018).
     context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
     tokens: "word" or "character", what is written one at a time.
     cell: one of CELLS; layers: how many are stacked, with hidden_dropout

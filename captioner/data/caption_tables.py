@@ -16,7 +16,7 @@ from captioner.data.records import (
     CaptionRecord,
     first_three,
     join_rows,
-    parse_json,
+    read_json_lines,
     read_text,
 )
 from captioner.errors import CaptionerError, CaptionerWarning
@@ -137,7 +137,7 @@ def _is_json_lines(source: CaptionSource) -> bool:
         return False
 
 
-def read_json_lines(source: CaptionSource) -> CaptionFile:
+def read_jsonl(source: CaptionSource) -> CaptionFile:
     """An object `{"image": ..., "caption": ...}` per line; blank lines are skipped.
 
     Raises CaptionerError, naming the line, where it is not such an object.
@@ -146,10 +146,8 @@ def read_json_lines(source: CaptionSource) -> CaptionFile:
 
 
 def _json_rows(source: CaptionSource) -> Iterator[CaptionRecord]:
-    for number, line in enumerate(source.text.split("\n"), start=1):
-        if line.strip():
-            where = f"{source.file}, line {number}:"
-            yield record_of(parse_json(line, where), where)
+    for number, value in read_json_lines(source.file):
+        yield record_of(value, f"{source.file}, line {number}:")
 
 
 def _is_flickr8k(source: CaptionSource) -> bool:
@@ -209,7 +207,7 @@ def read_folder(source: CaptionSource) -> CaptionFile:
     Each line of such a text is a caption. Texts without a picture are left out, with a warning.
     """
     folder = source.file
-    for name, read in zip(HUGGING_FACE_NAMES, (read_json_lines, read_csv), strict=True):
+    for name, read in zip(HUGGING_FACE_NAMES, (read_jsonl, read_csv), strict=True):
         if (folder / name).is_file():
             return read(CaptionSource(folder / name))
     records, lonely = [], []
@@ -243,7 +241,7 @@ def read_folder(source: CaptionSource) -> CaptionFile:
 
 READERS = (
     CaptionReader("a folder with texts beside the pictures", _is_folder, read_folder),
-    CaptionReader("JSON Lines", _is_json_lines, read_json_lines),
+    CaptionReader("JSON Lines", _is_json_lines, read_jsonl),
     CaptionReader("Flickr8k.token.txt", _is_flickr8k, read_flickr8k),
     CaptionReader("Flickr30k's results.csv", _is_flickr30k, read_flickr30k),
     CaptionReader("CSV", _is_csv, read_csv),

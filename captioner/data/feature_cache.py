@@ -56,7 +56,7 @@ class FeatureCache:
 
 
 @dataclass(frozen=True)
-class FrozenLayers:
+class MapSource:
     """What computes the maps that a cache holds.
 
     encode: pixels (B, 3, S, S) on `device` to maps (B, *map_shape); S = image_size. fingerprint:
@@ -75,7 +75,7 @@ class FrozenLayers:
 
 
 def build_cache(
-    layers: FrozenLayers,
+    layers: MapSource,
     pictures: Sequence[Path],
     folder: Path,
     *,
@@ -111,7 +111,7 @@ def build_cache(
 def _complete(
     maps: np.memmap,
     checksums: np.ndarray,
-    layers: FrozenLayers,
+    layers: MapSource,
     pictures: Sequence[Path],
     file: Path,
     progress: Callable[[int], None],
@@ -130,9 +130,7 @@ def _complete(
     return checksums
 
 
-def _encode(
-    layers: FrozenLayers, pictures: Sequence[Path], *, mirrored: bool
-) -> Iterator[np.ndarray]:
+def _encode(layers: MapSource, pictures: Sequence[Path], *, mirrored: bool) -> Iterator[np.ndarray]:
     """The maps (B, views, *map_shape) of the pictures, batch by batch, float16."""
 
     def read(picture: Path) -> Tensor:
@@ -191,7 +189,7 @@ def _reserve(file: Path, size: int) -> None:
             opened.truncate(size)
 
 
-def _fingerprint(layers: FrozenLayers, pictures: Sequence[Path], mirrored: bool) -> str:
+def _fingerprint(layers: MapSource, pictures: Sequence[Path], mirrored: bool) -> str:
     digest = hashlib.sha256(f"{layers.fingerprint} {layers.image_size} {mirrored}\n".encode())
     for path in pictures:
         stat = path.stat()

@@ -38,9 +38,8 @@ _NORMALISED = [
 
 # Only formats that Pillow decodes by itself: an EPS file, for one, would start Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 
-WEB_SECONDS = 30  # that a web address may take
+WEB_BYTES, WEB_SECONDS = 64 * 2**20, 30  # of a web address
 _STRIP_PIXELS = 4_000_000  # converted to RGB at once
 
 
@@ -132,7 +131,7 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
     elif isinstance(source, str) and source.startswith(("http://", "https://")):
         from captioner.data.web import fetch  # slow to import
 
-        content = fetch(source, max_bytes=MAX_BYTES, seconds=WEB_SECONDS)
+        content = fetch(source, max_bytes=WEB_BYTES, seconds=WEB_SECONDS)
     elif isinstance(source, (str, Path)):
         if Path(source).is_dir():
             raise CaptionerError(f"{name} is a folder; expected a picture")
@@ -178,8 +177,11 @@ def _decode(content: bytes, name: str, max_pixels: int) -> tuple[Image.Image, in
 
 def _open(content: bytes, name: str, max_pixels: int) -> Image.Image:
     formats: tuple[str, ...] = FORMATS
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
-        formats = (*FORMATS, _heif(name))
+    if content[4:8] == b"ftyp":
+        from captioner.data.picture_folder import HEIF_BRANDS
+
+        if content[8:12] in HEIF_BRANDS:
+            formats = (*FORMATS, _heif(name))
     try:
         return Image.open(BoundedContent(content, name), formats=formats)
     except UnidentifiedImageError as error:

@@ -15,7 +15,7 @@ VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".web
 
 # How the content of pictures begins, for files with other endings or none.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
-_BRANDS = (b"avif", b"heic", b"heix", b"mif1")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -56,5 +56,5 @@ def _is_picture(path: Path) -> bool:
     except OSError:
         return False
     is_webp = start.startswith(b"RIFF") and start.endswith(b"WEBP")
-    is_heif = start[4:8] == b"ftyp" and start[8:12] in _BRANDS
+    is_heif = start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis", *HEIF_BRANDS)
     return start.startswith(_STARTS) or is_webp or is_heif

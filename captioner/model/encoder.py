@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(rows * columns, feature_size))
         nn.init.normal_(self.positions, std=0.02)
         self.dropout = nn.Dropout(feature_dropout)
-        self.frozen_layers = len(named)  # of the stages and the adapter after them
+        self.frozen_count = len(named)  # of the stages and the adapter after them
         self.update_batch_norm = False
         self.folded = False
         self.stages.requires_grad_(False)
@@ -67,14 +67,14 @@ class Encoder(nn.Module):
 
         Raises CaptionerError for a stage that the backbone does not have.
         """
-        self.frozen_layers = _index(self.stage_names, first_stage, self.backbone)
+        self.frozen_count = _index(self.stage_names, first_stage, self.backbone)
         self.update_batch_norm = update_batch_norm
         for index, stage in enumerate(self.stages):
-            stage.requires_grad_(index >= self.frozen_layers)
+            stage.requires_grad_(index >= self.frozen_count)
 
     def freeze(self) -> None:
         """Train nothing, not even the adapter, after which `trunk` then ends."""
-        self.frozen_layers = len(self.stages) + 1
+        self.frozen_count = len(self.stages) + 1
         self.requires_grad_(False)
 
     @property
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
 
     def frozen_fingerprint(self) -> str:
         """A text that differs where the maps of `trunk` may: of the frozen layers' weights."""
-        frozen = self.layers[: self.frozen_layers]
+        frozen = self.layers[: self.frozen_count]
         digest = hashlib.sha256(f"{self.backbone} {len(frozen)}".encode())
         for layer in frozen:
             for tensor in layer.state_dict().values():
@@ -98,7 +98,7 @@ class Encoder(nn.Module):
         The cached features are then those of that checkpoint's encoder, and a run that is
         fine-tuned from it can use the same cache.
         """
-        layers = nn.ModuleList(self.layers[: self.frozen_layers])
+        layers = nn.ModuleList(self.layers[: self.frozen_count])
         frozen = [*layers.state_dict().values()]
         frozen += [] if self.positions.requires_grad else [self.positions]
         with torch.no_grad():
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
         """Training mode, except for frozen stages and for batch norm with fixed statistics."""
         super().train(mode)
         for index, stage in enumerate(self.stages):
-            if index < self.frozen_layers:
+            if index < self.frozen_count:
                 stage.eval()
             elif not self.update_batch_norm:
                 for module in stage.modules():
@@ -125,11 +125,11 @@ class Encoder(nn.Module):
             if pictures.device.type == "cpu":
                 batch = max(1, _PIXELS_AT_ONCE // self.image_size**2)
             parts = pictures.permute(0, 2, 3, 1).contiguous().split(batch)  # (batch, S, S, 3) each
-            return torch.cat([self._run(part, 0, self.frozen_layers) for part in parts])
+            return torch.cat([self._run(part, 0, self.frozen_count) for part in parts])
 
     def head(self, maps: Tensor) -> Tensor:
         """The other layers: maps (B, rows, columns, channels) of `trunk` to features (B, N, D)."""
-        maps = self._run(maps, self.frozen_layers, len(self.stages) + 1)  # (B, rows, columns, D)
+        maps = self._run(maps, self.frozen_count, len(self.stages) + 1)  # (B, rows, columns, D)
         return self.dropout(maps.flatten(1, 2) + self.positions)  # (B, N, D)
 
     def forward(self, pictures: Tensor) -> Tensor:

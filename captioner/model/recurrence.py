@@ -1,11 +1,11 @@
 """The recurrent cells, and several of them stacked, behind one step.
 
-A cell is called with its projected input and its state and gives the next state. W_x x, its bias
-included, is computed outside, so that the words of a known caption cost one product; `gates`
-times H is its size. A state is a tuple of tensors (rows, H), as many as `state_parts` says, and
-the first of them is always the hidden state h that the outside sees; `memory_part` is the index of
-the memory, or of h where a cell has no other. `gate_biases` are what the
-input biases should start from, a number a gate.
+A cell is called with its projected input and its state and gives the next state. The caller
+computes the projected input W_x x + b, of size gates * H, for all words at once. A state is a tuple
+of tensors (rows, H), as many as `state_parts` says; the first is always the hidden state h, and
+`memory_part` is the index of the memory, or of h where a cell has no other. `gate_biases` are the
+initial values of the input biases, one per gate. Recurrent matrices, and nothing else, are modules
+whose names end in `_gates`.
 """
 
 from collections.abc import Sequence
@@ -182,6 +182,6 @@ def start_biases(layer: nn.Module, gate_biases: Sequence[float]) -> None:
 
 
 def make_cell(name: str, *, hidden_size: int, layers: int, dropout: float) -> Cell | StackedCells:
-    """The cell of this name (rnn, gru, lstm, highway), alone or in a stack of several layers."""
+    """The cell of this name, of CELLS, alone or in a stack of several layers."""
     cells = [CELLS[name](hidden_size=hidden_size) for _ in range(layers)]
     return cells[0] if layers == 1 else StackedCells(cells, dropout=dropout)

@@ -12,7 +12,7 @@ from torch import Tensor
 from captioner.config.settings import RunConfig, TrainingConfig
 from captioner.data.answer_text import normalise_list
 from captioner.data.caption_batches import CaptionBatches
-from captioner.data.feature_cache import GIB, FeatureCache, FrozenLayers, build_cache
+from captioner.data.feature_cache import GIB, FeatureCache, MapSource, build_cache
 from captioner.data.picture_loading import PictureSource
 from captioner.data.question_batches import QuestionBatches
 from captioner.data.question_files import AskedQuestion
@@ -205,7 +205,7 @@ def _batches(
     """Batches of both tasks over the same pictures, cached once; mirrored: both ways round."""
     paths = texts.paths()
     cache = None
-    if model.encoder.frozen_layers and not config.augment:
+    if model.encoder.frozen_count and not config.augment:
         cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
     captions, questions = None, None
@@ -226,7 +226,7 @@ def _cache(
     *,
     mirrored: bool,
 ) -> FeatureCache:
-    layers = frozen_layers(model.encoder, autocast=config.autocast)
+    layers = make_map_source(model.encoder, autocast=config.autocast)
     size = layers.cache_size(len(paths), mirrored=mirrored)
     reporter.note(f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {caches}")
 
@@ -245,7 +245,7 @@ def _cache(
     )
 
 
-def frozen_layers(encoder: Encoder, *, autocast: bool) -> FrozenLayers:
+def make_map_source(encoder: Encoder, *, autocast: bool) -> MapSource:
     """The frozen layers of an encoder, with batch norms folded, as a feature cache wants them."""
     folded = copy.deepcopy(encoder)
     folded.fold_batch_norms()
@@ -255,7 +255,7 @@ def frozen_layers(encoder: Encoder, *, autocast: bool) -> FrozenLayers:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
             return folded.trunk(pixels)
 
-    return FrozenLayers(
+    return MapSource(
         encode=encode,
         fingerprint=f"{encoder.frozen_fingerprint()} {autocast}",
         image_size=size,

@@ -100,7 +100,7 @@ def _largest_singular_value(module: nn.Module) -> float:
     blocks = [
         block
         for name, weight in module.named_parameters()
-        if name.endswith("_gates.weight")
+        if name.endswith("_gates.weight")  # as recurrence.py names them
         for block in weight.detach().split(weight.shape[1])
     ]
     return max(float(torch.linalg.matrix_norm(block, ord=2)) for block in blocks)

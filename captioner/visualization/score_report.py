@@ -19,7 +19,7 @@ ORDERED_BY = "CIDEr"
 _NUMBER = ' class="number"'
 
 
-def write_page(
+def page_html(
     title: str,
     scores: CaptionScores,
     intervals: Mapping[str, Interval],

@@ -91,7 +91,7 @@ def test_pairs_from_a_file_lie_beside_it(run, photos, model):
         (("absent.png", QUESTION), "no such file: absent.png"),
         (("photos/a.png", "pourquoi " * 99), "no word of the question"),
         (("photos", "pourquoi?"), "no word of the question 'pourquoi?' is known"),
-        (("photos/a.png", "photos/c.png"), "'photos/c.png' is a file and stands where"),
+        (("photos/a.png", "photos/c.png"), "'photos/c.png' is a file where"),
         ((QUESTION, "photos/dog.jpg"), "the question comes last"),
         (("--pairs", "nameless.jsonl"), "nameless.jsonl, line 1: expected"),
         (("photos/a.png", QUESTION, "--pairs", "pairs.jsonl"), "leave 'photos/a.png' out"),

@@ -115,7 +115,7 @@ def test_a_page_of_many_pictures_shows_the_worst_and_the_best(tmp_path: Path) ->
 
     wanted = {number: [f"a dog number{number} runs"] for number in range(150)}
     said = {n: texts[0] if n < 75 else f"no {n}" for n, texts in wanted.items()}
-    text = score_report.write_page("many", score_captions(said, wanted), {}, said, wanted)
+    text = score_report.page_html("many", score_captions(said, wanted), {}, said, wanted)
     assert text.count("<li>") == 100
     assert "The 50 worst and the 50 best" in text
 

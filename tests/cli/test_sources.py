@@ -14,6 +14,7 @@ from PIL import Image
 from captioner import CaptionerError
 from captioner.cli import sources
 from captioner.cli.sources import is_one_picture, list_pictures
+from captioner.data import images
 from captioner.data.images import open_picture
 
 
@@ -173,8 +174,8 @@ def test_a_web_address_is_fetched_only_when_it_is_read(address):
     ],
 )
 def test_a_web_address_that_fails_is_one_error_that_names_it(address, path, message, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_BYTES", 50_000)
-    monkeypatch.setattr(sources, "TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(images, "WEB_BYTES", 50_000)
+    monkeypatch.setattr(images, "WEB_SECONDS", 1)
     with pytest.raises(CaptionerError, match=message) as caught:
         open_picture(list_pictures([address + path])[0])
     assert address + path in str(caught.value)

@@ -14,7 +14,7 @@ from captioner.data.feature_cache import BATCH, FeatureCache, build_cache
 from captioner.data.images import open_picture, to_tensor
 from captioner.errors import CaptionerError
 from captioner.model.encoder import Encoder
-from captioner.training.setup import frozen_layers
+from captioner.training.setup import make_map_source
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def build(
     max_gib: float = 1.0,
 ) -> FeatureCache:
     return build_cache(
-        frozen_layers(encoder, autocast=False),
+        make_map_source(encoder, autocast=False),
         pictures,
         folder,
         mirrored=True,
@@ -72,7 +72,7 @@ def test_it_holds_the_frozen_stages_output_of_each_picture_and_its_mirror_image(
                 cache.read(index, mirrored).float(), expected, rtol=2e-3, atol=2e-3
             )
     [file] = tmp_path.glob("*.f16")
-    assert file.stat().st_size == frozen_layers(encoder, autocast=False).cache_size(
+    assert file.stat().st_size == make_map_source(encoder, autocast=False).cache_size(
         len(pictures), mirrored=True
     )
 
@@ -164,7 +164,7 @@ def test_what_was_begun_is_no_room_that_is_taken(
     build(encoder, pictures, tmp_path, [])
     [file], [checksums] = tmp_path.glob("*.f16"), tmp_path.glob("*.crc32")
     checksums.unlink()  # stopped before the first were saved
-    disk = frozen_layers(encoder, autocast=False).cache_size(len(pictures), mirrored=True) + 1000
+    disk = make_map_source(encoder, autocast=False).cache_size(len(pictures), mirrored=True) + 1000
 
     def usage(folder: Path) -> SimpleNamespace:
         return SimpleNamespace(free=disk - (file.stat().st_size if file.exists() else 0))
