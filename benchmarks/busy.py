@@ -25,7 +25,7 @@ SETTINGS = {
     "one": {"OMP_NUM_THREADS": "1"},
     "all, asleep at once": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": CORES},
 }
-WARM_UP, STEPS = 4, 16
+WARM_UP, STEPS = 2, 8
 
 
 def run(arguments: list[str], setting: dict[str, str]) -> str:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from captioner.decoding.outputs import Answer, AnswerChoice, Caption, Word
 
 # OpenMP's threads spin while they wait for each other, which keeps the cores from other programs
-# and from the very threads waited for: on a busy machine a training step took ten times as long and
-# more. They are to sleep; GNU's OpenMP first spins for less time than falling asleep takes. What
-# the user has set stays. Read when torch is loaded: too late where torch was imported before.
+# and from the very threads waited for: on a busy machine a training step took five times as long
+# and more. They are to sleep; GNU's OpenMP first spins for less time than falling asleep takes.
+# What the user has set stays. It is read when torch is loaded: no effect where torch was already.
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
     os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="1000")
 
