@@ -54,12 +54,10 @@ def print_step_seconds(shapes: Path) -> None:
     import torch
 
     from captioner.config.toml_file import read_stages
-    from captioner.runtime import use_free_cores
     from captioner.training.optimizer import make_optimizer
     from captioner.training.setup import prepare
     from captioner.training.step import train_step
 
-    use_free_cores()  # as captioner train does
     task = prepare(
         read_stages(shapes / "training.toml")[""],
         output=shapes,
