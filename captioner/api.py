@@ -1,12 +1,13 @@
 """The Python interface: Captioner.load().caption("photo.jpg"), .answer("photo.jpg", "a dog?")."""
 
 import copy
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal, TypeVar, overload
+from typing import Any, BinaryIO, Literal, TypeGuard, TypeVar, overload
 
 import numpy as np
 import torch
@@ -31,8 +32,53 @@ Source = TypeVar("Source", bound=Picture)
 Read = Tensor | CaptionerError  # pixels (3, S, S), or why there are none
 
 QUESTIONS_AT_ONCE = 256
+KEPT_PIXELS, KEPT_QUALITY = 480, 82  # of the JPEG that is kept of a picture without a path
 
 _PIL_LOCK = Lock()  # two threads must not load the same PIL image
+
+
+@dataclass(frozen=True)
+class KeptPicture:
+    """The picture of a result: its path or web address, or a small JPEG of it.
+
+    It is read again when it is drawn on. None: one of several that were not given as paths; to keep
+    those would fill the memory. Drawing loads the visualization, which captioning does without.
+    """
+
+    source: str | Path | bytes | None
+
+    def save(self, result: Caption | Answer, file: Path) -> None:
+        """Write the attention maps to a file of the kind that its ending names."""
+        from captioner.visualization import results
+
+        results.save_result(result, self.open, file, name=self._name())
+
+    def show(self, result: Caption | Answer) -> None:
+        """Show the attention maps in a notebook, or else with the viewer of the system."""
+        from captioner.visualization import results
+
+        results.show_result(result, self.open())
+
+    def to_html(self, result: Caption | Answer) -> str | None:
+        """The picture and words to hover for their maps; None where it can't be read any more."""
+        from captioner.visualization import results
+
+        try:
+            return results.result_html(result, self.open())
+        except CaptionerError:
+            return None
+
+    def open(self) -> Image.Image:
+        """The picture as RGB; raises CaptionerError where it was not kept or is gone."""
+        if self.source is None:
+            raise CaptionerError(
+                "the picture of this result was not kept, since it was one of several that were "
+                "not given as paths; give paths, or one picture at a time"
+            )
+        return open_picture(self.source)
+
+    def _name(self) -> str:
+        return str(self.source) if isinstance(self.source, (str, Path)) else "the picture"
 
 
 class Captioner:
@@ -156,14 +202,18 @@ class Captioner:
         changes = {"beam_size": beam_size, "num_captions": num_captions, "max_words": max_words}
         given: dict[str, Any] = {k: value for k, value in changes.items() if value is not None}
         chosen = replace(decoding or self.decoding, **given)
-        several = isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes))
-        sources: Sequence[Any] = pictures if several else [pictures]  # type: ignore[assignment]
+        if not _several(pictures):
+            self.model.writer()
+            _check_batch_size(batch_size)
+            features, kept = self._look(pictures)  # (1, N, D)
+            captions = _with_picture(kept, self.caption_features(features, chosen)[0])
+            return captions if chosen.num_captions > 1 else captions[0]
         found: list[Any] = []
-        for _, result in self.caption_each(sources, decoding=chosen, batch_size=batch_size):
+        for _, result in self.caption_each(pictures, decoding=chosen, batch_size=batch_size):
             if isinstance(result, CaptionerError):
                 raise result
             found.append(result if chosen.num_captions > 1 else result[0])
-        return found if several else found[0]
+        return found
 
     def caption_each(
         self, pictures: Iterable[Source], *, decoding: DecodingConfig, batch_size: int
@@ -184,7 +234,12 @@ class Captioner:
             features = self._encode(pixels)  # (B, N, D)
             captions = iter(self.caption_features(features, decoding))
             return [
-                (source, read if isinstance(read, CaptionerError) else next(captions))
+                (
+                    source,
+                    read
+                    if isinstance(read, CaptionerError)
+                    else _with_picture(_kept_path(source), next(captions)),
+                )
                 for source, read in batch
             ]
 
@@ -240,15 +295,20 @@ class Captioner:
         return in Answer.top. Raises CaptionerError for a picture that cannot be read, a question
         without any word that the model knows, a top below 1, and a checkpoint that cannot answer.
         """
-        several = isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes))
-        sources: Sequence[Any] = pictures if several else [pictures]  # type: ignore[assignment]
-        asked = ((picture, [question]) for picture in sources)
-        found = []
+        if not _several(pictures):
+            self._check_asking(top, batch_size)
+            features, kept = self._look(pictures)  # (1, N, D)
+            [[answer]] = self.answer_features(features, [[question]], top)
+            if isinstance(answer, CaptionerError):
+                raise answer
+            return replace(answer, picture=kept)
+        asked = ((picture, [question]) for picture in pictures)
+        found: list[Answer] = []
         for _, [result] in self.answer_each(asked, top=top, batch_size=batch_size):
             if isinstance(result, CaptionerError):
                 raise result
             found.append(result)
-        return found if several else found[0]
+        return found
 
     def answer_each(
         self, asked: Iterable[tuple[Source, Sequence[str]]], *, top: int, batch_size: int
@@ -259,10 +319,7 @@ class Captioner:
         with the error in place of the answer. Raises CaptionerError for a top or a batch_size
         below 1 and for a checkpoint that cannot answer.
         """
-        self.model.answerer()
-        if top < 1:
-            raise CaptionerError(f"top is {top}; expected 1 or more answers")
-        _check_batch_size(batch_size)
+        self._check_asking(top, batch_size)
 
         def answer_batch(
             batch: list[tuple[tuple[Source, Sequence[str]], Read]],
@@ -273,7 +330,9 @@ class Captioner:
             return [
                 (
                     source,
-                    [read] * len(questions) if isinstance(read, CaptionerError) else next(answers),
+                    [read] * len(questions)
+                    if isinstance(read, CaptionerError)
+                    else _with_picture(_kept_path(source), next(answers)),
                 )
                 for (source, questions), read in batch
             ]
@@ -315,8 +374,13 @@ class Captioner:
         ]
         answers = iter(self._answer(understood, features, top))
         return [
-            [words if isinstance(words, CaptionerError) else next(answers) for words in group]
-            for group in parsed
+            [
+                words
+                if isinstance(words, CaptionerError)
+                else replace(next(answers), question=text)
+                for text, words in zip(texts, group, strict=True)
+            ]
+            for texts, group in zip(questions, parsed, strict=True)
         ]
 
     def parse(self, question: str) -> list[int]:
@@ -338,13 +402,28 @@ class Captioner:
         except UnknownWords as error:
             return error
 
+    def _check_asking(self, top: int, batch_size: int) -> None:
+        self.model.answerer()
+        if top < 1:
+            raise CaptionerError(f"top is {top}; expected 1 or more answers")
+        _check_batch_size(batch_size)
+
     def _read(self, picture: Picture) -> Read:
         try:
-            with _PIL_LOCK if isinstance(picture, Image.Image) else nullcontext():
-                opened = open_picture(picture)
-            return to_tensor(opened, self.model.encoder.image_size)
+            return to_tensor(_open(picture), self.model.encoder.image_size)
         except CaptionerError as error:
             return error
+
+    def _look(self, picture: Any) -> tuple[Tensor, KeptPicture]:
+        """Features (1, N, D) of one Picture, and what is kept of it."""
+        opened = _open(picture)
+        features = self._encode([to_tensor(opened, self.model.encoder.image_size)])
+        if isinstance(picture, (str, Path)):
+            return features, KeptPicture(picture)
+        opened.thumbnail((KEPT_PIXELS, KEPT_PIXELS))
+        with io.BytesIO() as content:
+            opened.save(content, "JPEG", quality=KEPT_QUALITY)
+            return features, KeptPicture(content.getvalue())
 
     @torch.no_grad()
     def _encode(self, pixels: Sequence[Tensor]) -> Tensor:
@@ -376,6 +455,26 @@ class Captioner:
                 )
                 maps = weights.float().view(-1, *self.model.encoder.grid).numpy()
                 yield Answer(choices[0].text, choices[0].probability, choices, maps)
+
+
+def _open(picture: Picture) -> Image.Image:
+    with _PIL_LOCK if isinstance(picture, Image.Image) else nullcontext():
+        return open_picture(picture)
+
+
+def _several(pictures: Picture | Sequence[Picture]) -> TypeGuard[Sequence[Any]]:
+    return isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes))
+
+
+def _kept_path(source: object) -> KeptPicture:
+    return KeptPicture(source if isinstance(source, (str, Path)) else None)
+
+
+def _with_picture(kept: KeptPicture, results: Sequence[Any]) -> list[Any]:
+    """The results with their picture; errors among them stay as they are."""
+    return [
+        one if isinstance(one, CaptionerError) else replace(one, picture=kept) for one in results
+    ]
 
 
 def _check_batch_size(batch_size: int) -> None:

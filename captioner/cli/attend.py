@@ -14,6 +14,7 @@ from captioner.errors import CaptionerError
 if TYPE_CHECKING:
     from captioner.api import Captioner
     from captioner.config.settings import DecodingConfig
+    from captioner.decoding.outputs import Answer, Caption
     from captioner.visualization.explorer import Record
 
 SUFFIXES = (".html", ".png", ".gif", ".npz")
@@ -97,24 +98,16 @@ def save_maps(
 ) -> str:
     """Write the maps of one picture's caption or answer, and give its text."""
     from captioner.data.images import open_picture
-    from captioner.visualization import attention_maps
+    from captioner.visualization.results import save_result
 
     picture = open_picture(source)
+    result: Caption | Answer
     if question is None:
-        [[best, *_]] = model.caption_features(model.encode([picture]), decoding)
-        text, maps, words = best.text, best.attention, [word.word for word in best.words]
+        [[result, *_]] = model.caption_features(model.encode([picture]), decoding)
     else:
-        answer = model.answer(picture, question)
-        text, maps = answer.text, answer.attention
-        words = [f"glimpse {number}" for number in range(1, len(maps) + 1)]
-    match output.suffix.lower():
-        case ".png":
-            attention_maps.save_panel(picture, words, maps, output)
-        case ".gif":
-            attention_maps.save_animation(picture, words, maps, output)
-        case _:
-            attention_maps.save_arrays(words, maps, output)
-    return text
+        result = model.answer(picture, question)
+    save_result(result, lambda: picture, output)
+    return result.text
 
 
 def explore(

@@ -34,14 +34,28 @@ def overlay(picture: Image.Image, weights: NDArray[np.floating]) -> Image.Image:
     interpolated between cells. The result is RGB, of the picture's size. Raises CaptionerError for
     weights of another shape.
     """
+    colours, opacity = _heat(weights, picture.size)
+    grey = np.asarray(picture.convert("L").convert("RGB"))
+    return Image.fromarray(np.rint((1 - opacity) * grey + opacity * colours).astype(np.uint8))
+
+
+def layer(weights: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
+    """The colours of `overlay` alone, with its opacities: RGBA, of this size (width, height)."""
+    return Image.fromarray(
+        np.rint(np.dstack([*_heat(weights, size)]) * [1, 1, 1, 255]).astype(np.uint8)
+    )
+
+
+def _heat(
+    weights: NDArray[np.floating], size: tuple[int, int]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Colours (height, width, 3) from 0 to 255 and opacities (height, width, 1) from 0 to 1."""
     [cells] = _check(np.asarray(weights)[np.newaxis], [""])
     heaviest = cells.max()
     relative = Image.fromarray(cells / heaviest if heaviest > 0 else cells)
-    heat = np.asarray(relative.resize(picture.size, Image.Resampling.BILINEAR))
+    heat = np.asarray(relative.resize(size, Image.Resampling.BILINEAR))
     colours = 255 * matplotlib.colormaps["inferno"](heat)[:, :, :3]
-    opacity = (MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * heat)[:, :, np.newaxis]
-    grey = np.asarray(picture.convert("L").convert("RGB"))
-    return Image.fromarray(np.rint((1 - opacity) * grey + opacity * colours).astype(np.uint8))
+    return colours, (MIN_OPACITY + (MAX_OPACITY - MIN_OPACITY) * heat)[:, :, np.newaxis]
 
 
 def save_panel(

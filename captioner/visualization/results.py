@@ -1,0 +1,140 @@
+"""A Caption or an Answer on its picture: as a file, on the screen, or in a notebook."""
+
+import base64
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageShow
+
+from captioner.decoding.outputs import Answer, Caption
+from captioner.errors import CaptionerError
+from captioner.files import asset
+from captioner.visualization import attention_maps, explorer
+from captioner.visualization.preview import data_uri
+
+MAX_HTML = 55_000  # characters
+PICTURE_SIDES = (400, 300, 200, 100)  # the largest that MAX_HTML has room for
+MAX_MAPS, MAP_CELLS = 30, 14  # of a sentence, and a side: with more, no room for the picture
+
+
+def save_result(
+    result: Caption | Answer,
+    picture: Callable[[], Image.Image],
+    file: Path,
+    *,
+    name: str = "",
+) -> None:
+    """Write the attention maps as .png, .gif, .html (the explorer) or .npz (without the picture).
+
+    Raises CaptionerError for another ending and a file that cannot be written.
+    """
+    words, maps = _steps(result), result.attention
+    match file.suffix.lower():
+        case ".png":
+            attention_maps.save_panel(picture(), words, maps, file)
+        case ".gif":
+            attention_maps.save_animation(picture(), words, maps, file)
+        case ".npz":
+            attention_maps.save_arrays(words, maps, file)
+        case ".html":
+            captions, answers = [], []
+            if isinstance(result, Caption):
+                captions.append(explorer.caption_record(result, tuple(() for _ in words)))
+            else:
+                answers.append(explorer.answer_record(result.question, result))
+            record = explorer.picture_record(name, picture(), captions, answers)
+            explorer.save_explorer([record], file)
+        case _:
+            raise CaptionerError(
+                f"{file}: unknown kind of output; expected .html, .png, .gif or .npz"
+            )
+
+
+def show_result(result: Caption | Answer, picture: Image.Image) -> None:
+    """Display the result in the notebook, or its panel of maps with the viewer of the system.
+
+    Raises CaptionerError where there is neither.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel"):  # a terminal's IPython has none
+        from IPython.display import HTML, display
+
+        display(HTML(result_html(result, picture)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        panel = Path(folder) / "maps.png"
+        attention_maps.save_panel(picture, _steps(result), result.attention, panel)
+        with Image.open(panel) as drawn:
+            if not ImageShow.show(drawn):
+                raise CaptionerError('no viewer of pictures is here; use .save("maps.png")')
+
+
+def result_html(result: Caption | Answer, picture: Image.Image) -> str:
+    """HTML of at most 60 KB: the picture and its sentence, and a map for each word under the mouse.
+
+    It has no script, so that notebooks show it even where they trust none.
+    """
+    if isinstance(result, Caption):
+        before = ""
+        sure = [word.probability for word in result.words]
+    else:
+        before = f"{escape(result.question)} <b>{escape(result.text)}</b> "
+        sure = [result.probability] * len(result.attention)
+    ratio = f"{picture.width}/{picture.height}"
+    words = " ".join(
+        f'<span class="captioner-word" tabindex="0" style="--sure:{probability:.3g}" title="'
+        f'{100 * probability:.0f} %, looked {_place(cells)}">{escape(word)}{_layer(cells, ratio)}'
+        "</span>"
+        if number < MAX_MAPS
+        else escape(word)
+        for number, (word, probability, cells) in enumerate(
+            zip(_steps(result), sure, result.attention, strict=True)
+        )
+    )
+    style = asset("captioner.visualization", "result.css")
+    sentence = f'<p class="captioner-sentence">{before}{words}</p>'
+    room = MAX_HTML - len(style) - len(sentence)
+    return (
+        f'<div class="captioner-result"><style>{style}</style>'
+        f'<img src="{_small(picture, room)}" alt="{escape(result.text)}" '
+        f'style="aspect-ratio:{ratio}">{sentence}</div>'
+    )
+
+
+def _steps(result: Caption | Answer) -> list[str]:
+    """What each map belongs to: a word of the caption or a glimpse of the answer."""
+    if isinstance(result, Caption):
+        return [word.word for word in result.words]
+    return [f"glimpse {number}" for number in range(1, len(result.attention) + 1)]
+
+
+def _place(cells: NDArray[np.floating]) -> str:
+    place = attention_maps.where(cells)
+    return place if place == "everywhere alike" else f"at the {place}"
+
+
+def _layer(cells: NDArray[np.floating], ratio: str) -> str:
+    """The map as an image of a pixel per cell, which the browser makes as large as the picture."""
+    rows, columns = cells.shape
+    layer = attention_maps.layer(cells, (min(columns, MAP_CELLS), min(rows, MAP_CELLS)))
+    with io.BytesIO() as content:
+        layer.save(content, "PNG", optimize=True)
+        data = base64.b64encode(content.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="" style="aspect-ratio:{ratio}">'
+
+
+def _small(picture: Image.Image, room: int) -> str:
+    """The picture as a data: address, as large as so many characters allow."""
+    for side in PICTURE_SIDES:
+        small = picture.copy()
+        small.thumbnail((side, side))
+        address = data_uri(small)
+        if len(address) <= room:
+            break
+    return address
