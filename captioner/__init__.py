@@ -27,7 +27,7 @@ from captioner.version import __version__
 
 if TYPE_CHECKING:
     from captioner.api import Captioner
-    from captioner.decoding.outputs import Answer, AnswerChoice, Caption, Word
+    from captioner.decoding.outputs import Answer, AnswerChoice, Caption, CaptionFit, Word
 
 # OpenMP's threads spin while they wait for each other, which keeps the cores from other programs
 # and from the very threads waited for: on a busy machine a training step took five times as long
@@ -40,6 +40,7 @@ __all__ = [
     "Answer",
     "AnswerChoice",
     "Caption",
+    "CaptionFit",
     "Captioner",
     "CaptionerError",
     "Word",

@@ -85,10 +85,15 @@ class Captioner:
     """A trained model that captions pictures and answers questions about them.
 
     Get one with `Captioner.load()`. decoding: the search settings stored in the checkpoint; scores:
-    what the checkpoint scored, and on what; device: where the model computes.
+    what the checkpoint scored, and on what; device: where the model computes; checkpoint: its file.
     """
 
-    def __init__(self, loaded: checkpoints.Checkpoint, device: torch.device) -> None:
+    def __init__(
+        self,
+        loaded: checkpoints.Checkpoint,
+        device: torch.device,
+        checkpoint: Path | None = None,
+    ) -> None:
         self.model: CaptioningModel = copy.deepcopy(loaded.model).to(device)
         self.model.encoder.fold_batch_norms()
         if self.model.decoder is not None and device.type == "cpu":
@@ -97,25 +102,42 @@ class Captioner:
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores
         self.device = device
+        self.checkpoint = checkpoint
+
+    def __repr__(self) -> str:
+        file = None if self.checkpoint is None else str(self.checkpoint)
+        return f"Captioner(checkpoint={file!r}, device='{self.device}', decoding={self.decoding!r})"
 
     @classmethod
     def load(cls, checkpoint: str | Path | None = None, device: str | None = None) -> "Captioner":
         """Load a checkpoint file, by default the bundled one, onto a device ("cpu", "cuda", ...).
 
         Raises CaptionerError for a file or a device that is not there or cannot be used.
+
+        >>> model = Captioner.load(device="cpu")
+        >>> model.checkpoint.name
+        'default.safetensors'
         """
         chosen = choose_device(device)
         file = checkpoints.default_checkpoint() if checkpoint is None else Path(checkpoint)
-        return cls(checkpoints.load(file), chosen)
+        return cls(checkpoints.load(file), chosen, file)
 
     @property
     def can_caption(self) -> bool:
-        """Whether the checkpoint has learned to write captions."""
+        """Whether the checkpoint has learned to write captions.
+
+        >>> model.can_caption
+        True
+        """
         return self.model.decoder is not None
 
     @property
     def can_answer(self) -> bool:
-        """Whether the checkpoint has learned to answer questions."""
+        """Whether the checkpoint has learned to answer questions.
+
+        >>> model.can_answer
+        True
+        """
         return self.model.answers is not None
 
     # A str is a sequence too, which mypy reports as an overlap; the first match is the right one.
@@ -194,10 +216,21 @@ class Captioner:
         """Caption one picture (a Caption) or several (a list of them, in the same order).
 
         A picture is a path, bytes, an open binary file, a PIL image or an array (rows, columns, 3)
-        of uint8. With num_captions above 1
-        each picture gives a list, best first. beam_size and max_words replace those stored in the
-        checkpoint, decoding all of its search settings. Raises CaptionerError for a picture that is
-        none of these or cannot be read, and for settings that make no sense.
+        of uint8. With num_captions above 1 each picture gives a list, best first. beam_size and
+        max_words replace those stored in the checkpoint, decoding all of its search settings.
+        Raises CaptionerError for a picture that is none of these or cannot be read, and for
+        settings that make no sense.
+
+        >>> model.caption("chelsea.jpg").text
+        'a cat sitting on top of a wooden table'
+        >>> for caption in model.caption(["chelsea.jpg", "camera.jpg"]):
+        ...     print(caption)
+        a cat sitting on top of a wooden table
+        a man in a black shirt is holding a camera
+        >>> for caption in model.caption("chelsea.jpg", num_captions=2):
+        ...     print(f"{caption.confidence:.2f} {caption}")
+        0.59 a cat sitting on top of a wooden table
+        0.59 a cat sitting on top of a wooden bench
         """
         changes = {"beam_size": beam_size, "num_captions": num_captions, "max_words": max_words}
         given: dict[str, Any] = {k: value for k, value in changes.items() if value is not None}
@@ -223,6 +256,12 @@ class Captioner:
         A picture that cannot be read comes with the error in place of its captions. While batches
         are captioned, on a CPU several at once, the next one is being read; at most eight are in
         memory. Raises CaptionerError for a batch_size below 1.
+
+        >>> paths = ["chelsea.jpg", "gone.jpg"]
+        >>> for path, found in model.caption_each(paths, decoding=model.decoding, batch_size=32):
+        ...     print(path, "cannot be read" if isinstance(found, CaptionerError) else found[0])
+        chelsea.jpg a cat sitting on top of a wooden table
+        gone.jpg cannot be read
         """
         self.model.writer()
         _check_batch_size(batch_size)
@@ -252,6 +291,10 @@ class Captioner:
 
         Raises CaptionerError for a picture that cannot be read, for no captions, and for a caption
         without any word that the model knows.
+
+        >>> fits = model.match("chelsea.jpg", ["a cat on a table", "a bus in the street"])
+        >>> max(fits, key=lambda fit: fit.share).text
+        'a cat on a table'
         """
         from captioner.data.word_coverage import word_coverage
         from captioner.decoding.likelihood import mean_log_probabilities
@@ -291,9 +334,13 @@ class Captioner:
         """Answer a question about one picture (an Answer) or about each of several (a list).
 
         A picture is a path, bytes, an open binary file, a PIL image or an array (rows, columns, 3)
-        of uint8. top: how many answers to
-        return in Answer.top. Raises CaptionerError for a picture that cannot be read, a question
-        without any word that the model knows, a top below 1, and a checkpoint that cannot answer.
+        of uint8. top: how many answers to return in Answer.top. Raises CaptionerError for a picture
+        that cannot be read, a question without any word that the model knows, a top below 1, and a
+        checkpoint that cannot answer.
+
+        >>> answer = model.answer("chelsea.jpg", "what animal is this?")
+        >>> print(f"{answer.text} ({answer.probability:.0%}), or {answer.top[1].text}")
+        cat (49%), or bird
         """
         if not _several(pictures):
             self._check_asking(top, batch_size)
@@ -318,6 +365,11 @@ class Captioner:
         A picture that cannot be read and a question without any word that the model knows come
         with the error in place of the answer. Raises CaptionerError for a top or a batch_size
         below 1 and for a checkpoint that cannot answer.
+
+        >>> asked = [("chelsea.jpg", ["what animal is this?", "is it raining?"])]
+        >>> for path, answers in model.answer_each(asked, top=1, batch_size=16):
+        ...     print(path, *answers)
+        chelsea.jpg cat no
         """
         self._check_asking(top, batch_size)
 
@@ -342,12 +394,21 @@ class Captioner:
             yield from answered
 
     def encode(self, pictures: Sequence[Picture]) -> Tensor:
-        """Features (B, N, D) of pictures; raises CaptionerError for one that cannot be read."""
+        """Features (B, N, D) of pictures; raises CaptionerError for one that cannot be read.
+
+        >>> model.encode(["chelsea.jpg", "camera.jpg"]).shape
+        torch.Size([2, 100, 512])
+        """
         size = self.model.encoder.image_size
         return self._encode([to_tensor(open_picture(picture), size) for picture in pictures])
 
     def caption_features(self, features: Tensor, decoding: DecodingConfig) -> list[list[Caption]]:
-        """Captions of pictures by their features (B, N, D): for each, the best first."""
+        """Captions of pictures by their features (B, N, D): for each, the best first.
+
+        >>> [[best]] = model.caption_features(model.encode(["chelsea.jpg"]), model.decoding)
+        >>> print(best)
+        a cat sitting on top of a wooden table
+        """
         decoder, vocabulary = self.model.writer()
         if not len(features):
             return []
@@ -364,6 +425,13 @@ class Captioner:
         """Answers to the questions about each of B pictures, by their features (B, N, D).
 
         A question without any word that the model knows gives the error in place of an answer.
+
+        >>> features = model.encode(["chelsea.jpg"])
+        >>> [[animal, there]] = model.answer_features(
+        ...     features, [["what animal is this?", "is there a cat?"]], top=1
+        ... )
+        >>> print(animal, there)
+        cat yes
         """
         parsed = [[self._parse(question) for question in group] for group in questions]
         understood = [
@@ -384,7 +452,11 @@ class Captioner:
         ]
 
     def parse(self, question: str) -> list[int]:
-        """The ids of a question's words; raises UnknownWords where the model knows none of them."""
+        """The ids of a question's words; raises UnknownWords where the model knows none of them.
+
+        >>> len(model.parse("is there a cat?"))
+        4
+        """
         if not isinstance(question, str):
             raise CaptionerError(f"a question is {question!r}; expected a text")
         _, vocabulary = self.model.answerer()
