@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,22 @@ def test_examples_in_the_docstrings_are_true(monkeypatch: pytest.MonkeyPatch) ->
     for test in examples:
         runner.run(test, out=report.append, clear_globs=False)
     assert not runner.summarize(verbose=False).failed, "".join(report)
+
+
+def test_mypy_infers_the_type_of_each_result(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    root = Path(api.__file__).parents[1]
+    assert (root / "captioner" / "py.typed").is_file()  # or a user's mypy does not look
+    user = tmp_path / "user.py"
+    user.write_text((Path(__file__).parent / "typing_of_results.py").read_text())
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent"]
+    command += ["--config-file=", f"--cache-dir={tmp_path / 'cache'}", str(user)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.startswith("Success"), done.stdout + done.stderr
