@@ -1,5 +1,6 @@
 """Finds the pictures that a caption or question file names, in the folders that the user gave."""
 
+import filecmp
 import os
 import unicodedata
 import warnings
@@ -31,7 +32,8 @@ class FoundPictures:
 def find_pictures(file_names: Iterable[str], images: Sequence[Path]) -> FoundPictures:
     """Find the pictures of these names.
 
-    The whole name is looked for in every folder first; then less and less of its folders, as long
+    The whole name is looked for in every folder first, and the first folder counts, with a warning
+    where another one holds another picture of that name; then less and less of its folders, as long
     as only one file fits. Raises CaptionerError where one of the folders is not there.
     """
     for folder in images:
@@ -39,8 +41,12 @@ def find_pictures(file_names: Iterable[str], images: Sequence[Path]) -> FoundPic
             raise CaptionerError(f"{folder} is not a folder; expected one that holds the pictures")
     found = FoundPictures()
     names_of_path: defaultdict[Path, list[str]] = defaultdict(list)
+    in_several: list[str] = []
     for name in dict.fromkeys(file_names):
-        files, is_whole = _files(name, images)
+        whole = [file for folder in images for file in _existing(folder, name)]
+        if _differ(whole):
+            in_several.append(name)
+        files, is_whole = (whole[:1], True) if whole else _files_by_end(name, images)
         if not files:
             found.missing.append(name)
         elif len(files) > 1:
@@ -56,7 +62,18 @@ def find_pictures(file_names: Iterable[str], images: Sequence[Path]) -> FoundPic
         del found.paths[name]
     found.ambiguous += shared
     found.partly = [name for name in found.partly if name in found.paths]
+    if in_several:
+        _warn_of_other_pictures(in_several, found.paths[in_several[0]])
     return found
+
+
+def _warn_of_other_pictures(names: Sequence[str], first: Path) -> None:
+    warnings.warn(
+        f"{len(names)} of the names are different pictures in several folders, such as "
+        f"{names[0]}, for which {first} is read; put the folders into the names",
+        CaptionerWarning,
+        stacklevel=3,
+    )
 
 
 def require_pictures(
@@ -102,12 +119,8 @@ def report_missing(message: str, share: float, *, skip_missing: bool) -> None:
     warnings.warn(f"{message}; they are left out", CaptionerWarning, stacklevel=3)
 
 
-def _files(name: str, images: Sequence[Path]) -> tuple[list[Path], bool]:
-    """The files that a name may stand for, and whether they fit all of it."""
-    for folder in images:
-        files = _existing(folder, name)
-        if files:
-            return files, True
+def _files_by_end(name: str, images: Sequence[Path]) -> tuple[list[Path], bool]:
+    """The files that fit the end of a name, and whether with their folder they fit all of it."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     for start in range(1, len(parts)):
         rest = "/".join(parts[start:])
@@ -131,6 +144,14 @@ def _existing(folder: Path, name: str) -> list[Path]:
         except ValueError:  # a null character or half a surrogate pair
             return []
     return []
+
+
+def _differ(files: Sequence[Path]) -> bool:
+    """Whether one of these files is another picture than the first."""
+    try:
+        return not all(filecmp.cmp(files[0], other, shallow=False) for other in files[1:])
+    except OSError:  # one that may not be read may be any picture
+        return True
 
 
 def _distinct(files: Iterable[Path]) -> list[Path]:

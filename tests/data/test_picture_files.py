@@ -45,6 +45,20 @@ def test_a_bare_name_in_two_folders_is_ambiguous(photos: Path) -> None:
     assert find_pictures(["birds/001.png"], folders).ambiguous == ["birds/001.png"]
 
 
+def test_a_whole_name_of_two_pictures_in_two_folders_is_said(photos: Path) -> None:
+    cats, dogs = (photos / "photos" / name for name in ("cats", "dogs"))
+    # Copies are one picture, and so is a folder given twice, under whatever path.
+    folders = [cats, dogs, cats, cats / ".." / "cats"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find_pictures(["001.png"], folders).paths == {"001.png": cats / "001.png"}
+    (dogs / "001.png").write_bytes(b"another picture")
+    for first, second in ((cats, dogs), (dogs, cats)):
+        with pytest.warns(CaptionerWarning, match=f"such as 001.png, for which {first}"):
+            found = find_pictures(["001.png"], [first, second])
+        assert found.paths == {"001.png": first / "001.png"}
+
+
 def test_a_folder_called_as_the_name_says_is_the_one(photos: Path) -> None:
     folders = [photos / "photos" / name for name in ("cats", "dogs")]
     found = find_pictures(NAMES, folders)
