@@ -118,7 +118,10 @@ def convert(
 
     if output.exists():
         raise CaptionerError(f"{output} is already there; choose another name")
-    pictures, count = write_coco(read_caption_file(captions, split), output)
+    content = read_caption_file(captions, split)
+    if not content.records and not content.unlisted:
+        raise CaptionerError(f"{captions}: no pictures found; expected at least one")
+    pictures, count = write_coco(content, output)
     print(f"{output}: {count} captions of {pictures} pictures")
 
 

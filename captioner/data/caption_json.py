@@ -164,7 +164,7 @@ def record_of(record: Any, where: str) -> CaptionRecord:
     """
     name, texts = _field(record, _NAMES), _field(record, _TEXTS)
     captions = [texts] if isinstance(texts, str) else texts
-    is_right = isinstance(name, str) and isinstance(captions, list)
+    is_right = isinstance(name, str) and name.strip() and isinstance(captions, list)
     if not is_right or not all(isinstance(caption, str) for caption in captions):
         raise CaptionerError(f'{where} expected {{"image": "a.jpg", "caption": "a dog"}}')
     image_id = next((record[key] for key in ("image_id", "id") if key in record), name)

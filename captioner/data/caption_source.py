@@ -22,7 +22,7 @@ class CaptionSource:
     @cached_property
     def first_line(self) -> str:
         """The first line that is not blank."""
-        return next((line for line in self.text.splitlines() if line.strip()), "")
+        return next((line for line in self.text.split("\n") if line.strip()), "")
 
     @cached_property
     def looks_like_json(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from captioner.data.caption_json import record_of
 from captioner.data.caption_source import CaptionReader, CaptionSource
+from captioner.data.picture_folder import is_picture
 from captioner.data.records import (
     CaptionFile,
     CaptionRecord,
@@ -69,7 +70,9 @@ def _csv_rows(source: CaptionSource) -> Iterator[CaptionRecord]:
                     f"{file}, line {line}: {len(row)} columns where the header has {columns}; put "
                     'a caption with commas in double quotes, "like, this"'
                 )
-            problem = _problem_of(row[caption])
+            if not row[image].strip() and not row[caption].strip():
+                continue  # spreadsheets end in rows of nothing but separators
+            problem = _problem_of(row[image], row[caption])
             if problem:
                 bad.setdefault(problem, []).append(line)
             yield CaptionRecord(
@@ -114,8 +117,10 @@ def _cell(row: list[str], column: int) -> str | None:
     return row[column].strip() if column >= 0 else None
 
 
-def _problem_of(caption: str) -> str | None:
-    """Why a text is no caption that a person wrote; None where it may be one."""
+def _problem_of(image: str, caption: str) -> str | None:
+    """Why a row is not a picture and a caption that a person wrote; None where it may be."""
+    if image.strip().lower() in ("", *MISSING_VALUES):
+        return f"{image.strip()!r} as the name of a picture, which is a missing value"
     text = caption.strip()
     if text.lower() in MISSING_VALUES:
         return f"{text!r} as a caption, which is a missing value"
@@ -129,8 +134,11 @@ def _problem_of(caption: str) -> str | None:
 def _is_json_lines(source: CaptionSource) -> bool:
     if source.file.suffix.lower() in (".jsonl", ".ndjson"):
         return True
-    if not source.first_line.lstrip().startswith("{") or source.text.strip() == source.first_line:
+    if not source.first_line.lstrip().startswith("{"):
         return False
+    if source.text.strip() == source.first_line.strip():  # a whole file of COCO's may be one line
+        record = source.parsed_json()
+        return isinstance(record, dict) and any(name in record for name in IMAGE_COLUMNS)
     try:
         return isinstance(json.loads(source.first_line), dict)
     except (ValueError, RecursionError):
@@ -188,7 +196,7 @@ def _read_lines(
 ) -> CaptionFile:
     """Read a picture's name and a caption from each line that is not blank, from line `first`."""
     rows = []
-    for number, line in enumerate(source.text.splitlines()[first:], start=first + 1):
+    for number, line in enumerate(source.text.split("\n")[first:], start=first + 1):
         if line.strip():
             row = parse(line)
             if row is None:
@@ -215,14 +223,14 @@ def read_folder(source: CaptionSource) -> CaptionFile:
         if text.name.startswith("."):
             continue
         same_stem = text.parent.glob(f"{escape(text.stem)}.*")
-        beside = sorted(file for file in same_stem if file != text)
+        beside = sorted(file for file in same_stem if is_picture(file))
         if len(beside) > 1:
             raise CaptionerError(f"{text}: belongs to {first_three(beside)}; rename all but one")
         if not beside:
             lonely.append(text.name)
             continue
         name = beside[0].relative_to(folder).as_posix()
-        lines = tuple(line for line in read_text(text).splitlines() if line.strip())
+        lines = tuple(line for line in read_text(text).split("\n") if line.strip())
         records.append(CaptionRecord(name, name, lines))
     if not records:
         raise CaptionerError(

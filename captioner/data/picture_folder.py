@@ -32,7 +32,7 @@ def pictures_in(folder: Path) -> list[Path]:
         for name in names:
             path = Path(parent, name)
             if not name.startswith(".") and path.is_file():
-                (pictures if _is_picture(path) else others).append(path)
+                (pictures if is_picture(path) else others).append(path)
     if not pictures:
         raise CaptionerError(
             f"{folder}: no pictures in this folder; expected files such as .jpg, .png or .webp"
@@ -47,7 +47,8 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(pictures)
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by the ending of its name or else by its first bytes."""
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return True
     try:

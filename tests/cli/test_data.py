@@ -140,6 +140,12 @@ def test_convert_writes_cocos_form_once(tmp_path: Path) -> None:
     assert run("convert", captions, tmp_path / "coco.json").exit_code != 0
 
 
+def test_convert_writes_nothing_of_a_file_without_pictures(tmp_path: Path) -> None:
+    result = run("convert", write(tmp_path / "own.csv", ""), tmp_path / "coco.json")
+    assert "own.csv: no pictures found" in str(result.exception)
+    assert not (tmp_path / "coco.json").exists()
+
+
 def test_check_names_few_of_many(tmp_path: Path, images: Path) -> None:
     captions = write(tmp_path / "own.csv", "".join(f"gone{n}.png,a cat\n" for n in range(9)))
     result = run("check", "--images", images, "--captions", captions)

@@ -90,6 +90,45 @@ def test_texts_beside_the_pictures(tmp_path: Path) -> None:
         read_caption_file(tmp_path)
 
 
+def test_other_files_beside_a_picture_and_its_text_do_not_count(tmp_path: Path) -> None:
+    # As tools that download pictures leave them: 000.jpg, 000.txt and 000.json.
+    for name in ("000.jpg", "000.json", "000.npz"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "000.txt").write_text("a dog")
+    (tmp_path / "001.json").write_text("{}")
+    (tmp_path / "001.txt").write_text("a cat, of which there is no picture")
+    with pytest.warns(CaptionerWarning, match="1 texts have no picture .*: 001.txt"):
+        [record] = read_caption_file(tmp_path).records
+    assert (record.file_name, record.captions) == ("000.jpg", ("a dog",))
+
+
+@pytest.mark.parametrize("rare", ["\u2028", "\x0b", "\x0c", "\x85"])
+def test_only_line_ends_end_a_line(tmp_path: Path, rare: str) -> None:
+    caption = f"a dog{rare}runs"
+    found = [
+        read(tmp_path, "a.token.txt", f"a.jpg#0\t{caption}\n"),
+        read(
+            tmp_path, "results.csv", f"image_name| comment_number| comment\na.jpg| 0| {caption}\n"
+        ),
+        read(tmp_path, "a.csv", f"image,caption\na.jpg,{caption}\n"),
+    ]
+    assert found == [{"a.jpg": (caption,)}] * 3
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "a.jpg").write_bytes(b"")
+    (tmp_path / "beside" / "a.txt").write_text(f"{caption}\n")
+    assert read_caption_file(tmp_path / "beside").records[0].captions == (caption,)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "a.jsonl"])
+def test_json_lines_of_one_line(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, name, '{"image": "a.jpg", "caption": "a dog"}\n') == {"a.jpg": ("a dog",)}
+
+
+def test_a_picture_without_a_name_in_json(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match="record 1: expected"):
+        read(tmp_path, "a.json", [{"image": " ", "caption": "a dog"}])
+
+
 def test_a_folder_as_hugging_face_has_it(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "a man"}\n')
     [record] = read_caption_file(tmp_path).records
@@ -127,12 +166,19 @@ def test_splits_of_other_names_are_said(tmp_path: Path) -> None:
         ("1.jpg,nan\n2.jpg,a\n3.jpg,NaN\n", r"'nan' as a caption.*\(line 2\)"),
         ("1.jpg,\"['a', 'b']\"\n", r"a list of texts as one caption \(line 2\)"),
         ("1.jpg,a,b\n", "line 2: 3 columns where the header has 2"),
+        ("1.jpg,a dog\n,a cat\nnan,a cow\n", r"'' as the name of a picture.*\(line 3\)"),
+        ("NaN,a dog\n", r"'NaN' as the name of a picture.*\(line 2\)"),
     ],
 )
 def test_bad_rows_are_one_line_each(tmp_path: Path, rows: str, message: str) -> None:
     with pytest.raises(CaptionerError, match=f"a.csv.*{message}") as error:
         read(tmp_path, "a.csv", "image,caption\n" + rows)
     assert "\n" not in str(error.value)
+
+
+def test_rows_of_nothing_but_separators_do_not_count(tmp_path: Path) -> None:
+    rows = "image,caption,split\na.jpg,a dog,train\n,,\n , ,\n"
+    assert read(tmp_path, "a.csv", rows) == {"a.jpg": ("a dog",)}
 
 
 def test_headers_that_cannot_be_meant(tmp_path: Path) -> None:
