@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import ANSWERS, QUESTION_WORDS, WORDS
+from helpers import save_tiny_checkpoint
 
 if TYPE_CHECKING:
     from browsing import Visit
@@ -25,39 +25,8 @@ def main_ends_in_system_exit(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole checkpoint with random weights, made in a moment: for tests of all around it."""
-    import torch
-
-    from captioner.config.settings import DecodingConfig, ModelConfig
-    from captioner.data.vocabulary import Vocabulary
-    from captioner.model.captioning_model import CaptioningModel
-    from captioner.model.checkpoint import Checkpoint, save
-
-    torch.manual_seed(2)
-    config = ModelConfig(
-        encoder="mobilenet_v2",
-        encoder_stage="features.3",
-        image_size=64,
-        feature_size=14,
-        attention_size=22,
-        attention_heads=2,
-        embedding_size=13,
-        hidden_size=17,
-        answer_size=29,
-    )
-    model = CaptioningModel(config, Vocabulary(WORDS), Vocabulary(QUESTION_WORDS), ANSWERS)
-    # As initialised, it says the same of every picture: let batch norm see a few, and be bold.
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.train().momentum = None
-    with torch.no_grad():
-        model.encoder(torch.randn(20, 3, 1, 1) + 0.5 * torch.randn(20, 3, 64, 64))
-        for weights in model.decoder.parameters():
-            weights.mul_(5)
-        for name, weights in model.answers.named_parameters():
-            weights.mul_(1 if name.startswith("attention.") else 3)
-    model.eval()
     file = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save(Checkpoint(model, {}, DecodingConfig(max_words=7)), file)
+    save_tiny_checkpoint(file)
     return file
 
 

@@ -18,8 +18,10 @@ from captioner.config.settings import (
     TrainingConfig,
 )
 from captioner.data.padding import pad_captions
-from captioner.data.vocabulary import END
+from captioner.data.vocabulary import END, Vocabulary
 from captioner.model.attention import SpatialAttention
+from captioner.model.captioning_model import CaptioningModel
+from captioner.model.checkpoint import Checkpoint, save
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import LSTMCell
 from captioner.model.tensor_file import read_tensors
@@ -147,3 +149,32 @@ def make_picture(seed: int, size: tuple[int, int] = (50, 70), form: str = "PNG")
 def post(address: str, path: str, content: bytes, **fields: object) -> httpx.Response:
     files = {"image": ("../../etc/passwd", content)}
     return httpx.post(address + path, files=files, data=fields, timeout=60)
+
+
+def save_tiny_checkpoint(file: Path) -> None:
+    """A whole checkpoint with random weights, made in a moment."""
+    torch.manual_seed(2)
+    config = ModelConfig(
+        encoder="mobilenet_v2",
+        encoder_stage="features.3",
+        image_size=64,
+        feature_size=14,
+        attention_size=22,
+        attention_heads=2,
+        embedding_size=13,
+        hidden_size=17,
+        answer_size=29,
+    )
+    model = CaptioningModel(config, Vocabulary(WORDS), Vocabulary(QUESTION_WORDS), ANSWERS)
+    # As initialised, it says the same of every picture: let batch norm see a few, and be bold.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.train().momentum = None
+    with torch.no_grad():
+        model.encoder(torch.randn(20, 3, 1, 1) + 0.5 * torch.randn(20, 3, 64, 64))
+        for tensor in model.decoder.parameters():
+            tensor.mul_(5)
+        for name, tensor in model.answers.named_parameters():
+            tensor.mul_(1 if name.startswith("attention.") else 3)
+    model.eval()
+    save(Checkpoint(model, {}, DecodingConfig(max_words=7)), file)

@@ -1,134 +1,96 @@
-"""Simulated power cuts while a training runs: what is on the disk can be gone on from.
+"""The long run: kills, power cuts, damaged inputs, thousands of requests and pictures.
 
-Not part of the suite: it needs root (for a loop device with ext4), mkfs.ext4 and some minutes.
+Not part of the suite. All of it takes less than an hour on two cores; --parts chooses some of it:
 
-    sudo python tests/attack/long.py --cuts 40
-    sudo python tests/attack/long.py --cuts 40 --mount-options noauto_da_alloc
+    sudo python tests/attack/long.py --pictures FOLDER
+    python tests/attack/long.py --parts kills texts --share 0.1
+    sudo python tests/attack/long.py --parts cuts --mount-options noauto_da_alloc
 
-A disk image holds the run's folder. At random moments the training is stopped and the image copied:
-what the system still kept in memory is lost, as in a power cut. The copy is mounted, which replays
-the journal. There the settings and the log must be readable, every .safetensors file whole, and the
-state at least as far as the one whose saving had ended. --without-sync shows what happens if
-nothing waits for the disk: with noauto_da_alloc, files that are empty.
+--share runs that share of the tries of each part. Power cuts need root and mkfs.ext4; requests and
+captions need Linux. Captions and batches take photographs from --pictures, any folder of them.
+--without-sync shows what power cuts do if nothing waits for the disk: with noauto_da_alloc, files
+that are empty. Prints a table, and on stderr a line for each loss; ends with status 1 if there
+is one.
 """
 
 import argparse
-import hashlib
-import os
-import random
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' helpers
-from test_kills import make_pictures, running, train_command
+from many_captions import caption_in_batches, caption_many
+from mutated_inputs import damaged_checkpoints, damaged_pictures, damaged_texts
+from mutated_requests import requests
+from power_cuts import cut_often
+from repeated_training import kill_often, train_with_workers
 
-from captioner.config.toml_file import read_saved_stages
-from captioner.errors import CaptionerError
-from captioner.model.tensor_file import read_tensors
-from captioner.training.log import TrainingLog
-from captioner.training.state import BEFORE, read_state
-
-IMAGE_BYTES = 96 * 2**20
-UNSYNCED = "import captioner.files as files; files._sync = lambda *_: None; "
+# How often each part is tried.
+TRIES = {
+    "kills": 30,
+    "cuts": 10,
+    "pictures": 10_000,
+    "checkpoints": 1000,
+    "texts": 2000,
+    "requests": 5000,
+    "captions": 3000,
+    "batches": 10,
+    "workers": 8,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cuts", type=int, default=40)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=TRIES, default=list(TRIES))
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--pictures", type=Path)
     parser.add_argument("--mount-options", default="defaults")
     parser.add_argument("--without-sync", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        problems = cut_often(Path(folder), asked)
-    print(f"{asked.cuts} cuts, {len(problems)} with losses")
-    sys.exit(bool(problems))
+    if not asked.pictures and {"captions", "batches"} & set(asked.parts):
+        parser.error("captions and batches need --pictures FOLDER")
+    print(
+        "| part | tries | survived | lost | seconds |\n| --- | --- | --- | --- | --- |", flush=True
+    )
+    failed = False
+    for part in asked.parts:
+        tries = max(2, round(TRIES[part] * asked.share))
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            lost = parts(Path(folder), asked)[part](tries)
+        seconds = time.monotonic() - started
+        print(*lost, sep="\n", end="\n" if lost else "", file=sys.stderr)
+        survived = max(0, tries - len(lost))
+        print(f"| {part} | {tries} | {survived} | {len(lost)} | {seconds:.0f} |", flush=True)
+        failed = failed or bool(lost)
+    sys.exit(failed)
 
 
-def cut_often(folder: Path, asked: argparse.Namespace) -> list[str]:
-    """Train on a disk image and cut the power; what was lost, a line for each cut with losses."""
-    image, copy = folder / "disk", folder / "copy"
-    make_pictures(folder)
-    with image.open("wb") as opened:
-        opened.truncate(IMAGE_BYTES)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    moments, problems = random.Random(asked.seed), []
-    with mounted(image, folder / "mounted", asked.mount_options) as disk:
-        run = disk / "run"
-        command = train_command(folder, run)
-        if asked.without_sync:
-            command[2] = UNSYNCED + command[2]
-        with running(command, (run / "best.safetensors").exists) as training:
-            os.sync()
-            for cut in range(asked.cuts):
-                time.sleep(moments.random())
-                saved = 0 if asked.without_sync else step_of(run / BEFORE)
-                training.send_signal(signal.SIGSTOP)
-                copy_still(image, copy)
-                training.send_signal(signal.SIGCONT)
-                with mounted(copy, folder / "after", asked.mount_options) as after:
-                    found = losses(after / "run", saved)
-                if found:
-                    problems.append(found)
-                    print(f"cut {cut}: {found}", flush=True)
-    return problems
-
-
-@contextmanager
-def mounted(image: Path, folder: Path, options: str) -> Iterator[Path]:
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-o", f"loop,commit=1,{options}", image, folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def copy_still(image: Path, copy: Path) -> None:
-    """Copy the image at a moment at which nothing is written to it."""
-    for _ in range(100):
-        shutil.copyfile(image, copy)
-        if digest(copy) == digest(image):
-            return
-    raise RuntimeError(f"{image} never stands still")
-
-
-def digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def step_of(file: Path) -> int:
-    """The step of a saved state, which may be replaced while it is read."""
-    with tempfile.TemporaryDirectory() as folder:
-        while True:
-            with suppress(FileNotFoundError):
-                shutil.copyfile(file, Path(folder) / file.name)
-                return read_state(Path(folder), lambda note: None).position.step
-
-
-def losses(run: Path, saved: int) -> str:
-    """What cannot be gone on from; empty where all can."""
-    notes: list[str] = []
-    try:
-        read_saved_stages(run / "settings.toml")
-        TrainingLog(run / "log.jsonl").records()
-        for file in run.glob("*.safetensors"):
-            read_tensors(file)
-        state = read_state(run, notes.append)
-    except CaptionerError as error:
-        return str(error)
-    if notes:
-        return notes[0]
-    step = state.position.step
-    return f"step {step}, though step {saved} had been saved" if step < saved else ""
+def parts(folder: Path, asked: argparse.Namespace) -> dict[str, Callable[[int], list[str]]]:
+    """Each part as a function of the number of tries, which gives a line for each loss."""
+    return {
+        "kills": partial(kill_often, folder=folder, seed=asked.seed),
+        "cuts": partial(
+            cut_often,
+            folder=folder,
+            seed=asked.seed,
+            mount_options=asked.mount_options,
+            without_sync=asked.without_sync,
+        ),
+        "pictures": partial(damaged_pictures, seed=asked.seed),
+        "checkpoints": partial(damaged_checkpoints, seed=asked.seed),
+        "texts": partial(damaged_texts, seed=asked.seed),
+        "requests": partial(requests, seed=asked.seed),
+        "captions": partial(caption_many, pictures=asked.pictures),
+        "batches": partial(caption_in_batches, pictures=asked.pictures),
+        "workers": partial(train_with_workers, folder=folder),
+    }
 
 
 if __name__ == "__main__":
