@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, locks between processes, and files of a package."""
+"""Files written whole or not at all, locks between processes, and files of this package."""
 
 import os
 import shutil
@@ -83,3 +83,30 @@ def _reason(error: Exception) -> str:
 def asset(package: str, name: str) -> str:
     """The text of a file that is installed with a package, such as captioner.serve."""
     return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def best_of_run(folder: Path) -> Path:
+    """The best checkpoint of a run by its folder; of its last stage, where it has several.
+
+    Raises CaptionerError where the folder has none.
+    """
+    found = [folder / "best.safetensors", *folder.glob("*/best.safetensors")]
+    found = [file for file in found if file.is_file()]
+    if not found:
+        raise CaptionerError(
+            f"{folder}: a folder without best.safetensors; expected a checkpoint or the folder of "
+            "a run"
+        )
+    return max(found, key=lambda file: file.stat().st_mtime)
+
+
+def default_checkpoint() -> Path:
+    """The bundled checkpoint: in an installed package, or beside the package in a clone."""
+    here = Path(__file__).parent
+    for folder in (here, here.parent):
+        file = folder / "checkpoints" / "default.safetensors"
+        if file.is_file():
+            return file
+    raise CaptionerError(
+        "no checkpoint is bundled with this installation; give one with --checkpoint FILE"
+    )

@@ -27,6 +27,7 @@ from captioner.cli import (
     serve,
     train,
 )
+from captioner.cli.help_pages import Command, examples
 from captioner.cli.printable import print_error, print_warning
 from captioner.errors import CaptionerError, CaptionerWarning
 from captioner.version import __version__
@@ -37,21 +38,26 @@ UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 app = typer.Typer(
     help="Say what is in a photograph, answer questions about it, and show where it looked.",
-    add_completion=False,
+    epilog=examples(
+        "captioner caption photo.jpg",
+        'captioner ask photo.jpg "what color is the dog?"',
+        "captioner COMMAND --help",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(caption.caption)
-app.command()(ask.ask)
-app.command()(attend.attend)
-app.command()(match.match)
+app.command(cls=Command, epilog=caption.EXAMPLES)(caption.caption)
+app.command(cls=Command, epilog=ask.EXAMPLES)(ask.ask)
+app.command(cls=Command, epilog=attend.EXAMPLES)(attend.attend)
+app.command(cls=Command, epilog=match.EXAMPLES)(match.match)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(score.app, name="score")
-app.command()(train.train)
-app.command()(average.average)
+app.command(cls=Command, epilog=train.EXAMPLES)(train.train)
+app.command(cls=Command, epilog=average.EXAMPLES)(average.average)
 app.add_typer(data.app, name="data")
-app.command()(gradients.gradients)
-app.command()(serve.serve)
+app.command(cls=Command, epilog=gradients.EXAMPLES)(gradients.gradients)
+app.command(cls=Command, epilog=serve.EXAMPLES)(serve.serve)
 
 
 def print_version(wanted: bool) -> None:
@@ -63,7 +69,10 @@ def print_version(wanted: bool) -> None:
 @app.callback()
 def captioner(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import OUTPUT, PICTURES, examples
 from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
@@ -24,6 +25,13 @@ PAIRS_FORM = '{"image": "a.jpg", "question": "what is this?"}'
 Asked = tuple[Source, str]
 
 
+EXAMPLES = examples(
+    'captioner ask photo.jpg "what color is the dog?"',
+    'captioner ask photos "is there a dog?"',
+    "captioner ask --pairs questions.jsonl --json",
+)
+
+
 def ask(
     arguments: Annotated[
         list[str] | None,
@@ -35,12 +43,25 @@ def ask(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=f"Instead: JSON Lines, {PAIRS_FORM} each."),
+        typer.Option(
+            metavar="FILE",
+            help=f"Instead: JSON Lines, {PAIRS_FORM} each.",
+            rich_help_panel=PICTURES,
+        ),
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="Print so many answers with their probabilities.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Print so many answers with their probabilities.",
+            rich_help_panel=OUTPUT,
+            metavar="N",
+            show_default="the best alone; with --json 5",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line a question.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON line a question.", rich_help_panel=OUTPUT)
+    ] = False,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import DECODING, OUTPUT, examples
 from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
@@ -20,11 +21,18 @@ if TYPE_CHECKING:
 SUFFIXES = (".html", ".png", ".gif", ".npz")
 
 
+EXAMPLES = examples(
+    "captioner attend photo.jpg --output maps.png",
+    "captioner attend photos --num-captions 3 --output explorer.html",
+    'captioner attend photo.jpg --question "what color is the dog?" --output maps.gif',
+)
+
+
 def attend(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH", help="Files, folders, globs, web addresses or -; several for .html."
+            metavar="PATH...", help="Files, folders, globs, web addresses or -; several for .html."
         ),
     ],
     output: Annotated[
@@ -33,10 +41,17 @@ def attend(
             metavar="FILE",
             help="explorer.html: to explore; maps.png: a panel a word; maps.gif: played; "
             "maps.npz: arrays.",
+            rich_help_panel=OUTPUT,
         ),
     ],
     question: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Where it looks to answer this instead.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Where it looks to answer this instead.",
+            rich_help_panel=DECODING,
+            show_default="each word of a caption",
+        ),
     ] = None,
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
+from captioner.cli.help_pages import OUTPUT, examples
 from captioner.errors import CaptionerError
+
+EXAMPLES = examples(
+    "captioner average runs/a/best.safetensors runs/b/best.safetensors --output mean.safetensors",
+    "captioner average runs/a/last.safetensors runs/b/last.safetensors \\",
+    "    --output mean.safetensors --half-precision",
+)
 
 
 def average(
@@ -13,9 +20,14 @@ def average(
         list[Path],
         typer.Argument(metavar="FILE...", help="Checkpoints fine-tuned from a common start."),
     ],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The checkpoint to write.")],
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="The checkpoint to write.", rich_help_panel=OUTPUT)
+    ],
     half_precision: Annotated[
-        bool, typer.Option("--half-precision", help="Store float16, half the size.")
+        bool,
+        typer.Option(
+            "--half-precision", help="Store float16, half the size.", rich_help_panel=OUTPUT
+        ),
     ] = False,
 ) -> None:
     """Average the weights of several checkpoints of the same network.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import OUTPUT, PICTURES, examples
 from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import is_one_picture, list_pictures, require_file
@@ -18,22 +19,45 @@ if TYPE_CHECKING:
     from captioner.decoding.outputs import Caption
 
 
+EXAMPLES = examples(
+    "captioner caption photo.jpg",
+    "captioner caption photos --json > captions.jsonl",
+    "captioner caption photo.jpg --sample --temperature 0.8 --seed 3",
+)
+
+
 def caption(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Files, folders, globs, web addresses or -."),
+        typer.Argument(metavar="PATH...", help="Files, folders, globs, web addresses or -."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line per picture.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON line per picture.", rich_help_panel=OUTPUT)
+    ] = False,
     confidence: Annotated[
         bool,
-        typer.Option("--confidence", help="After each caption, the mean probability of its words."),
+        typer.Option(
+            "--confidence",
+            help="After each caption, the mean probability of its words.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     write_txt: Annotated[
         bool,
-        typer.Option("--write-txt", help="Also write the captions to a .txt beside each picture."),
+        typer.Option(
+            "--write-txt",
+            help="Also write the captions to a .txt beside each picture.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     every: Annotated[
-        str | None, typer.Option(metavar="SECONDS", help="Of a video, a frame so often: 2s, 0.5s.")
+        str | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Of a video, a frame so often: 2s, 0.5s.",
+            rich_help_panel=PICTURES,
+            show_default="2s",
+        ),
     ] = None,
     beam_size: options.BeamSize = None,
     num_captions: options.NumCaptions = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import DATA, OUTPUT, Command, examples, show_help_alone
 from captioner.cli.printable import printable
 from captioner.cli.progress import show_progress
 from captioner.errors import CaptionerError
@@ -19,29 +20,55 @@ if TYPE_CHECKING:
     from captioner.data.checks import Report
     from captioner.data.vocabulary import Vocabulary
 
-app = typer.Typer(help="Check a set before training, make one, or download COCO.")
+app = typer.Typer(
+    help="Check a set before training, make one, or download COCO.",
+    callback=show_help_alone,
+    invoke_without_command=True,
+)
 
 SHOWN = 3  # problems of a kind that are named; --json names them all
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner data check --images photos --captions captions.csv",
+        "captioner data check --images photos --captions captions.csv --start-from shipped",
+    ),
+)
 def check(
     images: Annotated[
-        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+        list[Path],
+        typer.Option(
+            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=DATA
+        ),
     ],
     captions: Annotated[
-        Path, typer.Option(metavar="FILE", help="Any caption file that data/README.md shows.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Any caption file that data/README.md shows.", rich_help_panel=DATA
+        ),
     ],
     split: options.Split = "train",
     val_captions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Held-out captions: are any of their pictures the same?"),
+        typer.Option(
+            metavar="FILE",
+            help="Held-out captions: are any of their pictures the same?",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     start_from: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A checkpoint, or shipped: which words is it lacking?"),
+        typer.Option(
+            metavar="FILE",
+            help="A checkpoint, or shipped: which words is it lacking?",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The whole report as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Read captions and decode every picture; exit status 1 if something is wrong."""
     from captioner.data.caption_files import has_captions, read_caption_file
@@ -104,7 +131,13 @@ def _print_report(found: "Report") -> None:
             print("    ... (--json names them all)")
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner data convert captions.csv captions.json",
+        "captioner data convert dataset_flickr8k.json captions_val.json --split val",
+    ),
+)
 def convert(
     captions: Annotated[
         Path, typer.Argument(metavar="IN", help="Any caption file that data/README.md shows.")
@@ -125,12 +158,33 @@ def convert(
     print(f"{output}: {count} captions of {pictures} pictures")
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner data shapes shapes",
+        "captioner data shapes small --images 100 --size 64 --seed 1",
+    ),
+)
 def shapes(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
-    images: Annotated[int, typer.Option(help="Pictures; a fifth of them for validation.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same set.")] = 0,
-    size: Annotated[int, typer.Option(help="Width and height of a picture, in pixels.")] = 224,
+    images: Annotated[
+        int,
+        typer.Option(
+            help="Pictures; a fifth of them for validation.", metavar="N", rich_help_panel=DATA
+        ),
+    ] = 2000,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="The same seed makes the same set.", metavar="N", rich_help_panel=DATA
+        ),
+    ] = 0,
+    size: Annotated[
+        int,
+        typer.Option(
+            help="Width and height of a picture, in pixels.", metavar="N", rich_help_panel=DATA
+        ),
+    ] = 224,
 ) -> None:
     """Make a set of coloured shapes with captions, questions and boxes."""
     from captioner.data.shapes.maker import make_shapes
@@ -140,13 +194,28 @@ def shapes(
     print(output)
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner data coco coco",
+        "captioner data coco coco --year 2017 --from http://mirror.example.org",
+    ),
+)
 def coco(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to put it in.")],
-    year: Annotated[int, typer.Option(help="2014 (21 GB) or 2017 (20 GB).")] = 2014,
+    year: Annotated[
+        int,
+        typer.Option(help="2014 (21 GB) or 2017 (20 GB).", metavar="YEAR", rich_help_panel=DATA),
+    ] = 2014,
     server: Annotated[
         str | None,
-        typer.Option("--from", metavar="URL", help="A mirror. [default: COCO's own server]"),
+        typer.Option(
+            "--from",
+            metavar="URL",
+            help="A mirror.",
+            rich_help_panel=DATA,
+            show_default="COCO's own server",
+        ),
     ] = None,
 ) -> None:
     """Download COCO's captions and pictures; run it again to go on after a break."""
@@ -157,7 +226,13 @@ def coco(
     print(output)
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner data questions --captions captions_train.json --output made --name train",
+        "captioner data questions --captions own.csv --images photos --output made --name own",
+    ),
+)
 def questions(
     captions: Annotated[
         list[Path],
@@ -165,17 +240,39 @@ def questions(
             metavar="FILE",
             help="Any caption file that data/README.md shows; may be repeated: captions of the "
             "same picture are joined.",
+            rich_help_panel=DATA,
         ),
     ],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to put the files in.")],
-    name: Annotated[str, typer.Option(help="Ends the files' names: questions_NAME.json.")],
+    output: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Ends the files' names: questions_NAME.json.",
+            metavar="NAME",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
     images: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Check that the pictures are here; may be repeated."),
+        typer.Option(
+            metavar="DIR",
+            help="Check that the pictures are here; may be repeated.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     split: options.Split = "train",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same questions.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="The table as JSON.")] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="The same seed makes the same questions.", metavar="N", rich_help_panel=DATA
+        ),
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The table as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Make questions and answers from captions, balanced so that guessing blind is no use."""
     from captioner.data.caption_files import read_caption_file
@@ -203,13 +300,40 @@ def questions(
         print(f"{found.kind:<10} {counts} {found.blind_accuracy:>16.3f}")
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner data balance --questions questions.json --annotations annotations.json \\",
+        "    --output balanced --name train",
+        "captioner data balance --questions questions.json --annotations annotations.json \\",
+        "    --output balanced --name other --seed 1",
+    ),
+)
 def balance(
-    questions: Annotated[Path, typer.Option(metavar="FILE", help="In the form of VQA v2.")],
-    annotations: Annotated[Path, typer.Option(metavar="FILE", help="People's answers to them.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to put the files in.")],
-    name: Annotated[str, typer.Option(help="Ends the files' names: questions_NAME.json.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed keeps the same questions.")] = 0,
+    questions: Annotated[
+        Path, typer.Option(metavar="FILE", help="In the form of VQA v2.", rich_help_panel=DATA)
+    ],
+    annotations: Annotated[
+        Path, typer.Option(metavar="FILE", help="People's answers to them.", rich_help_panel=DATA)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Ends the files' names: questions_NAME.json.",
+            metavar="NAME",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="The same seed keeps the same questions.", metavar="N", rich_help_panel=DATA
+        ),
+    ] = 0,
 ) -> None:
     """Keep the questions that have each of their answers equally often, word for word."""
     from captioner.questions.vqa_balancing import write_balanced

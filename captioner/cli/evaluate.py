@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from captioner.cli import options
-from captioner.cli.evaluate_attention import attention
+from captioner.cli.evaluate_attention import EXAMPLES, attention
+from captioner.cli.help_pages import OUTPUT, PICTURES, Command, examples, show_help_alone
 from captioner.cli.printable import print_error, print_warning
 from captioner.cli.progress import show_progress
 from captioner.cli.score_table import (
@@ -20,38 +21,60 @@ from captioner.cli.score_table import (
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
-app = typer.Typer()
+app = typer.Typer(
+    help="Decode a data set and score the result.",
+    callback=show_help_alone,
+    invoke_without_command=True,
+)
 
 GREY_PICTURE = "grey picture"
 ASKED_AT_ONCE = 1000
 
 
-@app.callback()
-def evaluate() -> None:
-    """Decode a data set and score the result."""
-
-
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner evaluate captions --images photos --annotations captions_val.json",
+        "captioner evaluate captions --images photos --annotations captions_val.json \\",
+        "    --beam-size 1 --results results.json --json",
+    ),
+)
 def captions(
     images: Annotated[
-        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+        list[Path],
+        typer.Option(
+            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
+        ),
     ],
     annotations: Annotated[
         Path,
-        typer.Option("--annotations", "--captions", metavar="FILE", help="Reference captions."),
+        typer.Option(
+            "--annotations",
+            "--captions",
+            metavar="FILE",
+            help="Reference captions.",
+            rich_help_panel=PICTURES,
+        ),
     ],
     split: options.Split = "val",
     results: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the captions as COCO results.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the captions as COCO results.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     record: Annotated[
         str | None,
         typer.Option(
-            metavar="SET", help="Keep the scores in the --checkpoint given, under this name."
+            metavar="SET",
+            help="Keep the scores in the --checkpoint given, under this name.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     skip_missing: options.SkipMissing = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The scores as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
     beam_size: options.BeamSize = None,
     max_words: options.MaxWords = None,
     length_penalty: options.LengthPenalty = None,
@@ -126,35 +149,61 @@ def captions(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner evaluate answers --images photos --questions questions_val.json \\",
+        "    --annotations annotations_val.json",
+        "captioner evaluate answers --images photos --questions questions_test.json \\",
+        "    --results results.json",
+    ),
+)
 def answers(
     images: Annotated[
-        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+        list[Path],
+        typer.Option(
+            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
+        ),
     ],
-    questions: Annotated[Path, typer.Option(metavar="FILE", help="In the form of VQA v2.")],
+    questions: Annotated[
+        Path, typer.Option(metavar="FILE", help="In the form of VQA v2.", rich_help_panel=PICTURES)
+    ],
     annotations: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="People's answers to them; none for a test set."),
+        typer.Option(
+            metavar="FILE",
+            help="People's answers to them; none for a test set.",
+            rich_help_panel=PICTURES,
+        ),
     ] = None,
     image_names: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="JSON map from image id to file name, if not named as COCO's."
+            metavar="FILE",
+            help="JSON map from image id to file name, if not named as COCO's.",
+            rich_help_panel=PICTURES,
         ),
     ] = None,
     training_questions: options.TrainingQuestions = None,
     normalise_unanimous: options.NormaliseUnanimous = False,
     results: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the answers as VQA results.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the answers as VQA results.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     record: Annotated[
         str | None,
         typer.Option(
-            metavar="SET", help="Keep the scores in the --checkpoint given, under this name."
+            metavar="SET",
+            help="Keep the scores in the --checkpoint given, under this name.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     skip_missing: options.SkipMissing = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The accuracies as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
@@ -172,8 +221,9 @@ def answers(
     from captioner.data.images import grey_picture
     from captioner.data.question_files import read_question_file, read_questions
     from captioner.evaluation import answer_questions, group_by_picture
+    from captioner.files import default_checkpoint
     from captioner.metrics.vqa_accuracy import score_answers
-    from captioner.model.checkpoint import add_score, default_checkpoint
+    from captioner.model.checkpoint import add_score
 
     asked = read_questions(questions, annotations, images, image_names, skip_missing=skip_missing)
     has_answers = any(question.answers for question in asked)
@@ -238,7 +288,7 @@ def answers(
         raise typer.Exit(1)
 
 
-app.command()(attention)
+app.command(cls=Command, epilog=EXAMPLES)(attention)
 
 
 def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:

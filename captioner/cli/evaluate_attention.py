@@ -7,19 +7,34 @@ from typing import Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import OUTPUT, PICTURES, examples
 from captioner.errors import CaptionerError
 
 SEED = 0  # of the random cells that are masked for comparison
 
 
+EXAMPLES = examples(
+    "captioner evaluate attention --images photos --instances instances_val.json",
+    "captioner evaluate attention --images photos --instances instances_val.json --json",
+)
+
+
 def attention(
     images: Annotated[
-        list[Path], typer.Option(metavar="DIR", help="Where the pictures are; may be repeated.")
+        list[Path],
+        typer.Option(
+            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
+        ),
     ],
     instances: Annotated[
-        Path, typer.Option(metavar="FILE", help="Boxes, in the form of COCO's instances.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Boxes, in the form of COCO's instances.", rich_help_panel=PICTURES
+        ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The figures as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,

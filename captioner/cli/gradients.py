@@ -5,30 +5,66 @@ from typing import Annotated
 
 import typer
 
+from captioner.cli.help_pages import MODEL, OUTPUT, examples
 from captioner.config.settings import CELLS, MAX_SEED
 from captioner.errors import CaptionerError
 
 SINGULAR_VALUES = (0.5, 1.0, 2.0)
 
 
+EXAMPLES = examples(
+    "captioner gradients --cell lstm --cell rnn",
+    "captioner gradients --checkpoint runs/tuned/best.safetensors --output curves.png",
+)
+
+
 def gradients(
     cell: Annotated[
         list[str] | None,
-        typer.Option(help=f"{', '.join(CELLS)}; may be repeated. [default: all]"),
+        typer.Option(
+            help=f"{', '.join(CELLS)}; may be repeated.",
+            show_default="all",
+            metavar="CELL",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Measure a trained captioner; several times."),
+        typer.Option(
+            metavar="FILE",
+            help="Measure a trained captioner; several times.",
+            rich_help_panel=MODEL,
+            show_default="new cells",
+        ),
     ] = None,
     singular_value: Annotated[
         list[float] | None,
-        typer.Option(help="Of new cells' recurrent weights; several times; default: 0.5, 1, 2."),
+        typer.Option(
+            help="Of new cells' recurrent weights; several times.",
+            show_default="0.5, 1, 2",
+            metavar="S",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=2, help="How far back to look.")] = 40,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Of new cells.")] = 128,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Decides weights and inputs.")] = 0,
+    steps: Annotated[
+        int, typer.Option(min=2, help="How far back to look.", metavar="N", rich_help_panel=MODEL)
+    ] = 40,
+    hidden_size: Annotated[
+        int, typer.Option(min=1, help="Of new cells.", metavar="N", rich_help_panel=MODEL)
+    ] = 128,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MAX_SEED,
+            help="Decides weights and inputs.",
+            metavar="N",
+            rich_help_panel=MODEL,
+        ),
+    ] = 0,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw the curves here.")
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw the curves here.", rich_help_panel=OUTPUT),
     ] = None,
 ) -> None:
     """Measure how the gradient of a loss fades, or grows, on its way back through time.

@@ -6,15 +6,23 @@ from typing import Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import OUTPUT, examples
 from captioner.cli.printable import print_warning, printable
 from captioner.cli.sources import list_pictures, require_file
 from captioner.errors import CaptionerError
 
+EXAMPLES = examples(
+    'captioner match photo.jpg "a dog on a beach" "a cat on a sofa"',
+    'captioner match photo.jpg --json "a dog on a beach"',
+)
+
 
 def match(
     path: Annotated[str, typer.Argument(metavar="PICTURE", help="A file, a web address or -.")],
-    captions: Annotated[list[str], typer.Argument(metavar="CAPTION", help="In quotes, each.")],
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line per caption.")] = False,
+    captions: Annotated[list[str], typer.Argument(metavar="CAPTION...", help="In quotes, each.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON line per caption.", rich_help_panel=OUTPUT)
+    ] = False,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:

@@ -6,59 +6,153 @@ from typing import Annotated, Any
 
 import typer
 
+from captioner.cli.help_pages import (
+    DECODING,
+    FROM_CHECKPOINT,
+    MODEL,
+    PICTURES,
+    SCORES,
+)
 from captioner.config.settings import DecodingConfig
 from captioner.errors import CaptionerError
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A .safetensors checkpoint. [default: the bundled one]"),
+    typer.Option(
+        metavar="FILE",
+        help="A .safetensors checkpoint, or the folder of a run.",
+        show_default="the bundled one",
+        rich_help_panel=MODEL,
+    ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1, mps ... [default: a GPU where there is one]"),
+    typer.Option(
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1, mps ...",
+        show_default="a GPU where there is one",
+        rich_help_panel=MODEL,
+    ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Pictures looked at together.")]
+BatchSize = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Pictures looked at together.", rich_help_panel=MODEL),
+]
 BeamSize = Annotated[
-    int | None, typer.Option(min=1, help="Captions kept at each word; 1 is greedy.")
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Captions kept at each word; 1 is greedy.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
-NumCaptions = Annotated[int | None, typer.Option(min=1, help="Captions a picture, best first.")]
-MaxWords = Annotated[int | None, typer.Option(min=1, help="The longest caption.")]
+NumCaptions = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Captions per picture, best first.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
+]
+MaxWords = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="The longest caption.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
+]
 LengthPenalty = Annotated[
     float | None,
-    typer.Option(min=0, help="A caption's score is log probability / length to this power."),
+    typer.Option(
+        min=0,
+        metavar="POWER",
+        help="A caption's score is log probability / length to this power.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
 BlockNgrams = Annotated[
-    int | None, typer.Option(min=0, help="Never repeat a sequence of this many words; 0: allow it.")
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Never repeat a sequence of this many words; 0: allow it.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
 Sample = Annotated[
-    bool | None, typer.Option("--sample", help="Draw the words instead of searching.")
+    bool | None,
+    typer.Option("--sample", help="Draw the words instead of searching.", rich_help_panel=DECODING),
 ]
 Temperature = Annotated[
-    float | None, typer.Option(help="With --sample: below 1 is safer, above 1 more surprising.")
+    float | None,
+    typer.Option(
+        metavar="T",
+        help="With --sample: below 1 is safer, above 1 more surprising.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
 TopK = Annotated[
     int | None,
-    typer.Option(min=0, help="With --sample: draw from so many likeliest words; 0: from all."),
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="With --sample: draw from so many likeliest words; 0: from all.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option(max=1, help="With --sample: draw from the likeliest words of this total."),
+    typer.Option(
+        max=1,
+        metavar="P",
+        help="With --sample: draw from the likeliest words of this total.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(min=0, help="With --sample: the same seed draws the same words.")
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="With --sample: the same seed draws the same words.",
+        show_default=FROM_CHECKPOINT,
+        rich_help_panel=DECODING,
+    ),
 ]
 Split = Annotated[
-    str, typer.Option(help="train, val or test: of a file that says which pictures are in which.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="train, val or test: of a file that says which pictures are in which.",
+        rich_help_panel=PICTURES,
+    ),
 ]
 SkipMissing = Annotated[
     bool,
-    typer.Option("--skip-missing", help="Leave out pictures that are not there, up to a tenth."),
+    typer.Option(
+        "--skip-missing",
+        help="Leave out pictures that are not there, up to a tenth.",
+        rich_help_panel=PICTURES,
+    ),
 ]
 NormaliseUnanimous = Annotated[
     bool,
     typer.Option(
         "--normalise-unanimous",
         help="Normalise people's answers also where all are equal; the official code does not.",
+        rich_help_panel=SCORES,
     ),
 ]
 TrainingQuestions = Annotated[
@@ -66,6 +160,7 @@ TrainingQuestions = Annotated[
     typer.Option(
         metavar="FILE",
         help="Questions trained on: score those with other words apart. May be repeated.",
+        rich_help_panel=SCORES,
     ),
 ]
 

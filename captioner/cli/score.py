@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import OUTPUT, SCORES, Command, examples, show_help_alone
 from captioner.cli.printable import print_warning
 from captioner.cli.score_table import (
     answers_record,
@@ -20,36 +21,69 @@ from captioner.files import atomic_write
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
 
-app = typer.Typer()
+app = typer.Typer(
+    help="Score result files; no model is run.",
+    callback=show_help_alone,
+    invoke_without_command=True,
+)
 
 
-@app.callback()
-def score() -> None:
-    """Score result files; no model is run."""
-
-
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner score captions results.json captions_val.json",
+        "captioner score captions results.json captions_val.json --against others.json",
+        "captioner score captions results.json captions_val.json --html scores.html",
+    ),
+)
 def captions(
-    results: Annotated[Path, typer.Argument(help="Captions, as a COCO result file.")],
-    annotations: Annotated[Path, typer.Argument(help="References: a caption file of any form.")],
+    results: Annotated[
+        Path, typer.Argument(help="Captions, as a COCO result file.", metavar="RESULTS")
+    ],
+    annotations: Annotated[
+        Path, typer.Argument(help="References: a caption file of any form.", metavar="ANNOTATIONS")
+    ],
     split: options.Split = "val",
     against: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Other results: is the difference more than chance?"),
+        typer.Option(
+            metavar="FILE",
+            help="Other results: is the difference more than chance?",
+            rich_help_panel=SCORES,
+        ),
     ] = None,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Score the pictures that all files have.")
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Score the pictures that all files have.",
+            rich_help_panel=SCORES,
+        ),
     ] = False,
     training: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Training annotations: how many captions are novel?"),
+        typer.Option(
+            metavar="FILE",
+            help="Training annotations: how many captions are novel?",
+            rich_help_panel=SCORES,
+        ),
     ] = None,
-    meteor: Annotated[bool, typer.Option("--meteor", help="METEOR too (needs Java).")] = False,
-    spice: Annotated[bool, typer.Option("--spice", help="SPICE too (needs Java).")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The scores as JSON.")] = False,
+    meteor: Annotated[
+        bool, typer.Option("--meteor", help="METEOR too (needs Java).", rich_help_panel=SCORES)
+    ] = False,
+    spice: Annotated[
+        bool, typer.Option("--spice", help="SPICE too (needs Java).", rich_help_panel=SCORES)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The scores as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page with the worst and best pictures."),
+        typer.Option(
+            metavar="FILE",
+            help="Write a page with the worst and best pictures.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
 ) -> None:
     """Score captions with BLEU, ROUGE-L and CIDEr, equal to the official COCO code.
@@ -98,17 +132,36 @@ def captions(
         print_warning(warning)
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog=examples(
+        "captioner score answers results.json questions_val.json annotations_val.json",
+        "captioner score answers results.json questions_val.json annotations_val.json --json",
+    ),
+)
 def answers(
-    results: Annotated[Path, typer.Argument(help="Answers, as a VQA result file.")],
-    questions: Annotated[Path, typer.Argument(help="Questions, in the form of VQA v2.")],
-    annotations: Annotated[Path, typer.Argument(help="People's answers, as VQA annotations.")],
+    results: Annotated[
+        Path, typer.Argument(help="Answers, as a VQA result file.", metavar="RESULTS")
+    ],
+    questions: Annotated[
+        Path, typer.Argument(help="Questions, in the form of VQA v2.", metavar="QUESTIONS")
+    ],
+    annotations: Annotated[
+        Path, typer.Argument(help="People's answers, as VQA annotations.", metavar="ANNOTATIONS")
+    ],
     normalise_unanimous: options.NormaliseUnanimous = False,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Score the questions that all files have.")
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Score the questions that all files have.",
+            rich_help_panel=SCORES,
+        ),
     ] = False,
     training_questions: options.TrainingQuestions = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The accuracies as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The accuracies as JSON.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Score answers with the VQA accuracy, equal to the official code, or exact match.
 

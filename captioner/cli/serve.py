@@ -8,14 +8,27 @@ from typing import Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.help_pages import SERVER, examples
 from captioner.errors import CaptionerError
+
+EXAMPLES = examples("captioner serve", "captioner serve --port 0 --checkpoint runs/tuned")
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines in.")
+        str,
+        typer.Option(
+            help="The address to listen on; 0.0.0.0 lets other machines in.",
+            metavar="ADDRESS",
+            rich_help_panel=SERVER,
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="0 takes any that is free.", metavar="N", rich_help_panel=SERVER
+        ),
+    ] = 8000,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:

@@ -4,81 +4,75 @@ from __future__ import annotations
 
 import signal
 import sys
-import tomllib
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from captioner.config.settings import CELLS
-from captioner.errors import CaptionerError, LostWorker
+from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
+from captioner.cli.train_settings import choose_settings
+from captioner.config.settings import CELLS, RunConfig
+from captioner.errors import LostWorker
 
-if TYPE_CHECKING:
-    from captioner.config.settings import RunConfig
-
-# The options that set one setting each, by its table; --set reaches all the others.
-FLAGS = {
-    "data": (
-        "images",
-        "captions",
-        "val_captions",
-        "questions",
-        "answers",
-        "image_names",
-        "val_questions",
-        "val_answers",
-        "val_image_names",
-        "val_share",
-        "skip_missing",
-    ),
-    "model": ("encoder", "cell", "layers", "attention", "tokens", "glimpses"),
-    "training": (
-        "epochs",
-        "pictures_per_batch",
-        "learning_rate",
-        "seed",
-        "encoder_weights",
-        "fine_tune_from",
-        "truncate_steps",
-        "start_from",
-        "extend_vocabulary",
-        "freeze_captioner",
-    ),
-    "decoding": (),
+# For --help; a file of --config has its own.
+DEFAULTS = {
+    table: {name: str(value) for name, value in settings.items()}
+    for table, settings in RunConfig().tables().items()
 }
 
-# What can change while a run goes on: how fast and how steadily it learns, not what or from what.
-CHANGEABLE = (
-    "learning_rate",
-    "encoder_learning_rate",
-    "warm_up_steps",
-    "clip_norm",
-    "autocast",
-    "patience",
-    "save_steps",
-    "workers",
-    "max_cache_gib",
+EXAMPLES = examples(
+    "captioner train --config shapes/training.toml --output runs/shapes",
+    "captioner train --images photos --captions captions.csv --val-share 0.1 \\",
+    "    --start-from shipped --output runs/tuned",
+    "captioner train --output runs/tuned --resume",
 )
 
 
 def train(
-    output: Annotated[Path, typer.Option(help="Folder for checkpoints, log and cache.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for checkpoints, log and cache.", metavar="DIR", rich_help_panel=OUTPUT
+        ),
+    ],
     images: Annotated[
-        list[Path] | None, typer.Option(help="Folder of pictures; may be given several times.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder of pictures; may be given several times.",
+            metavar="DIR",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     captions: Annotated[
         list[Path] | None,
-        typer.Option(help="Any file that data/README.md shows; several are joined."),
+        typer.Option(
+            help="Any file that data/README.md shows; several are joined.",
+            metavar="FILE",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     val_captions: Annotated[
-        list[Path] | None, typer.Option(help="Held-out captions; several are joined.")
+        list[Path] | None,
+        typer.Option(
+            help="Held-out captions; several are joined.", metavar="FILE", rich_help_panel=DATA
+        ),
     ] = None,
     questions: Annotated[
-        list[Path] | None, typer.Option(help="Questions in VQA's form; several are joined.")
+        list[Path] | None,
+        typer.Option(
+            help="Questions in VQA's form; several are joined.",
+            metavar="FILE",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     answers: Annotated[
-        list[Path] | None, typer.Option(help="Their annotations, one file for each of --questions.")
+        list[Path] | None,
+        typer.Option(
+            help="Their annotations, one file for each of --questions.",
+            metavar="FILE",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     image_names: Annotated[
         list[str] | None,
@@ -86,72 +80,190 @@ def train(
             metavar="FILE",
             help="JSON map from image id to file name, one for each of --questions, or none; "
             "needed where pictures are not named as COCO's.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     val_questions: Annotated[
-        list[Path] | None, typer.Option(help="Held-out questions; several are joined.")
+        list[Path] | None,
+        typer.Option(
+            help="Held-out questions; several are joined.", metavar="FILE", rich_help_panel=DATA
+        ),
     ] = None,
-    val_answers: Annotated[list[Path] | None, typer.Option(help="Their annotations.")] = None,
+    val_answers: Annotated[
+        list[Path] | None,
+        typer.Option(help="Their annotations.", metavar="FILE", rich_help_panel=DATA),
+    ] = None,
     val_image_names: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="As --image-names.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="As --image-names.", rich_help_panel=DATA),
     ] = None,
     val_share: Annotated[
         float | None,
-        typer.Option(help="Hold out this share of the pictures, such as 0.1, for validation."),
+        typer.Option(
+            help="Hold out this share of the pictures, such as 0.1, for validation.",
+            metavar="SHARE",
+            rich_help_panel=DATA,
+            show_default="none",
+        ),
     ] = None,
     skip_missing: Annotated[
         bool | None,
         typer.Option(
-            "--skip-missing", help="Leave out pictures that are not there, up to a tenth."
+            "--skip-missing",
+            help="Leave out pictures that are not there, up to a tenth.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML file with every setting, or stages; options override it in all."),
+        typer.Option(
+            help="TOML file with every setting, or stages; options override it in all.",
+            metavar="FILE",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.")] = None,
-    pictures_per_batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides weights, order and dropout.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the pictures.",
+            metavar="N",
+            show_default=DEFAULTS["training"]["epochs"],
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    pictures_per_batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Pictures a step.",
+            metavar="N",
+            show_default=DEFAULTS["training"]["pictures_per_batch"],
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate.",
+            metavar="RATE",
+            show_default=DEFAULTS["training"]["learning_rate"],
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Decides weights, order and dropout.",
+            metavar="N",
+            show_default=DEFAULTS["training"]["seed"],
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="A torchvision backbone, as resnet50, or efficientnet_lite0 to 4."),
+        typer.Option(
+            help="A torchvision backbone, as resnet50, or efficientnet_lite0 to 4.",
+            metavar="NAME",
+            show_default=DEFAULTS["model"]["encoder"],
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     encoder_weights: Annotated[
         str | None,
-        typer.Option(help="torchvision (download), shipped, none, or a file of weights."),
+        typer.Option(
+            help="torchvision (download), shipped, none, or a file of weights.",
+            metavar="NAME|FILE",
+            show_default=DEFAULTS["training"]["encoder_weights"],
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     cell: Annotated[
-        str | None, typer.Option(help=f"The recurrent cell: {', '.join(CELLS)}.")
+        str | None,
+        typer.Option(
+            help=f"The recurrent cell: {', '.join(CELLS)}.",
+            metavar="CELL",
+            show_default=DEFAULTS["model"]["cell"],
+            rich_help_panel=MODEL,
+        ),
     ] = None,
-    layers: Annotated[int | None, typer.Option(help="Cells on top of each other.")] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            help="Cells on top of each other.",
+            metavar="N",
+            show_default=DEFAULTS["model"]["layers"],
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     attention: Annotated[
-        str | None, typer.Option(help="dot, additive, or none: the mean feature for every word.")
+        str | None,
+        typer.Option(
+            help="dot, additive, or none: the mean feature for every word.",
+            metavar="KIND",
+            show_default=DEFAULTS["model"]["attention"],
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     tokens: Annotated[
-        str | None, typer.Option(help="What is written one at a time: word or character.")
+        str | None,
+        typer.Option(
+            help="What is written one at a time: word or character.",
+            metavar="UNIT",
+            show_default=DEFAULTS["model"]["tokens"],
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     glimpses: Annotated[
-        int | None, typer.Option(help="Looks at the picture for an answer; 0: a blind baseline.")
+        int | None,
+        typer.Option(
+            help="Looks at the picture for an answer; 0: a blind baseline.",
+            metavar="N",
+            show_default=DEFAULTS["model"]["glimpses"],
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     truncate_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Cut the gradient through time after so many tokens."),
+        typer.Option(
+            min=1,
+            help="Cut the gradient through time after so many tokens.",
+            metavar="N",
+            show_default="never",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     fine_tune_from: Annotated[
-        str | None, typer.Option(help="Train the encoder from this stage on; default: frozen.")
+        str | None,
+        typer.Option(
+            help="Train the encoder from this stage on.",
+            metavar="STAGE",
+            show_default="frozen",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint to fine-tune; shipped: the bundled one."),
+        typer.Option(
+            help="Checkpoint to fine-tune; shipped: the bundled one.",
+            metavar="FILE",
+            show_default="new weights",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     extend_vocabulary: Annotated[
         bool | None,
-        typer.Option("--extend-vocabulary", help="With --start-from: learn new words, too."),
+        typer.Option(
+            "--extend-vocabulary",
+            help="With --start-from: learn new words, too.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     freeze_captioner: Annotated[
         bool | None,
-        typer.Option("--freeze-captioner", help="With --start-from: train the answers alone."),
+        typer.Option(
+            "--freeze-captioner",
+            help="With --start-from: train the answers alone.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -160,14 +272,24 @@ def train(
             metavar="TABLE.KEY=VALUE",
             help="Any setting of the TOML file, such as training.label_smoothing=0.05; may be "
             "given several times.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the best.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, cuda, cuda:1, mps ...",
+            metavar="DEVICE",
+            rich_help_panel=TRAINING,
+            show_default="a GPU where there is one",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
             help="Go on where the run in --output stopped, perhaps with another --learning-rate.",
+            rich_help_panel=TRAINING,
         ),
     ] = False,
 ) -> None:
@@ -197,97 +319,6 @@ def train(
             )
             raise typer.Exit(1) from None
     print(last / "best.safetensors")
-
-
-def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dict[str, RunConfig]:
-    """The settings of each stage: those of the file, with the options given in their place.
-
-    given: the command's options by name. Raises CaptionerError for options that do not go
-    together, a folder that holds another run or none to resume, and wrong settings.
-    """
-    from captioner.config.settings import ModelConfig, RunConfig
-    from captioner.config.toml_file import read_saved_stages, read_stages
-
-    changes = changed_settings(given)
-    config: Path | None = given.get("config")
-    file = output / "settings.toml" if resume else config
-    other = [name for table in changes.values() for name in table if name not in CHANGEABLE]
-    if resume and (config or other):
-        raise CaptionerError(
-            f"--resume takes its settings from {file}; with it only these can be changed: "
-            f"{', '.join(CHANGEABLE)}"
-        )
-    if resume and not (output / "settings.toml").exists():
-        raise CaptionerError(f"{output}: no run to resume; start it without --resume")
-    if not resume and _holds_a_run(output):
-        raise CaptionerError(
-            f"{output} already holds a run; go on with --resume or choose another --output"
-        )
-    read = read_saved_stages if resume else read_stages
-    stages = read(file) if file else {"": RunConfig()}
-    if "start_from" in changes["training"] and len(stages) > 1:
-        raise CaptionerError(
-            f"{config} has {len(stages)} stages, each of which goes on from the one before; write "
-            "start_from into the [stages.training] of the first instead of giving --start-from"
-        )
-    for name in [_current(stages, output)] if resume else list(stages):
-        changed = changes
-        if changes["model"].get("attention") == "dot" and stages[name].model.attention != "dot":
-            # The file's one head is for its other attention.
-            changed = changes | {
-                "model": {"attention_heads": ModelConfig.attention_heads} | changes["model"]
-            }
-        stages[name] = stages[name].changed(changed, "options")
-    return stages
-
-
-def changed_settings(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the options change, by table; --set comes last.
-
-    Raises CaptionerError for a --set that names no table and setting.
-    """
-    changes: dict[str, dict[str, Any]] = {
-        table: {name: _plain(given[name]) for name in names if name in given}
-        for table, names in FLAGS.items()
-    }
-    for text in given.get("settings", []):
-        key, equals, value = text.partition("=")
-        table, dot, name = key.strip().partition(".")
-        if not (equals and dot and name) or table not in changes:
-            raise CaptionerError(
-                f"--set {text}: expected TABLE.KEY=VALUE, with one of the tables "
-                f"{', '.join(changes)}, as in training.label_smoothing=0.05"
-            )
-        changes[table][name] = _toml_value(value.strip())
-    if changes["model"].get("attention") in ("additive", "none"):
-        changes["model"].setdefault("attention_heads", 1)  # whatever the file says for dot
-    return changes
-
-
-def _plain(value: Any) -> Any:
-    """An option's value as a setting: paths become texts."""
-    if isinstance(value, list):
-        return [str(path) for path in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _toml_value(text: str) -> Any:
-    """A value as a TOML file has it; a text needs no quotes here."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):  # a plain ValueError: too many digits
-        return text
-
-
-def _current(stages: dict[str, RunConfig], output: Path) -> str:
-    """The stage that a run to be resumed is in."""
-    started = [name for name in stages if (output / name / "settings.toml").exists()]
-    return started[-1] if started else next(iter(stages))
-
-
-def _holds_a_run(output: Path) -> bool:
-    """Whether a run, or a stage of one, has left a state here."""
-    return any(list(output.glob(f"{stage}state*.safetensors")) for stage in ("", "*/"))
 
 
 class _Screen:

@@ -15,7 +15,7 @@ from captioner.config.settings import DecodingConfig, ModelConfig, from_dict, wi
 from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.data.vocabulary import SPECIAL_TOKENS, VOCABULARIES, Vocabulary
 from captioner.errors import CaptionerError
-from captioner.files import exclusive_lock
+from captioner.files import best_of_run, default_checkpoint, exclusive_lock
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.encoder import materialise
 from captioner.model.tensor_file import read_tensors, write_tensors
@@ -208,33 +208,6 @@ def _own_words(vocabulary: Vocabulary | None) -> list[str] | None:
 def checkpoint_path(setting: str) -> Path:
     """The checkpoint that a setting names: a file, or "shipped", the bundled one."""
     return default_checkpoint() if setting == "shipped" else Path(setting)
-
-
-def best_of_run(folder: Path) -> Path:
-    """The best checkpoint of a run by its folder; of its last stage, where it has several.
-
-    Raises CaptionerError where the folder has none.
-    """
-    found = [folder / "best.safetensors", *folder.glob("*/best.safetensors")]
-    found = [file for file in found if file.is_file()]
-    if not found:
-        raise CaptionerError(
-            f"{folder}: a folder without best.safetensors; expected a checkpoint or the folder of "
-            "a run"
-        )
-    return max(found, key=lambda file: file.stat().st_mtime)
-
-
-def default_checkpoint() -> Path:
-    """The bundled checkpoint: in an installed package, or beside the package in a clone."""
-    here = Path(__file__).parents[1]
-    for folder in (here, here.parent):
-        file = folder / "checkpoints" / "default.safetensors"
-        if file.is_file():
-            return file
-    raise CaptionerError(
-        "no checkpoint is bundled with this installation; give one with --checkpoint FILE"
-    )
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
