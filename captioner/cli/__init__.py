@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from contextlib import suppress
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,12 +29,9 @@ from captioner.cli import (
 )
 from captioner.cli.help_pages import Command, examples
 from captioner.cli.printable import print_error, print_warning
+from captioner.cli.usage_errors import UsageError, usage_message
 from captioner.errors import CaptionerError, CaptionerWarning
 from captioner.version import __version__
-
-# What Typer raises for unknown options, missing arguments and values of the wrong type. Typer
-# brings its own copy of Click, so the parent of its one public name is the right class to catch.
-UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 app = typer.Typer(
     help="Say what is in a photograph, answer questions about it, and show where it looked.",
@@ -102,8 +99,7 @@ def run(arguments: list[str]) -> int:
         if sys.stdout:  # None where it was closed from the start
             sys.stdout.flush()
     except UsageError as error:
-        command = error.ctx.command_path if error.ctx else "captioner"
-        return fail(f"{error.format_message().rstrip('.')}; see {command} --help")
+        return fail(usage_message(error, arguments))
     except CaptionerError as error:
         return fail(str(error))
     except OSError as error:
