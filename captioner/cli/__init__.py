@@ -25,6 +25,7 @@ from captioner.cli import (
     match,
     score,
     serve,
+    settings,
     train,
 )
 from captioner.cli.help_pages import Command, examples
@@ -53,6 +54,7 @@ app.add_typer(score.app, name="score")
 app.command(cls=Command, epilog=train.EXAMPLES)(train.train)
 app.command(cls=Command, epilog=average.EXAMPLES)(average.average)
 app.add_typer(data.app, name="data")
+app.command(cls=Command, epilog=settings.EXAMPLES)(settings.settings)
 app.command(cls=Command, epilog=gradients.EXAMPLES)(gradients.gradients)
 app.command(cls=Command, epilog=serve.EXAMPLES)(serve.serve)
 

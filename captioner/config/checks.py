@@ -1,11 +1,15 @@
-"""Checks of settings; each raises a CaptionerError that names the setting and what it may be."""
+"""What settings may be, and the checks: a CaptionerError names the setting and its range."""
 
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from captioner.errors import CaptionerError
+
+RANGE = "range"  # of a field's metadata
+
+Value = TypeVar("Value")
 
 MAX_NUMBER = 2**63 - 1  # beyond it torch would not know what to do
 
@@ -53,25 +57,57 @@ def check_texts(config: Any, prefix: str = "") -> None:
                 raise CaptionerError(f"{prefix}{name} holds {value!r}; expected texts in quotes")
 
 
-def at_least(config: Any, least: float, *names: str) -> None:
-    """Check that these settings are not below `least`."""
-    for name in names:
-        value = getattr(config, name)
-        if not value >= least:
-            raise CaptionerError(f"{name} is {value}; it must be at least {least}")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Range:
+    """What a setting may be, and its one-line description.
+
+    least, most, above: bounds of a number. choices: all that a text may be. values: what else it
+    may be, in words. note: a condition that depends on other settings.
+    """
+
+    description: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    values: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        """The range in words, such as 0 to 0.95."""
+        if self.above is not None:
+            words = f"above {self.above}, up to {self.most}"
+        elif self.most is not None:
+            words = f"{self.least} to {self.most}"
+        elif self.least is not None:
+            words = f"{self.least} or more"
+        else:
+            words = self.values or ", ".join(self.choices) or "true, false"
+        return f"{words}; {self.note}" if self.note else words
 
 
-def within(config: Any, least: float, most: float, name: str) -> None:
-    """Check that this setting lies within these bounds."""
-    value = getattr(config, name)
-    if not least <= value <= most:
-        raise CaptionerError(f"{name} is {value}; it must lie between {least} and {most}")
+def setting(default: Value, description: str, **bounds: Any) -> Value:
+    """A dataclass field with its default, its one-line description and the bounds of a Range."""
+    metadata = {RANGE: Range(description=description, **bounds)}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-def one_of(config: Any, name: str, *choices: str) -> None:
-    """Check that this setting is one of the choices."""
-    value = getattr(config, name)
-    if value not in choices:
+def check_ranges(config: Any) -> None:
+    """Check that each setting lies within its bounds and is one of its choices."""
+    for f in dataclasses.fields(config):
+        if RANGE in f.metadata:
+            _check_range(f.name, getattr(config, f.name), f.metadata[RANGE])
+
+
+def _check_range(name: str, value: Any, allowed: Range) -> None:
+    least, most, above, choices = allowed.least, allowed.most, allowed.above, allowed.choices
+    if choices and value not in choices:
         raise CaptionerError(
             f"{name} is {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}"
         )
+    if above is not None and not above < value <= most:
+        raise CaptionerError(f"{name} is {value}; it must be above {above} and at most {most}")
+    if least is not None and most is not None and not least <= value <= most:
+        raise CaptionerError(f"{name} is {value}; it must lie between {least} and {most}")
+    if least is not None and not value >= least:
+        raise CaptionerError(f"{name} is {value}; it must be at least {least}")

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from captioner.config.checks import at_least, check_names, check_texts, check_types, one_of, within
+from captioner.config.checks import check_names, check_ranges, check_texts, check_types, setting
 from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
@@ -25,56 +25,60 @@ Config = TypeVar("Config", "ModelConfig", "TrainingConfig", "DecodingConfig")
 class ModelConfig:
     """What the network is; stored in the checkpoint.
 
-    encoder: a torchvision classification backbone by name, or efficientnet_lite0 to 4.
-    encoder_stage: the last stage kept, such as "features.13"; empty keeps all before the pooling.
-    image_size: side in pixels of the square that each picture is squashed to; a multiple of 32,
-    plus 1, suits weights that TensorFlow trained, such as those of efficientnet_lite.
-    feature_size: D, after the adapter that follows the backbone.
-    attention: "additive" (Xu et al. 2015), "dot" (scaled, with attention_heads heads) or "none"
-    (the mean feature before every word, as in Vinyals et al. 2015).
-    sentinel: the decoder may look away from the picture, at what it remembers (Lu et al. 2017).
-    top_down: a second recurrent cell makes the attention query (Anderson et al. 2018).
-    context_gate: scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1).
-    tokens: "word" or "character", what is written one at a time.
-    cell: one of CELLS; layers: how many are stacked, with hidden_dropout
-    between them. Questions are read by cells of the same kind.
-    glimpses: how often the answer head looks at the picture; 0 makes it blind. answer_size: what
-    question and picture meet in; answer_dropout: before and after they do.
+    image_size: the picture is squashed to a square; a multiple of 32, plus 1, suits weights that
+    TensorFlow trained, such as those of efficientnet_lite. feature_size is that after the adapter
+    that follows the backbone. attention: additive as in Xu et al. 2015, none as in Vinyals et al.
+    2015: the mean feature before every word. layers: with hidden_dropout between them. Questions
+    are read by cells of the same kind.
     """
 
-    encoder: str = "mobilenet_v2"
-    encoder_stage: str = ""
-    image_size: int = 225
-    feature_size: int = 512
-    attention: str = "dot"
-    attention_size: int = 512
-    attention_heads: int = 8
-    sentinel: bool = False
-    top_down: bool = False
-    context_gate: bool = True
-    cell: str = "lstm"
-    layers: int = 1
-    tokens: str = "word"
-    embedding_size: int = 300
-    hidden_size: int = 512
-    feature_dropout: float = 0.1
-    embedding_dropout: float = 0.1
-    hidden_dropout: float = 0.3
-    glimpses: int = 2
-    answer_size: int = 1024
-    answer_dropout: float = 0.5
+    encoder: str = setting(
+        "mobilenet_v2",
+        "network to use as encoder",
+        values="a torchvision classification network, or efficientnet_lite0 to 4",
+    )
+    encoder_stage: str = setting(
+        "",
+        'last encoder stage kept, such as "features.13"; empty: all before the pooling',
+        values="a stage name or empty",
+    )
+    image_size: int = setting(225, "side in pixels of the square picture", least=32)
+    feature_size: int = setting(512, "D, size of a feature", least=1)
+    attention: str = setting("dot", "kind of attention", choices=("additive", "dot", "none"))
+    attention_size: int = setting(512, "A, size of queries and keys", least=1)
+    attention_heads: int = setting(
+        8, "heads of dot attention", least=1, note="divides attention_size and feature_size"
+    )
+    sentinel: bool = setting(
+        False, "the decoder may attend to its memory instead of the picture (Lu et al. 2017)"
+    )
+    top_down: bool = setting(False, "a separate cell decides where to look (Anderson et al. 2018)")
+    context_gate: bool = setting(
+        True, "scale the context by a sigmoid of the hidden state (Xu et al. 2015, 4.2.1)"
+    )
+    cell: str = setting("lstm", "recurrent cell", choices=CELLS)
+    layers: int = setting(1, "stacked cells", least=1)
+    tokens: str = setting(
+        "word", "unit in which captions are written", choices=("word", "character")
+    )
+    embedding_size: int = setting(300, "E, size of word vectors", least=1)
+    hidden_size: int = setting(512, "H, size of the hidden state", least=1)
+    feature_dropout: float = setting(0.1, "dropout on features", least=0, most=0.95)
+    embedding_dropout: float = setting(0.1, "dropout on word vectors", least=0, most=0.95)
+    hidden_dropout: float = setting(
+        0.3, "dropout between layers and before the output", least=0, most=0.95
+    )
+    glimpses: int = setting(
+        2, "how often the answer head looks at the picture; 0: never, a blind baseline", least=0
+    )
+    answer_size: int = setting(
+        1024, "size of the vector that combines question and picture", least=1
+    )
+    answer_dropout: float = setting(0.5, "dropout in the answer head", least=0, most=0.95)
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, 1, "feature_size", "attention_size", "attention_heads")
-        at_least(self, 1, "embedding_size", "hidden_size", "layers", "answer_size")
-        at_least(self, 0, "glimpses")
-        at_least(self, 32, "image_size")
-        for name in DROPOUTS:
-            within(self, 0, 0.95, name)
-        one_of(self, "attention", "additive", "dot", "none")
-        one_of(self, "tokens", "word", "character")
-        one_of(self, "cell", *CELLS)
+        check_ranges(self)
         if self.attention != "dot" and self.attention_heads == ModelConfig.attention_heads:
             object.__setattr__(self, "attention_heads", 1)  # the default is dot attention's
         if self.attention != "dot" and self.attention_heads != 1:
@@ -97,36 +101,34 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
-    """How a caption is searched for.
+    """How a caption is searched for; stored in the checkpoint as its own way.
 
-    beam_size: K; 1 is greedy. num_captions: how many captions a picture, best first.
-    max_words: the longest caption; about so many words where characters are written.
-    length_penalty: a caption's score is its log probability over its length in tokens to this
-    power. block_ngrams: no n-gram of so many words twice; 0: any.
-    sample: draw words instead, from the temperature-scaled distribution cut to the top_k most
-    probable (0: all) and to the smallest set with probability top_p.
+    max_words: about so many words where characters are written. length_penalty: lengths are in
+    tokens.
     """
 
-    beam_size: int = 5
-    num_captions: int = 1
-    max_words: int = 20
-    length_penalty: float = 0.0
-    block_ngrams: int = 3
-    sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
+    beam_size: int = setting(5, "K; 1 is greedy", least=1)
+    num_captions: int = setting(
+        1, "captions per picture, best first", least=1, note="at most beam_size, or sample"
+    )
+    max_words: int = setting(20, "longest caption", least=1)
+    length_penalty: float = setting(
+        0.0, "divide the log probability by the length to this power", least=0, most=10
+    )
+    block_ngrams: int = setting(3, "no n-gram of this length occurs twice; 0: no limit", least=0)
+    sample: bool = setting(False, "draw words at random instead of searching")
+    temperature: float = setting(
+        1.0, "temperature of the sampling distribution", least=0.01, most=100
+    )
+    top_k: int = setting(0, "sample from the k most probable words; 0: all", least=0)
+    top_p: float = setting(
+        1.0, "sample from the smallest set with this probability", above=0, most=1
+    )
+    seed: int = setting(0, "random seed", least=0, most=MAX_SEED)
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, 1, "beam_size", "num_captions", "max_words")
-        at_least(self, 0, "block_ngrams", "top_k")
-        within(self, 0, 10, "length_penalty")
-        within(self, 0.01, 100, "temperature")
-        within(self, 0, MAX_SEED, "seed")
-        if not 0 < self.top_p <= 1:
-            raise CaptionerError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        check_ranges(self)
         if not self.sample and self.num_captions > self.beam_size:
             raise CaptionerError(
                 f"num_captions is {self.num_captions} but beam_size only {self.beam_size}; "
@@ -141,102 +143,117 @@ class TrainingConfig:
     encoder_weights: "torchvision" (its download), "shipped" (the encoder of the checkpoint that
     ships), "none" (random), or a file: a state dict (.pth, .safetensors) of torchvision's network
     or of EfficientNet-Lite as published, or a captioner checkpoint, whose encoder is taken.
-    start_from: a checkpoint whose whole model and vocabularies training goes on from ("shipped":
-    the bundled one), or empty; with it encoder_weights does not count, and of [model]
-    only the dropouts do. A task that it has not learned yet is added to it.
-    extend_vocabulary: with start_from, add the words of the captions and questions that its
-    vocabularies lack.
-    min_count: words of captions seen less often are unknown; 0: by the number of captions, from 1
-    for few to 5 from 20,000 on.
-    average_of: in a file of stages, checkpoints of earlier ones, such as "words/best" and
-    "words/last", from whose mean weights this one goes on; empty: from the best of the one before.
-    freeze_captioner: train the answer head alone, so that the captions stay as they are.
-    fine_tune_from: the encoder stage from which on weights are trained; empty: all frozen.
-    update_batch_norm: let the trained stages update their batch-norm statistics; needed from
-    scratch, harmful with few pictures a batch on pretrained weights.
-    augment: random crops and colours, every picture decoded anew each time; otherwise the frozen
-    stages' output is cached.
-    mirror: half the time the mirror image, but never where a caption says left or right.
-    learning_rate, encoder_learning_rate: peaks, reached after warm_up_steps or a quarter of all
-    steps, whichever are fewer, then a cosine to 0.
-    attention_penalty: weight of the doubly stochastic penalty (Xu et al. 2015, equation 14).
-    truncate_steps: cut the gradient through time after every so many tokens, the state carried on
-    (truncated backpropagation); 0: never.
-    average_decay: decay of the running average of the weights that is validated and saved; 0: none.
-    autocast: bfloat16 where safe. self_critical: Rennie et al. 2017 in place of cross entropy, on
-    captions_per_picture samples drawn at sample_temperature, rewarded with CIDEr-D plus
-    bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of place.
-    answer_count: the answers that can be given: so many of the commonest. question_min_count: words
-    of questions seen less often are unknown. answer_weight: of the answers' loss beside that of
-    the captions. pair_weight: of the loss on pairs of pictures for which the same question has
-    different answers; with it such questions come in groups.
-    validation_pictures: at most so many, spread evenly over each validation set; 0: all.
-    patience: stop after so many epochs without a better score, which is BLEU-4, the answers'
-    accuracy, or the sum of the two; 0: never.
-    half_precision: store best and last in float16, half the size; frozen weights are rounded so
-    from the start, and those that are trained stay float32 in the state.
-    max_cache_gib: the largest feature cache that is built.
+    start_from: training goes on from its whole model and its vocabularies; with it encoder_weights
+    does not count, and of [model] only the dropouts do. A task that it has not learned yet is added
+    to it. average_of: such as "words/best" and "words/last"; empty: a stage goes on from the best
+    of the one before. freeze_captioner: the captions stay as they are.
+    update_batch_norm: needed from scratch, harmful with few pictures a batch on pretrained weights.
+    augment: every picture is decoded anew each time; otherwise the frozen stages' output is cached.
+    learning_rate, encoder_learning_rate: after the warm-up a cosine to 0. truncate_steps: the state
+    is carried on (truncated backpropagation). average_decay: the average is validated and saved.
+    self_critical: with captions_per_picture samples drawn at sample_temperature, rewarded with
+    CIDEr-D plus bleu_reward times sentence BLEU-4, less repeat_cost for each word said again out of
+    place. pair_weight: with it such questions come in groups. validation_pictures: spread evenly
+    over each validation set. patience: a score is BLEU-4, the answers' accuracy, or the sum of the
+    two. half_precision: half the size; frozen weights are rounded so from the start, and those that
+    are trained stay float32 in the state.
     """
 
-    encoder_weights: str = "torchvision"
-    start_from: str = ""
-    average_of: tuple[str, ...] = ()
-    freeze_captioner: bool = False
-    fine_tune_from: str = ""
-    update_batch_norm: bool = False
-    augment: bool = False
-    mirror: bool = True
-    extend_vocabulary: bool = False
-    min_count: int = 0
-    max_words: int = 20
-    epochs: int = 20
-    pictures_per_batch: int = 24
-    captions_per_picture: int = 5
-    learning_rate: float = 1e-3
-    encoder_learning_rate: float = 1e-4
-    warm_up_steps: int = 200
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    label_smoothing: float = 0.1
-    attention_penalty: float = 0.0
-    truncate_steps: int = 0
-    average_decay: float = 0.0
-    autocast: bool = False
-    self_critical: bool = False
-    sample_temperature: float = 0.6
-    bleu_reward: float = 0.5
-    repeat_cost: float = 0.0
-    answer_count: int = 3000
-    question_min_count: int = 1
-    questions_per_batch: int = 128
-    answer_weight: float = 1.0
-    pair_weight: float = 0.0
-    validation_pictures: int = 1000
-    patience: int = 0
-    save_steps: int = 200
-    half_precision: bool = False
-    workers: int = 2
-    max_cache_gib: float = 20.0
-    seed: int = 0
+    encoder_weights: str = setting(
+        "torchvision",
+        "initial weights of the encoder",
+        values="torchvision, shipped, none or a file",
+    )
+    start_from: str = setting(
+        "", "fine-tune this checkpoint", values='a checkpoint, "shipped" or empty'
+    )
+    average_of: tuple[str, ...] = setting(
+        (), "start a stage from their mean weights", values="checkpoints of earlier stages"
+    )
+    freeze_captioner: bool = setting(False, "train only the answer head")
+    fine_tune_from: str = setting(
+        "",
+        "train the encoder from this stage on; empty: frozen",
+        values="a stage name or empty",
+    )
+    update_batch_norm: bool = setting(False, "trained stages update their batch-norm statistics")
+    augment: bool = setting(False, "random crops and colours, without feature cache")
+    mirror: bool = setting(
+        True,
+        "train on mirror images half of the time, except where a caption says left or right",
+    )
+    extend_vocabulary: bool = setting(
+        False, "with start_from, learn the words that its vocabularies lack"
+    )
+    min_count: int = setting(
+        0,
+        "words seen less often are unknown; 0: 1 for small sets to 5 from 20,000 captions on",
+        least=0,
+    )
+    max_words: int = setting(20, "longest caption", least=1)
+    epochs: int = setting(20, "passes over the training set", least=1)
+    pictures_per_batch: int = setting(24, "pictures per step", least=1)
+    captions_per_picture: int = setting(
+        5,
+        "captions (or samples) per picture and step; 0: all",
+        least=0,
+        note="2 or more if self_critical",
+    )
+    learning_rate: float = setting(1e-3, "peak of the learning rate", least=0)
+    encoder_learning_rate: float = setting(1e-4, "the same for the encoder", least=0)
+    warm_up_steps: int = setting(
+        200, "warm-up, at most a quarter of all steps; then a cosine to 0", least=0
+    )
+    weight_decay: float = setting(0.01, "weight decay of the optimizer", least=0)
+    clip_norm: float = setting(1.0, "largest gradient norm; 0: no clipping", least=0)
+    label_smoothing: float = setting(
+        0.1, "label smoothing of the cross entropy", least=0, most=0.99
+    )
+    attention_penalty: float = setting(
+        0.0, "weight of the doubly stochastic penalty (Xu et al. 2015, equation 14)", least=0
+    )
+    truncate_steps: int = setting(0, "cut the gradient after so many tokens; 0: never", least=0)
+    average_decay: float = setting(
+        0.0, "decay of the running average of the weights; 0: no average", least=0, most=0.99999
+    )
+    autocast: bool = setting(False, "compute in bfloat16 where it is safe")
+    self_critical: bool = setting(
+        False, "self-critical training instead of cross entropy (Rennie et al. 2017)"
+    )
+    sample_temperature: float = setting(
+        0.6, "temperature of the samples in self-critical training", least=0.01, most=100
+    )
+    bleu_reward: float = setting(
+        0.5, "weight of sentence BLEU-4 in the reward; CIDEr-D has weight 1", least=0
+    )
+    repeat_cost: float = setting(
+        0.0, "subtracted from the reward per needlessly repeated word", least=0
+    )
+    answer_count: int = setting(
+        3000, "size of the answer vocabulary: the most common answers", least=1
+    )
+    question_min_count: int = setting(1, "question words seen less often are unknown", least=1)
+    questions_per_batch: int = setting(128, "questions per step", least=1)
+    answer_weight: float = setting(
+        1.0, "weight of the answer loss; the caption loss has weight 1", least=0
+    )
+    pair_weight: float = setting(
+        0.0, "weight of the loss on pairs of equal questions with different answers", least=0
+    )
+    validation_pictures: int = setting(1000, "pictures used in validation; 0: all", least=0)
+    patience: int = setting(0, "stop after so many epochs without improvement; 0: never", least=0)
+    save_steps: int = setting(200, "steps between two saved states", least=1)
+    half_precision: bool = setting(False, "store checkpoints in float16")
+    workers: int = setting(2, "processes that read pictures", least=0)
+    max_cache_gib: float = setting(20.0, "largest feature cache, in GiB", least=0)
+    seed: int = setting(0, "random seed", least=0, most=MAX_SEED)
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, 1, "max_words", "epochs", "pictures_per_batch")
         check_texts(self)
+        check_ranges(self)
         if self.start_from and self.average_of:
             raise CaptionerError("start_from and average_of are both given; leave one of them out")
-        at_least(self, 1, "save_steps", "answer_count")
-        at_least(self, 1, "question_min_count", "questions_per_batch")
-        at_least(self, 0, "truncate_steps", "warm_up_steps", "validation_pictures")
-        at_least(self, 0, "patience", "workers", "min_count")
-        at_least(self, 0, "captions_per_picture")
-        at_least(self, 0, "learning_rate", "encoder_learning_rate", "weight_decay", "clip_norm")
-        at_least(self, 0, "attention_penalty", "bleu_reward", "repeat_cost")
-        at_least(self, 0, "answer_weight", "pair_weight", "max_cache_gib")
-        within(self, 0, 0.99, "label_smoothing")
-        within(self, 0, 0.99999, "average_decay")
-        within(self, 0.01, 100, "sample_temperature")
-        within(self, 0, MAX_SEED, "seed")
         if self.self_critical and self.captions_per_picture < 2:
             raise CaptionerError(
                 "self_critical compares several samples of a picture: "
@@ -248,36 +265,44 @@ class TrainingConfig:
 class SplitConfig:
     """The files of one split, training or validation.
 
-    captions: files whose captions are joined picture by picture. questions, answers: files in
-    VQA's form, in pairs. image_names: for each pair a JSON file that maps image ids to file names,
-    or "none" where pictures are named as in COCO; empty: "none" for all.
+    Captions are joined picture by picture; questions and answers come in pairs of files.
     """
 
-    captions: tuple[str, ...] = ()
-    questions: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-    image_names: tuple[str, ...] = ()
+    captions: tuple[str, ...] = setting((), "captions, of any form", values="files")
+    questions: tuple[str, ...] = setting((), "questions, in VQA's format", values="files")
+    answers: tuple[str, ...] = setting(
+        (), "their answers, one file per file of questions", values="files"
+    )
+    image_names: tuple[str, ...] = setting(
+        (),
+        "JSON from image id to file name, one per file of questions; none: named as COCO's",
+        values='files or "none"',
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where pictures and texts are on this machine; not stored in the checkpoint.
+    """Where pictures and texts are on this machine; not stored in the checkpoint."""
 
-    images: folders with the pictures of both splits, searched in order. val_share: the share of the
-    training pictures that is held out for validation, instead of files for it; 0: none.
-    skip_missing: leave out pictures that are not there, up to a tenth of those of a file.
-    """
-
-    images: tuple[str, ...] = ()
+    images: tuple[str, ...] = setting(
+        (), "folders of pictures of both splits, searched in order", values="folders"
+    )
     train: SplitConfig = SplitConfig()
     val: SplitConfig = SplitConfig()
-    val_share: float = 0.0
-    skip_missing: bool = False
+    val_share: float = setting(
+        0.0,
+        "hold out this share of the training pictures instead of files for validation",
+        least=0,
+        most=0.9,
+    )
+    skip_missing: bool = setting(
+        False, "leave out pictures that are not there, up to a tenth of a file's"
+    )
 
     def __post_init__(self) -> None:
         check_types(self)
         check_texts(self)
-        within(self, 0, 0.9, "val_share")
+        check_ranges(self)
         if self.val_share and (self.val.captions or self.val.questions):
             raise CaptionerError(
                 "val_share and files for validation are both given; leave one of them out"
