@@ -33,6 +33,8 @@ def fetch(url: str, *, max_bytes: int, seconds: float) -> bytes:
         raise CaptionerError(f"{url}: not here after {seconds} seconds")
     if isinstance(fetching.error, CaptionerError):
         raise fetching.error
+    if isinstance(fetching.error, TimeoutError):
+        raise CaptionerError(f"{url}: not here after {seconds} seconds") from fetching.error
     if fetching.error is not None:
         reason = " ".join(str(fetching.error).split())
         raise CaptionerError(f"{url}: cannot be fetched ({reason})") from fetching.error
