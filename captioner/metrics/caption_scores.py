@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,20 +126,26 @@ def find_warnings(captions: Sequence[Sequence[str]]) -> tuple[str, ...]:
     (commonest, count), *_ = Counter(tuple(words) for words in captions).most_common(1)
     if count > 1 and count > MAX_SHARED * len(captions):
         warnings.append(
-            f"one caption serves {count:,} of {len(captions):,} pictures: {' '.join(commonest)!r}."
+            f"one caption serves {count:,} of {len(captions):,} pictures: {_shortened(commonest)}."
         )
     repeating = [words for words in captions if repeats(words)]
     if len(repeating) > MAX_REPEATING * len(captions):
         warnings.append(
             f"{len(repeating):,} of {len(captions):,} captions repeat themselves, "
-            f"such as {' '.join(repeating[0])!r}."
+            f"such as {_shortened(repeating[0])}."
         )
     return tuple(warnings)
 
 
+def _shortened(words: Sequence[str]) -> str:
+    """A caption for a message, which one of thousands of words must not fill."""
+    return repr(textwrap.shorten(" ".join(words), 200, placeholder=" ..."))
+
+
 # What models use inside and should not write: start, end, unknown word and padding.
 _MARKER = re.compile(
-    r"<(?:/?s|start|sos|bos|end|eos|unk|unknown|pad|padding)>|\[(?:unk|cls|sep|pad)\]",
+    r"<(?:/?s|start|sos|bos|end|eos|unk|unknown|pad|padding)>|\[(?:unk|cls|sep|pad)\]"
+    r"|\b(?:start|end)seq\b",
     re.IGNORECASE,
 )
 

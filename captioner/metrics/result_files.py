@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from captioner.data.records import parse_json, read_text
+from captioner.data.records import parse_json, read_text, shown
 from captioner.errors import CaptionerError
 
 Id = int | str
@@ -23,7 +23,9 @@ def read_results(file: Path) -> dict[Id, str]:
     captions = _by_id(_pairs(file, ("image_id", "id"), "caption", form), file, "picture", "caption")
     for picture, caption in captions.items():
         if not isinstance(caption, str) or not caption.strip():
-            what = "an empty caption" if isinstance(caption, str) else f"{caption!r} as a caption"
+            what = (
+                "an empty caption" if isinstance(caption, str) else f"{shown(caption)} as a caption"
+            )
             raise CaptionerError(f"{file}: {what} for picture {picture!r}; expected text")
     return captions
 
@@ -40,7 +42,7 @@ def read_answers(file: Path) -> dict[Id, str]:
     for question, answer in answers.items():
         if not isinstance(answer, str):
             raise CaptionerError(
-                f"{file}: {answer!r} as the answer to question {question!r}; expected text"
+                f"{file}: {shown(answer)} as the answer to question {question!r}; expected text"
             )
     return answers
 
@@ -49,6 +51,8 @@ def _pairs(
     file: Path, id_names: tuple[str, ...], value_name: str, form: str
 ) -> Iterator[tuple[Id, Any]]:
     content = _content(file)
+    if isinstance(content, dict) and value_name in content:
+        content = [content]  # a file of JSON Lines with one line
     if isinstance(content, dict):
         for key in ("annotations", "questions", "images"):
             if key in content:
@@ -64,8 +68,8 @@ def _pairs(
             raise CaptionerError(f"{file}: record {number} is not a result; expected {form}")
         if not isinstance(record[name], int | str):
             raise CaptionerError(
-                f"{file}: record {number} has the {name} {record[name]!r}; expected a number or "
-                "a text"
+                f"{file}: record {number} has the {name} {shown(record[name])}; expected a "
+                "number or a text"
             )
         yield record[name], record[value_name]
 

@@ -232,6 +232,17 @@ def test_warnings_for_shared_repeating_and_empty_captions() -> None:
     assert "1 of 31 captions have no words" in find_warnings([*different, []])[0]
 
 
+def test_a_warning_stays_short_whatever_the_captions_are() -> None:
+    for warning in find_warnings([["dog"] * 5000] * 40):
+        assert len(warning) < 300
+
+
+@pytest.mark.parametrize("caption", ["<start> a dog <end>", "startseq a dog endseq", "a [UNK]"])
+def test_markers_of_models_are_said(caption: str) -> None:
+    scores = score_captions({1: caption, 2: "a cat"}, {1: ["a dog"], 2: ["a cat"]})
+    assert any("1 of 2 captions contain markers" in warning for warning in scores.warnings)
+
+
 def test_repeats() -> None:
     assert repeats(split("a dog on a dog on grass")) and repeats(split("a a"))
     assert not repeats(split("a dog and a cat and a bird"))

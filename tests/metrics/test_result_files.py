@@ -25,6 +25,17 @@ def test_good_files_are_read(tmp_path: Path) -> None:
     assert read_references(write(tmp_path, ANNOTATIONS)) == {1: ("dog",), 2: ()}
 
 
+def test_json_lines_of_one_line_are_read(tmp_path: Path) -> None:
+    assert read_results(write(tmp_path, RESULT[0])) == {1: "a dog"}
+    assert read_answers(write(tmp_path, {"question_id": 1, "answer": "dog"})) == {1: "dog"}
+
+
+def test_a_message_stays_short_whatever_the_file_holds(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match="for picture 'results'; expected text") as error:
+        read_results(write(tmp_path, {"results": RESULT * 1000}))
+    assert len(str(error.value)) < 300 + len(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
