@@ -138,6 +138,7 @@ def _records(
     else:
         answers = _read(annotations, "annotations", ANNOTATIONS_FORM)
     answered = _annotations(answers, annotations)
+    answered = _with_ids_of(asked, answered)
     _require_same_questions(asked, answered, questions, annotations)
     for question_id, annotation in answered.items():
         asked[question_id] = replace(
@@ -252,6 +253,22 @@ def _require_new_id(question_id: Id, seen: Mapping[Id, object], file: Path) -> N
         raise CaptionerError(
             f"{file}: two questions have the id {question_id!r}; give each its own"
         )
+
+
+def _with_ids_of(
+    asked: Mapping[Id, QuestionRecord], answered: Mapping[Id, _Annotation]
+) -> dict[Id, _Annotation]:
+    """The annotations with the ids of the questions: a number may be a text in one of the files."""
+    ids = {str(key): key for key in asked}
+    images = {str(question.image_id): question.image_id for question in asked.values()}
+    renamed = {
+        (key if key in asked else ids.get(str(key), key)): replace(
+            annotation, image_id=images.get(str(annotation.image_id), annotation.image_id)
+        )
+        for key, annotation in answered.items()
+    }
+    # Where 1 and "1" are two annotations of one question, the check of both files says so.
+    return renamed if len(renamed) == len(answered) else dict(answered)
 
 
 def _require_same_questions(

@@ -77,6 +77,17 @@ def test_questions_come_in_their_order_with_their_answers(tmp_path: Path) -> Non
     assert (third.question_id, third.image_id, third.question_type) == (32, 3, "how many")
 
 
+@pytest.mark.parametrize("name", ["question_id", "image_id"])
+def test_ids_as_numbers_in_one_file_and_texts_in_the_other(tmp_path: Path, name: str) -> None:
+    texts = [record | {name: str(record[name])} for record in ANNOTATIONS["annotations"]]
+    assert read(tmp_path, annotations={"annotations": texts}) == read(tmp_path)
+    assert len(read(tmp_path)) == 3
+    twice = [*ANNOTATIONS["annotations"], texts[0]]
+    if name == "question_id":
+        with pytest.raises(CaptionerError, match="1 annotations have no question"):
+            read(tmp_path, annotations={"annotations": twice})
+
+
 def test_questions_alone_have_no_answers(tmp_path: Path) -> None:
     record = read_question_file(write(tmp_path / "q.json", QUESTIONS))[0]
     assert (record.answers, record.question_type, record.answer_type) == ((), "", "")
