@@ -90,7 +90,9 @@ def best_of_run(folder: Path) -> Path:
 
     Raises CaptionerError where the folder has none.
     """
-    found = [folder / "best.safetensors", *folder.glob("*/best.safetensors")]
+    found = [folder / "best.safetensors"]
+    if (folder / "settings.toml").is_file():  # without it, what is inside are runs of their own
+        found += folder.glob("*/best.safetensors")
     found = [file for file in found if file.is_file()]
     if not found:
         raise CaptionerError(
