@@ -302,6 +302,9 @@ class Captioner:
         decoder, vocabulary = self.model.writer()
         if isinstance(captions, str) or not captions:
             raise CaptionerError("match compares captions: give a list of one or more texts")
+        wrong = next((caption for caption in captions if not isinstance(caption, str)), "")
+        if not isinstance(wrong, str):
+            raise CaptionerError(f"a caption is {wrong!r}; expected a text")
         coverage = [word_coverage([caption], vocabulary) for caption in captions]
         for caption, found in zip(captions, coverage, strict=True):
             if found.texts_without_known:

@@ -148,6 +148,17 @@ def test_the_folder_of_a_run_stands_for_its_best(
     assert Captioner.load(tmp_path).caption(files[0]).text == expected
 
 
+def test_a_folder_of_stages_stands_for_its_best_and_a_folder_of_runs_for_none(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "best.safetensors").write_bytes(tiny_checkpoint.read_bytes())
+    with pytest.raises(CaptionerError, match="a folder without best.safetensors"):
+        Captioner.load(tmp_path)
+    (tmp_path / "settings.toml").write_text("")  # as a run with stages has it
+    assert Captioner.load(tmp_path).can_caption
+
+
 def test_match_is_teacher_forcing_of_the_captions() -> None:
     """What the model wrote has the log probability that it was written with."""
     model = Captioner.load()
@@ -167,6 +178,8 @@ def test_match_is_teacher_forcing_of_the_captions() -> None:
     assert model.match(picture, ["a dog xqz"])[0].unknown_words == ("xqz",)
     with pytest.raises(CaptionerError, match="no word of the caption 'zzz' is known"):
         model.match(picture, ["a dog", "zzz"])
+    with pytest.raises(CaptionerError, match="a caption is None; expected a text"):
+        model.match(picture, ["a dog", None])  # type: ignore[list-item]
     with pytest.raises(CaptionerError, match="give a list of one or more texts"):
         model.match(picture, "a dog")
 

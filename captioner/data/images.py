@@ -69,7 +69,7 @@ def open_picture(
         with ignored_warnings():
             if isinstance(source, Image.Image):  # stays open: it is the caller's
                 scale = choose_scale(source, b"", name, max_pixels)
-                source.load()
+                _load(source, name)
                 upright = turn_upright(_to_rgb(source, scale), _orientation(source))
             else:
                 upright = turn_upright(*_decode(_read(source, name), name, max_pixels))
@@ -117,6 +117,15 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
+def _load(picture: Image.Image, name: str) -> None:
+    try:
+        picture.load()
+    except ValueError as error:
+        raise CaptionerError(
+            f"{name} is closed; open it again, or give its path ({error})"
+        ) from error
+
+
 def _name(source: str | Path | BinaryIO | bytes | Image.Image) -> str:
     if isinstance(source, (str, Path)):
         return str(source)
@@ -133,6 +142,8 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
 
         content = fetch(source, max_bytes=WEB_BYTES, seconds=WEB_SECONDS)
     elif isinstance(source, (str, Path)):
+        if not name:
+            raise CaptionerError("the path of a picture is empty; expected a picture")
         if Path(source).is_dir():
             raise CaptionerError(f"{name} is a folder; expected a picture")
         if not Path(source).exists():
@@ -145,11 +156,11 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
         except PermissionError as error:
             raise CaptionerError(f"{name} may not be read; check its permissions") from error
     else:
+        if getattr(source, "closed", False):
+            raise CaptionerError(f"{name} is closed; open it again, or give its path")
         if hasattr(source, "seek"):
             with suppress(OSError):  # what cannot go back, a pipe for one, is read on from here
                 source.seek(0)
-        if getattr(source, "closed", False):
-            raise CaptionerError(f"{name} is closed; open it again, or give its path")
         if isinstance(source, io.TextIOBase):
             raise CaptionerError(f"{name} is open as text; open it in binary mode, 'rb'")
         content = source.read()

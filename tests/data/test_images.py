@@ -117,6 +117,15 @@ def test_sources_agree_and_are_left_alone(tmp_path: Path) -> None:
     assert open_picture(given).size == (5, 3)
 
 
+def test_what_is_closed_is_not_called_damaged(tmp_path: Path) -> None:
+    path = save(Image.new("RGB", (4, 4)), tmp_path / "a.png")
+    closed = [path.open("rb"), BytesIO(path.read_bytes()), Image.open(path)]
+    for source in closed:
+        source.close()
+        with pytest.raises(CaptionerError, match="is closed; open it again"):
+            open_picture(source)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif"])
 def test_truncated(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
