@@ -84,6 +84,9 @@ def caption(
     alone = is_one_picture(paths)
     if alone and not as_json:
         require_file(pictures[0])
+    fileless = next((picture for picture in pictures if not isinstance(picture, Path)), None)
+    if write_txt and fileless is not None:
+        raise CaptionerError(f"--write-txt writes beside pictures, and {fileless} is no file")
 
     from captioner.api import Captioner
 

@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,19 +54,22 @@ def list_pictures(arguments: list[str], every: str | None = None) -> list[Source
             found.append(cast(BinaryIO, Stream("-", _read_standard_input)))
         elif argument.startswith(("http://", "https://")):
             found.append(argument)
-        elif Path(argument).is_dir():
-            found += pictures_in(Path(argument))
         elif _is_glob(argument):
             matches = sorted(set(_expand(argument)))
             if not matches:
                 raise CaptionerError(f"{argument}: matches no file; check the pattern")
             for match in matches:
-                found += pictures_in(Path(match)) if Path(match).is_dir() else [Path(match)]
-        elif _is_video(argument):
-            found += _frames(Path(argument), every)
+                found += _files(Path(match), every)
         else:
-            found.append(Path(argument))
+            found += _files(Path(argument), every)
     return found
+
+
+def _files(path: Path, every: str | None) -> Sequence[Path | BinaryIO]:
+    """The pictures of a folder, the frames of a video, or a picture."""
+    if path.is_dir():
+        return pictures_in(path)
+    return _frames(path, every) if _is_video(str(path)) else [path]
 
 
 def _is_video(argument: str) -> bool:

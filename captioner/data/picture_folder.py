@@ -22,7 +22,8 @@ def pictures_in(folder: Path) -> list[Path]:
     """List the pictures in a folder and the folders in it, sorted; warns of other files.
 
     Files and folders that are hidden, and the copies that macOS puts into archives (`__MACOSX`,
-    `._a.jpg`), do not count. Links to folders are not followed. Raises CaptionerError where there
+    `._a.jpg`), do not count. Links to folders are not followed; a link to a picture that is not
+    there counts, so that reading it reports it. Raises CaptionerError where there
     is no picture.
     """
     pictures: list[Path] = []
@@ -31,7 +32,7 @@ def pictures_in(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
+            if not name.startswith(".") and (path.is_file() or not path.exists()):
                 (pictures if is_picture(path) else others).append(path)
     if not pictures:
         raise CaptionerError(

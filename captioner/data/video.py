@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 def frame_times(file: Path, every: float) -> list[float]:
     """The seconds from 0 on, `every` so many, at which a video has a frame.
 
-    Raises CaptionerError where PyAV is not installed, or the file is no video.
+    Raises CaptionerError where PyAV is not installed, the file is no video, or its frames are
+    further apart than `every`.
     """
     with _open(file) as video:
         stream = video.streams.video[0]
+        rate = float(stream.average_rate or 0)  # frames per second, where the file says it
+        if every * rate < 0.99 and rate:
+            raise CaptionerError(
+                f"{file}: a frame every {every:g} s is more than it has; expected {1 / rate:.2g} s "
+                "or more"
+            )
         if video.duration:
             duration = video.duration / 1_000_000  # in units of av.time_base
         elif stream.duration and stream.time_base:

@@ -65,6 +65,15 @@ def test_the_batch_size_changes_nothing(run, photos):
     assert run("caption", photos, "--batch-size", 1) == run("caption", photos, "--batch-size", 3)
 
 
+def test_texts_have_no_place_beside_what_is_no_file(run):
+    status, out, err = run("caption", "--write-txt", "http://127.0.0.1:9/a.jpg")
+    assert (status, out) == (2, "")
+    assert err == (
+        "captioner: error: --write-txt writes beside pictures, and http://127.0.0.1:9/a.jpg is "
+        "no file\n"
+    )
+
+
 def test_json_gives_every_picture_its_line(run, photos, tiny_checkpoint):
     status, out, err = run("caption", "--json", photos)
     assert (status, err) == (1, "")

@@ -57,6 +57,12 @@ def test_no_picture_at_all(tmp_path: Path) -> None:
         pictures_in(tmp_path)
 
 
+def test_links_to_pictures_that_are_gone_count_so_that_they_are_reported(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg", "JPEG")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert pictures_in(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+
+
 def test_links_that_lead_back_end(tmp_path: Path) -> None:
     save(tmp_path / "a.jpg", "JPEG")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)

@@ -37,6 +37,8 @@ def test_frames_are_those_of_their_times(clip: Path, every: str, times: list[int
         brightness = np.asarray(open_picture(frame)).mean()
         assert brightness == pytest.approx(20 + 40 * time, abs=6)
     assert not is_one_picture([str(clip)])
+    matched = list_pictures([str(clip.with_name("*.mp4"))], every=every)  # as a shell expands it
+    assert [str(frame) for frame in matched] == [str(frame) for frame in frames]
 
 
 def test_what_is_no_video_is_one_line(clip: Path, tmp_path: Path) -> None:
@@ -46,6 +48,7 @@ def test_what_is_no_video_is_one_line(clip: Path, tmp_path: Path) -> None:
         ("gone.mp4", None, "no such file"),
         ("clip.mp4", "often", "--every is 'often'; expected seconds"),
         ("clip.mp4", "0s", "--every is '0s'"),
+        ("clip.mp4", "0.001", "a frame every 0.001 s is more than it has; expected 0.1 s or more"),
     ):
         with pytest.raises(CaptionerError, match=message) as error:
             list_pictures([str(tmp_path / name)], every=every)
