@@ -35,6 +35,17 @@ def atomic_write(file: Path, write: Callable[[Path], object]) -> None:
             partial.unlink()
 
 
+def check_output(file: Path) -> None:
+    """Check that a file of this name can be there, before the work that fills it.
+
+    Raises CaptionerError where its folder is not there or it is a folder itself.
+    """
+    if not file.parent.is_dir():
+        raise CaptionerError(f"{file}: there is no folder {file.parent}; make it first")
+    if file.is_dir():
+        raise CaptionerError(f"{file} is a folder; expected the name of a file to write")
+
+
 def remove_partial(folder: Path, ending: str) -> None:
     """Remove what killed processes left half-written of files in this folder with this ending."""
     for partial in folder.glob(f".*{ending}.partial*"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write, exclusive_lock, remove_partial
+from captioner.files import atomic_write, check_output, exclusive_lock, remove_partial
 
 
 def test_a_failure_keeps_the_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -76,3 +76,11 @@ def test_only_one_at_a_time(tmp_path: Path) -> None:
     unwritable = pytest.raises(CaptionerError, match="cannot be written")
     with unwritable, exclusive_lock(tmp_path / ("a" * 300), wait=False):
         pass
+
+
+def test_where_no_file_can_be_is_said_before_the_work(tmp_path: Path) -> None:
+    check_output(tmp_path / "new.json")
+    with pytest.raises(CaptionerError, match="there is no folder .*none; make it first"):
+        check_output(tmp_path / "none" / "new.json")
+    with pytest.raises(CaptionerError, match="is a folder; expected the name of a file"):
+        check_output(tmp_path)

@@ -11,6 +11,7 @@ from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
+from captioner.files import check_output
 
 if TYPE_CHECKING:
     from captioner.api import Captioner
@@ -68,7 +69,7 @@ def attend(
     columns) and `words` (T). With --question those three hold a map per look instead of per word.
     """
     suffix = output.suffix.lower()
-    check_output(output, suffix)
+    check_kind(output, suffix)
     if suffix != ".html" and num_captions is not None and num_captions != 1:
         raise CaptionerError(f"--num-captions {num_captions}: {output} holds one; use .html")
     if suffix != ".html" and not is_one_picture(paths):
@@ -94,14 +95,13 @@ def attend(
         print(printable(save_maps(model, sources[0], output, question, decoding)))
 
 
-def check_output(output: Path, suffix: str) -> None:
+def check_kind(output: Path, suffix: str) -> None:
     """Find out before any work whether the file has a known kind and a folder to be in."""
     if suffix not in SUFFIXES:
         *others, last = SUFFIXES
         expected = f"{', '.join(others)} or {last}"
         raise CaptionerError(f"{output}: unknown kind of output; expected {expected}")
-    if not output.parent.is_dir():
-        raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
+    check_output(output)
 
 
 def save_maps(

@@ -7,6 +7,7 @@ import typer
 
 from captioner.cli.help_pages import OUTPUT, examples
 from captioner.errors import CaptionerError
+from captioner.files import check_output
 
 EXAMPLES = examples(
     "captioner average runs/a/best.safetensors runs/b/best.safetensors --output mean.safetensors",
@@ -37,8 +38,7 @@ def average(
     """
     if output.exists():
         raise CaptionerError(f"{output} exists already; choose another --output")
-    if not output.parent.is_dir():
-        raise CaptionerError(f"{output}: there is no folder {output.parent}; make it first")
+    check_output(output)
 
     from captioner.model.averaging import average as mean_of
     from captioner.model.checkpoint import save

@@ -19,7 +19,7 @@ from captioner.cli.score_table import (
     print_captions,
 )
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write
+from captioner.files import atomic_write, check_output
 
 app = typer.Typer(
     help="Decode a data set and score the result.",
@@ -298,8 +298,8 @@ def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
 
 def _check_outputs(results: Path | None, record: str | None, checkpoint: Path | None) -> None:
     """Check that what the command makes can be written, before minutes of work."""
-    if results is not None and not results.parent.is_dir():
-        raise CaptionerError(f"{results}: there is no folder {results.parent}; make it first")
+    if results is not None:
+        check_output(results)
     if record is not None and checkpoint is None:
         raise CaptionerError(
             "--record keeps the scores in the checkpoint; name that one with --checkpoint"

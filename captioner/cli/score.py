@@ -15,8 +15,7 @@ from captioner.cli.score_table import (
     print_answers,
     print_captions,
 )
-from captioner.errors import CaptionerError
-from captioner.files import atomic_write
+from captioner.files import atomic_write, check_output
 
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
@@ -96,8 +95,8 @@ def captions(
     from captioner.metrics.result_files import read_results
     from captioner.visualization import score_report
 
-    if html is not None and not html.parent.is_dir():
-        raise CaptionerError(f"{html}: there is no folder {html.parent}; make it first")
+    if html is not None:
+        check_output(html)
     said, references = read_results(results), read_references(annotations, split)
     other = None if against is None else read_results(against)
     seen = None

@@ -81,6 +81,7 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
 
 def add_score(file: Path, score: dict[str, Any]) -> None:
     """Write a score into a checkpoint's description of itself, in place of one of the same set."""
+    file = best_of_run(file) if file.is_dir() else file
     with exclusive_lock(file.with_name(f".{file.name}.lock"), wait=True):
         tensors, metadata = read_tensors(file)
         about = json.loads(metadata[FORMAT])

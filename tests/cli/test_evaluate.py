@@ -251,13 +251,14 @@ def test_bad_input_for_attention_is_one_line_and_status_2(run, instances, argume
     assert err.count("\n") == 1
 
 
-def test_scores_can_be_kept_in_the_checkpoint(run, tiny_checkpoint):
-    copied = Path("mine.safetensors")
+@pytest.mark.parametrize("given", [".", "best.safetensors"])
+def test_scores_can_be_kept_in_the_checkpoint(run, tiny_checkpoint, given):
+    copied = Path("best.safetensors")
     copied.write_bytes(tiny_checkpoint.read_bytes())
-    more = ("--checkpoint", str(copied), "--record", "three pictures", "--json")
-    given = ["captioner", "evaluate", "captions", *COCO, *more]
+    more = ("--checkpoint", given, "--record", "three pictures", "--json")
+    command = ["captioner", "evaluate", "captions", *COCO, *more]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(sys, "argv", given)
+        patch.setattr(sys, "argv", command)
         cli.main()
     [kept] = Captioner.load(copied).scores
     assert kept["set"] == "three pictures"
