@@ -21,6 +21,13 @@ _MARKS = "".join(
 # A word is a run of letters and digits of any script; apostrophes and hyphens stay when inside it.
 _WORD = re.compile(rf"\w[\w{_MARKS}]*(?:['-]\w[\w{_MARKS}]*)*")
 
+# What models use inside for the start, the end, an unknown word and padding; no word of a caption.
+MARKER = re.compile(
+    r"<(?:/?s|start|sos|bos|end|eos|unk|unknown|pad|padding)>|\[(?:unk|cls|sep|pad)\]"
+    r"|\b(?:start|end)seq\b",
+    re.IGNORECASE,
+)
+
 
 def split_words(text: str) -> list[str]:
     """Lower-case words of a text, punctuation dropped; inner apostrophes and hyphens are kept.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from captioner.data.unspaced_scripts import has_unspaced
-from captioner.data.vocabulary import has_words
+from captioner.data.vocabulary import MARKER, has_words
 from captioner.metrics import bleu
 from captioner.metrics.caption_results import matched_pictures
 from captioner.metrics.cider import cider_d
@@ -142,22 +142,19 @@ def _shortened(words: Sequence[str]) -> str:
     return repr(textwrap.shorten(" ".join(words), 200, placeholder=" ..."))
 
 
-# What models use inside and should not write: start, end, unknown word and padding.
-_MARKER = re.compile(
-    r"<(?:/?s|start|sos|bos|end|eos|unk|unknown|pad|padding)>|\[(?:unk|cls|sep|pad)\]"
-    r"|\b(?:start|end)seq\b",
-    re.IGNORECASE,
-)
-
-
 def _find_markers(candidates: Mapping[Id, str], pictures: Sequence[Id]) -> list[str]:
-    found = [mark[0] for picture in pictures if (mark := _MARKER.search(candidates[picture]))]
+    found = [mark[0] for picture in pictures if (mark := MARKER.search(candidates[picture]))]
     if not found:
         return []
     return [
         f"{len(found):,} of {len(pictures):,} captions contain markers such as {found[0]}, which "
         "count as words: remove them."
     ]
+
+
+def _tokenize(text: str) -> list[str]:
+    """The tokens of a text, the same however its letters with accents are stored."""
+    return tokenize(unicodedata.normalize("NFC", text))
 
 
 def repeats(words: Sequence[str]) -> bool:
@@ -208,8 +205,8 @@ def score_captions(
         for picture, texts in given.items()
     }
     pictures = matched_pictures(candidates, references, allow_partial)
-    captions = [tokenize(candidates[picture]) for picture in pictures]
-    tokenized = [[tokenize(text) for text in references[picture]] for picture in pictures]
+    captions = [_tokenize(candidates[picture]) for picture in pictures]
+    tokenized = [[_tokenize(text) for text in references[picture]] for picture in pictures]
     # The official code joins tokens with spaces, and its BLEU and CIDEr split them again at any
     # white space: also inside "1 1/2", which is one token and one word for ROUGE-L.
     words = [_split(caption) for caption in captions]
@@ -223,7 +220,7 @@ def score_captions(
     for metric in METRICS:
         if chosen.get(metric.name, True):
             values[metric.name], per_picture[metric.name] = metric.score(captions, tokenized)
-    known = None if seen is None else [tokenize(text) for text in seen]
+    known = None if seen is None else [_tokenize(text) for text in seen]
     by_character = any(has_unspaced(text) for texts in references.values() for text in texts)
     return CaptionScores(
         values=values,

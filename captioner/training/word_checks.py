@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 from captioner.data.unspaced_scripts import are_unspaced
-from captioner.data.vocabulary import CharacterVocabulary, Vocabulary
+from captioner.data.vocabulary import MARKER, CharacterVocabulary, Vocabulary
 from captioner.data.word_coverage import MAX_UNKNOWN, word_coverage
 from captioner.errors import CaptionerError, CaptionerWarning
 from captioner.model.captioning_model import CaptioningModel
@@ -14,7 +14,7 @@ MAX_TEXTS = 50_000  # that are looked at, evenly spread over the set
 
 
 def check_words(train: Texts, model: CaptioningModel, *, starts_from: str) -> None:
-    """Warn where more than a tenth of the words are unknown, or sentences are single words.
+    """Warn of unknown words above a tenth, of sentences that are single words, and of markers.
 
     starts_from: the checkpoint that the vocabularies come from; empty for new ones. Raises
     CaptionerError where nothing is known.
@@ -33,6 +33,14 @@ def _check(name: str, texts: Sequence[str], vocabulary: Vocabulary, starts_from:
         warnings.warn(
             f"most {name} are written without spaces, so that each is one long word to this "
             "model; train a new one with --tokens character",
+            CaptionerWarning,
+            stacklevel=3,
+        )
+    marks = [mark[0] for text in texts if (mark := MARKER.search(text))]
+    if marks:
+        warnings.warn(
+            f"{len(marks)} of {len(texts)} {name} contain markers such as {marks[0]}, which are "
+            "learned as words; remove them",
             CaptionerWarning,
             stacklevel=3,
         )

@@ -232,6 +232,14 @@ def test_warnings_for_shared_repeating_and_empty_captions() -> None:
     assert "1 of 31 captions have no words" in find_warnings([*different, []])[0]
 
 
+def test_a_letter_with_an_accent_is_the_same_however_it_is_stored() -> None:
+    stored = ["ein grüner kühlschrank steht", "ein gru\u0308ner ku\u0308hlschrank steht"]
+    for written, other in (stored, stored[::-1]):
+        scores = score_captions({1: written, 2: "a cat"}, {1: [other], 2: ["a cat"]})
+        assert scores.values["BLEU-1"] == pytest.approx(1)
+        assert scores.values["ROUGE-L"] == pytest.approx(1)
+
+
 def test_a_warning_stays_short_whatever_the_captions_are() -> None:
     for warning in find_warnings([["dog"] * 5000] * 40):
         assert len(warning) < 300

@@ -46,6 +46,14 @@ def fit_on(captions: Path, pictures: Path, folder: Path, **training: object) -> 
     fit(run, folder, device=CPU, resume=False, reporter=Quiet())
 
 
+@pytest.mark.parametrize("caption", ["<start> a red dog <end>", "startseq a red dog endseq"])
+def test_markers_in_captions_are_said(pictures: Path, tmp_path: Path, caption: str) -> None:
+    count = len(list(pictures.glob("*.png")))
+    captions = rewritten(pictures, tmp_path / "marked.jsonl", [caption])
+    with pytest.warns(CaptionerWarning, match=f"{count} of {count} captions contain markers"):
+        fit_on(captions, pictures, tmp_path / "run")
+
+
 def test_nothing_known_is_refused_and_leaves_no_checkpoint(
     pictures: Path, tmp_path: Path, start: Path
 ) -> None:
