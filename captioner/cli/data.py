@@ -155,7 +155,8 @@ def convert(
     if not content.records and not content.unlisted:
         raise CaptionerError(f"{captions}: no pictures found; expected at least one")
     pictures, count = write_coco(content, output)
-    print(f"{output}: {count} captions of {pictures} pictures")
+    part = f" in split {split}" if any(record.split for record in content.records) else ""
+    print(f"{output}: {count} captions of {pictures} pictures{part}")
 
 
 @app.command(

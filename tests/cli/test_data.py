@@ -140,6 +140,13 @@ def test_convert_writes_cocos_form_once(tmp_path: Path) -> None:
     assert run("convert", captions, tmp_path / "coco.json").exit_code != 0
 
 
+def test_convert_says_which_split_it_wrote(tmp_path: Path) -> None:
+    captions = tmp_path / "own.csv"
+    captions.write_text("image,caption,split\na.png,a cat,train\nb.png,a dog,val\n")
+    result = run("convert", "--split", "val", captions, tmp_path / "val.json")
+    assert result.stdout == f"{tmp_path / 'val.json'}: 1 captions of 1 pictures in split val\n"
+
+
 def test_convert_writes_nothing_of_a_file_without_pictures(tmp_path: Path) -> None:
     result = run("convert", write(tmp_path / "own.csv", ""), tmp_path / "coco.json")
     assert "own.csv: no pictures found" in str(result.exception)
