@@ -59,17 +59,29 @@ def list_pictures(arguments: list[str], every: str | None = None) -> list[Source
             if not matches:
                 raise CaptionerError(f"{argument}: matches no file; check the pattern")
             for match in matches:
-                found += _files(Path(match), every)
+                found += _files(Path(match), every, is_alone=len(matches) == len(arguments) == 1)
         else:
-            found += _files(Path(argument), every)
+            found += _files(Path(argument), every, is_alone=len(arguments) == 1)
     return found
 
 
-def _files(path: Path, every: str | None) -> Sequence[Path | BinaryIO]:
+def _files(path: Path, every: str | None, *, is_alone: bool) -> Sequence[Path | BinaryIO]:
     """The pictures of a folder, the frames of a video, or a picture."""
     if path.is_dir():
         return pictures_in(path)
-    return _frames(path, every) if _is_video(str(path)) else [path]
+    if not _is_video(str(path)):
+        return [path]
+    try:
+        return _frames(path, every)
+    except CaptionerError as error:
+        if is_alone:
+            raise
+        return [cast(BinaryIO, Stream(str(path), partial(_fail, error)))]
+
+
+def _fail(error: CaptionerError) -> bytes:
+    """What a video among others does when its turn comes, so that the others are still read."""
+    raise error
 
 
 def _is_video(argument: str) -> bool:

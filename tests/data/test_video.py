@@ -55,6 +55,16 @@ def test_what_is_no_video_is_one_line(clip: Path, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+def test_a_broken_video_among_others_is_reported_when_its_turn_comes(clip: Path) -> None:
+    broken = clip.with_name("broken.mp4")
+    broken.write_text("a dog")
+    for arguments in ([str(broken), str(clip)], [str(clip.with_name("*.mp4"))]):
+        first, *frames = list_pictures(arguments, every="2s")
+        with pytest.raises(CaptionerError, match="broken.mp4: cannot be read as a video"):
+            open_picture(first)
+        assert [str(frame) for frame in frames] == [f"{clip}#t={time}" for time in (0, 2, 4)]
+
+
 def test_without_its_extra_it_says_which(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(CaptionerError, match=r"needs the extra video: pip install '\.\[video\]'"):
