@@ -44,13 +44,24 @@ def read_coco(source: CaptionSource) -> CaptionFile:
     with redirect_stdout(StringIO()):  # it prints its progress where results belong
         coco.createIndex()
 
-    def record(image_id: int | str, name: str) -> CaptionRecord:
-        captions = (annotation["caption"] for annotation in coco.imgToAnns.get(image_id, []))
-        return CaptionRecord(name, image_id, tuple(captions))
+    def captions(image_id: int | str) -> tuple[str, ...]:
+        return tuple(annotation["caption"] for annotation in coco.imgToAnns.get(image_id, []))
 
+    unlisted = [image_id for image_id in coco.imgToAnns if image_id not in coco.imgs]
     return CaptionFile(
-        [record(picture["id"], str(picture.get("file_name") or "")) for picture in images],
-        [record(image_id, "") for image_id in coco.imgToAnns if image_id not in coco.imgs],
+        [_coco_record(picture, captions(picture["id"])) for picture in images],
+        [CaptionRecord("", image_id, captions(image_id)) for image_id in unlisted],
+    )
+
+
+def _coco_record(picture: dict[str, Any], captions: tuple[str, ...]) -> CaptionRecord:
+    """A picture record of COCO's form; some people's have a split, which COCO's own lack."""
+    split = picture.get("split")
+    return CaptionRecord(
+        file_name=str(picture.get("file_name") or ""),
+        image_id=picture["id"],
+        captions=captions,
+        split=split if isinstance(split, str) else None,
     )
 
 
@@ -135,7 +146,7 @@ def read_image_info(source: CaptionSource) -> CaptionFile:
     """Pictures without captions, as of a test set."""
     images = source.parsed_json()["images"]
     _check_records(images, "images", {"id": int | str, "file_name": str}, source.file)
-    return CaptionFile([CaptionRecord(image["file_name"], image["id"], ()) for image in images])
+    return CaptionFile([_coco_record(image, ()) for image in images])
 
 
 _NAMES = ("image", "file_path", "file_name", "filename")

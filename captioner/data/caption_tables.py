@@ -31,7 +31,8 @@ HUGGING_FACE_NAMES = ("metadata.jsonl", "metadata.csv")
 def _is_csv(source: CaptionSource) -> bool:
     if source.file.suffix.lower() in (".csv", ".tsv") and not _is_flickr30k(source):
         return True
-    columns = re.split(r"[,;\t]", source.first_line.strip().lower())
+    cells = re.split(r"[,;\t]", source.first_line.lower())
+    columns = [cell.strip().strip('"') for cell in cells]
     return any(name in columns for name in IMAGE_COLUMNS) and any(
         name in columns for name in CAPTION_COLUMNS
     )

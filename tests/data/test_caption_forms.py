@@ -148,6 +148,24 @@ def test_a_split_column_is_obeyed(tmp_path: Path) -> None:
         read(tmp_path, "a.jsonl", lines)
 
 
+def test_a_split_in_cocos_form_is_obeyed(tmp_path: Path) -> None:
+    splits = {"a.jpg": "train", "b.jpg": "val", "c.jpg": "restval"}
+    images = [
+        {"id": number, "file_name": name, "split": split}
+        for number, (name, split) in enumerate(splits.items())
+    ]
+    said = [{"image_id": number, "caption": "a dog"} for number in range(3)]
+    for content in ({"images": images, "annotations": said}, {"images": images}):
+        assert set(read(tmp_path, "a.json", content)) == {"a.jpg", "c.jpg"}
+        assert set(read(tmp_path, "a.json", content, "val")) == {"b.jpg"}
+
+
+@pytest.mark.parametrize("header", ['"image","caption"', " image , caption", "Image;Caption"])
+def test_a_header_is_recognised_whatever_the_file_is_called(tmp_path: Path, header: str) -> None:
+    mark = ";" if ";" in header else ","
+    assert read(tmp_path, "a.txt", f"{header}\na.jpg{mark}a dog\n") == {"a.jpg": ("a dog",)}
+
+
 def test_splits_of_other_names_are_said(tmp_path: Path) -> None:
     rows = "image,caption,split\na.jpg,a dog,train\nb.jpg,a cat,fold3\n"
     with pytest.warns(CaptionerWarning, match="splits fold3 are never read"):
