@@ -65,7 +65,7 @@ def list_pictures(arguments: list[str], every: str | None = None) -> list[Source
     return found
 
 
-def _files(path: Path, every: str | None, *, is_alone: bool) -> Sequence[Path | BinaryIO]:
+def _files(path: Path, every: str | None, *, is_alone: bool) -> Sequence[Source]:
     """The pictures of a folder, the frames of a video, or a picture."""
     if path.is_dir():
         return pictures_in(path)
