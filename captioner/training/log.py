@@ -8,6 +8,18 @@ from captioner.data.records import read_text
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
+# The panels of the learning curve, each with axes of its own.
+PANELS = {
+    "losses": ("loss", "validation loss", "validation answer loss"),
+    "scores from 0 to 1": ("BLEU-4", "accuracy"),
+    "CIDEr": ("CIDEr",),  # does not end at 1, so that it would flatten the others
+}
+
+
+def selection_score(scores: dict[str, Any]) -> float:
+    """What the best epoch has most of: BLEU-4 and the accuracy of the answers, added."""
+    return scores.get("BLEU-4", 0.0) + scores.get("accuracy", 0.0)
+
 
 class TrainingLog:
     """A JSON Lines file of records, each with its "step"."""
@@ -53,20 +65,44 @@ class TrainingLog:
         )
 
     def draw(self, file: Path) -> None:
-        """Plot training and validation loss and the scores over the step, as a PNG."""
+        """Plot the losses, the scores and CIDEr over the step, the best epoch marked, as a PNG.
+
+        The best epoch is that of best.safetensors: the first with the highest selection_score.
+        """
         from matplotlib.figure import Figure
 
         records = self.records()
-        figure = Figure(figsize=(9, 3.5), layout="constrained")
-        losses, scores = figure.subplots(1, 2)
-        for axes, names in (
-            (losses, ("loss", "validation loss", "validation answer loss")),
-            (scores, ("BLEU-4", "CIDEr", "accuracy")),
-        ):
-            for name in names:
-                points = [(record["step"], record[name]) for record in records if name in record]
-                if points:
-                    axes.plot(*zip(*points, strict=True), label=name, marker=".")
+        best = _best_epoch(records)
+        panels = [(title, _curves(records, names)) for title, names in PANELS.items()]
+        panels = [(title, curves) for title, curves in panels if curves]
+        columns = max(1, len(panels))
+        figure = Figure(figsize=(4.5 * columns, 3.5), layout="constrained")
+        grid = figure.subplots(1, columns, sharex=True, squeeze=False)
+        for axes, (title, curves) in zip(grid[0], panels, strict=False):  # before any record: none
+            for name, points in curves.items():
+                axes.plot(*zip(*points, strict=True), label=name, marker=".")
+            if best is not None:
+                label = f"best epoch, {best['epoch']}"
+                axes.axvline(best["step"], color="grey", linestyle="--", zorder=0, label=label)
+            axes.set_title(title)
             axes.set_xlabel("step")
+            axes.grid(alpha=0.3)
             axes.legend()
         atomic_write(file, lambda partial: figure.savefig(partial, format="png", dpi=100))
+
+
+def _curves(
+    records: list[dict[str, Any]], names: tuple[str, ...]
+) -> dict[str, list[tuple[int, float]]]:
+    """The points (step, value) of each of these names that was recorded."""
+    found = {
+        name: [(record["step"], record[name]) for record in records if name in record]
+        for name in names
+    }
+    return {name: points for name, points in found.items() if points}
+
+
+def _best_epoch(records: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The record of the epoch that best.safetensors holds, None before the first epoch's end."""
+    epochs = [record for record in records if "epoch" in record]
+    return max(epochs, key=selection_score, default=None)

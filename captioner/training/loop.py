@@ -19,6 +19,7 @@ from captioner.files import atomic_write, remove_partial
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
+from captioner.training.log import selection_score
 from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
 from captioner.training.setup import Interrupted, Reporter, Task, prepare
 from captioner.training.state import Position, is_saved, load_state, read_state, save_state
@@ -170,7 +171,7 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
     )
     half = task.run.training.half_precision
     checkpoint.save(saved, task.output / "last.safetensors", half=half)
-    score = scores.get("BLEU-4", 0.0) + scores.get("accuracy", 0.0)
+    score = selection_score(scores)
     if score > position.best:
         position.best, position.epochs_since_best = score, 0
         checkpoint.save(saved, task.output / "best.safetensors", half=half)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from captioner.errors import CaptionerError
 from captioner.training.log import TrainingLog
@@ -27,3 +29,41 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     file.write_text(f'{{"step": 20}}\n{line}\n')
     with pytest.raises(CaptionerError, match=r"log\.jsonl, line 2: no record of a step"):
         TrainingLog(file).records()
+
+
+def test_the_curve_has_losses_and_scores_on_axes_of_their_own_and_marks_the_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = TrainingLog(tmp_path / "log.jsonl")
+    for epoch, (bleu, accuracy) in enumerate([(0.1, 0.3), (0.3, 0.5), (0.5, 0.2), (0.3, 0.5)], 1):
+        log.write({"step": 10 * epoch - 5, "loss": 4.0 - epoch})
+        scores = {"validation loss": 3.5, "BLEU-4": bleu, "CIDEr": 2.0, "accuracy": accuracy}
+        log.write({"step": 10 * epoch, "epoch": epoch, **scores})
+    drawn: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: drawn.append(self) or save(self, *a, **k)
+    )
+    log.draw(tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.format == "PNG"
+    panels = {
+        axes.get_title(): {line.get_label(): list(line.get_xdata()) for line in axes.get_lines()}
+        for axes in drawn[0].get_axes()
+    }
+    best = {"best epoch, 2": [20, 20]}  # the first with 0.3 + 0.5
+    epochs = [10, 20, 30, 40]
+    assert panels == {
+        "losses": {"loss": [5, 15, 25, 35], "validation loss": epochs} | best,
+        "scores from 0 to 1": {"BLEU-4": epochs, "accuracy": epochs} | best,
+        "CIDEr": {"CIDEr": epochs} | best,
+    }
+
+
+def test_a_curve_before_the_first_epoch_ends_has_no_scores(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path / "log.jsonl")
+    log.draw(tmp_path / "empty.png")
+    log.write({"step": 5, "loss": 4.0})
+    log.draw(tmp_path / "curve.png")
+    sizes = [Image.open(tmp_path / name).size for name in ("empty.png", "curve.png")]
+    assert sizes == [(450, 350)] * 2
