@@ -129,13 +129,4 @@ def to_record(image: str, result: "list[Caption] | CaptionerError") -> dict[str,
     """What --json prints for one picture."""
     if isinstance(result, CaptionerError):
         return {"image": image, "error": str(result)}
-    captions = [
-        {
-            "text": best.text,
-            "log_probability": best.log_probability,
-            "confidence": best.confidence,
-            "words": [{"word": w.word, "probability": w.probability} for w in best.words],
-        }
-        for best in result
-    ]
-    return {"image": image, "captions": captions}
+    return {"image": image, "captions": [best.to_dict() for best in result]}

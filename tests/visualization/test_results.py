@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,19 @@ def test_the_viewer_of_the_system_gets_the_panel(
     monkeypatch.setattr(ImageShow, "show", lambda image: False)
     with pytest.raises(CaptionerError, match="no viewer of pictures"):
         caption.show()
+
+
+def test_in_a_notebook_show_displays_what_the_notebook_would(
+    model: Captioner, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    parts = SimpleNamespace(HTML=str, display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython.display", parts)
+    caption = model.caption(file)
+    caption.show()
+    assert shown == [caption._repr_html_()]
 
 
 def test_captioning_draws_nothing_yet(tiny_checkpoint: Path, file: Path) -> None:
