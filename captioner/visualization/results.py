@@ -87,6 +87,7 @@ def result_html(result: Caption | Answer, picture: Image.Image) -> str:
         before = f"{escape(result.question)} <b>{escape(result.text)}</b> "
         sure = [result.probability] * len(result.attention)
     ratio = f"{picture.width}/{picture.height}"
+    across = min(1, picture.width / picture.height)  # a tall picture is as high as others are wide
     words = " ".join(
         f'<span class="captioner-word" tabindex="0" style="--sure:{probability:.3g}" title="'
         f'{100 * probability:.0f} %, looked {_place(cells)}">{escape(word)}{_layer(cells, ratio)}'
@@ -101,7 +102,7 @@ def result_html(result: Caption | Answer, picture: Image.Image) -> str:
     sentence = f'<p class="captioner-sentence">{before}{words}</p>'
     room = MAX_HTML - len(style) - len(sentence)
     return (
-        f'<div class="captioner-result"><style>{style}</style>'
+        f'<div class="captioner-result" style="--across:{across:.4f}"><style>{style}</style>'
         f'<img src="{_small(picture, room)}" alt="{escape(result.text)}" '
         f'style="aspect-ratio:{ratio}">{sentence}</div>'
     )
