@@ -34,7 +34,7 @@ def test_the_tour_runs_and_shows_what_is_kept_with_it(
     assert [text_of(cell) for cell in run.cells] == [text_of(cell) for cell in kept.cells]
     drawn = [out for cell in run.cells for out in cell.get("outputs", []) if "data" in out]
     pages = [out["data"]["text/html"] for out in drawn if "text/html" in out["data"]]
-    assert [page.startswith('<div class="captioner-result">') for page in pages] == [True, True]
+    assert [page.startswith('<div class="captioner-result"') for page in pages] == [True, True]
     written = sorted(file.name for file in (tmp_path / "docs").iterdir())
     assert written == ["maps.gif", "maps.html", "maps.npz", "maps.png"]
 
