@@ -51,7 +51,7 @@ class Quiet:
         self.notes.append(text)
 
     def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        assert 0 < done <= total
+        assert 0 <= done <= total
 
     def interrupted(self) -> bool:
         self.asked += 1

@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,7 @@ import typer
 from captioner.cli import options
 from captioner.cli.help_pages import DATA, OUTPUT, Command, examples, show_help_alone
 from captioner.cli.printable import printable
-from captioner.cli.progress import show_progress
+from captioner.cli.progress import Progress, show_progress
 from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
@@ -222,8 +220,13 @@ def coco(
     """Download COCO's captions and pictures; run it again to go on after a break."""
     from captioner.data.coco_download import COCO_SERVER, download_coco
 
-    with _bytes_on_screen() as progress:
-        download_coco(output, year=year, server=server or COCO_SERVER, progress=progress)
+    with Progress() as progress:
+        download_coco(
+            output,
+            year=year,
+            server=server or COCO_SERVER,
+            progress=partial(progress.update, unit="bytes"),
+        )
     print(output)
 
 
@@ -341,41 +344,3 @@ def balance(
 
     before, after = write_balanced(questions, annotations, output, name, seed)
     print(f"{after} of {before} questions")
-
-
-@contextmanager
-def _bytes_on_screen() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress in bytes on stderr: a bar on a terminal, else a line every tenth of the way."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    bar = Progress(
-        *columns,
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    tasks = {}
-    tenths: dict[str, int] = {}
-
-    def show(name: str, done: int, total: int) -> None:
-        if name not in tasks:
-            tasks[name] = bar.add_task(name, total=total)
-        bar.update(tasks[name], completed=done)
-        tenth = 10 * done // max(total, 1)
-        if not console.is_terminal and tenth > tenths.get(name, -1):
-            tenths[name] = tenth
-            print(f"{name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", file=sys.stderr, flush=True)
-
-    with bar:
-        yield show

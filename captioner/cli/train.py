@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
+from captioner.cli.progress import Progress
 from captioner.cli.train_settings import choose_settings
 from captioner.config.settings import CELLS, RunConfig
 from captioner.errors import LostWorker
@@ -321,41 +321,23 @@ def train(
     print(last / "best.safetensors")
 
 
-class _Screen:
-    """Progress on standard error: a bar on a terminal, else a line every hundredth of the way.
+class _Screen(Progress):
+    """Progress of a run, and what Ctrl-C does to it.
 
     The first Ctrl-C asks training to save and stop; the second ends it at once.
     """
 
     def __enter__(self) -> _Screen:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[detail]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self.terminal = console.is_terminal
-        self.task: Any = None
-        self.name = ""
-        self.hundredth = -1
         self.stopping = False
         self.previous = {
             number: signal.signal(number, self._interrupt)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
-        self.bar.start()
+        super().__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
@@ -368,19 +350,6 @@ class _Screen:
     def interrupted(self) -> bool:
         return self.stopping
 
-    def note(self, text: str) -> None:
-        if self.terminal:
-            self.bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
     def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        if task != self.name:
-            if self.task is not None:
-                self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(task, total=total, detail=detail)
-            self.name, self.hundredth = task, -1
-        self.bar.update(self.task, completed=done, total=total, detail=detail)
-        if not self.terminal and done * 100 // total > self.hundredth:
-            self.hundredth = done * 100 // total
-            print(f"{task} {done}/{total} {detail}".rstrip(), file=sys.stderr, flush=True)
+        unit = "steps" if task == "training" else ""
+        self.update(task, done, total, unit=unit, detail=detail)

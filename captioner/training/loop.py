@@ -122,6 +122,7 @@ def train_one_epoch(
     questions = _stream(task.questions, position.step)
     recent: list[dict[str, float]] = []
     started = time.monotonic()
+    task.reporter.progress("training", position.step, task.steps, "")
     while position.batch < task.epoch_steps:
         set_learning_rates(optimizer, config, position.step, task.steps)
         try:
@@ -134,6 +135,7 @@ def train_one_epoch(
         position.batch += 1
         if average is not task.model:
             update_average(average, task.model, config.average_decay, position.step)
+        task.reporter.progress("training", position.step, task.steps, _describe(recent))
         stop = task.reporter.interrupted()
         # At the same steps as without an interrupt; "steps" says of how many the means are.
         if stop or position.batch % LOG_STEPS == 0 or position.batch == task.epoch_steps:
@@ -204,20 +206,27 @@ def _log(
     seconds: float,
 ) -> None:
     clip = task.run.training.clip_norm
-    means = {name: sum(step[name] for step in recent) / len(recent) for name in recent[0]}
-    rate = means.pop("texts") * len(recent) / seconds
+    means = _means(recent)
     record: dict[str, Any] = {
         "step": position.step,
         "steps": len(recent),
-        **means,
+        **{name: mean for name, mean in means.items() if name != "texts"},
         "clipped": sum(step["gradient norm"] > clip > 0 for step in recent) / len(recent),
         "learning rate": learning_rate,
-        "texts a second": rate,
+        "texts a second": means["texts"] * len(recent) / seconds,
     }
     task.log.write(record)
-    parts = [f"{name} {value:.3f}" for name, value in means.items() if name != "gradient norm"]
-    detail = ", ".join([*parts, f"{rate:.0f} texts/s"])
-    task.reporter.progress("training", position.step, task.steps, detail)
+
+
+def _means(recent: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(step[name] for step in recent) / len(recent) for name in recent[0]}
+
+
+def _describe(recent: list[dict[str, float]]) -> str:
+    """The mean losses of the latest steps, for people."""
+    means = _means(recent).items()
+    losses = [(name, mean) for name, mean in means if name not in ("gradient norm", "texts")]
+    return ", ".join(f"{name} {mean:.3f}" for name, mean in losses)
 
 
 def _without_folders(config: TrainingConfig) -> TrainingConfig:

@@ -39,7 +39,7 @@ class Reporter(Protocol):
         """Show a message of one line."""
 
     def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        """Show that `done` of `total` parts of a task are finished."""
+        """Show that `done` of `total` parts of a task are finished; also 0, when it begins."""
 
     def interrupted(self) -> bool:
         """Whether the run should save its state and stop."""
@@ -229,6 +229,8 @@ def _cache(
     layers = make_map_source(model.encoder, autocast=config.autocast)
     size = layers.cache_size(len(paths), mirrored=mirrored)
     reporter.note(f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {caches}")
+
+    reporter.progress("encoding pictures", 0, len(paths), "")
 
     def progress(done: int) -> None:
         reporter.progress("encoding pictures", done, len(paths), "")

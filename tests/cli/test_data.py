@@ -224,7 +224,7 @@ def test_shapes(tmp_path: Path) -> None:
     assert isinstance(run("shapes", folder).exception, CaptionerError)
 
 
-def test_coco_reports_on_stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coco_prints_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def download_coco(folder: Path, *, year: int, server: str, progress: object) -> None:
@@ -237,8 +237,7 @@ def test_coco_reports_on_stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     result = run("coco", tmp_path, "--year", 2017, "--from", "http://127.0.0.1:1")
     assert calls == [(tmp_path, 2017, "http://127.0.0.1:1")]
     assert result.stdout == f"{tmp_path}\n"
-    assert result.stderr.splitlines()[5] == "downloading a.zip: 500 of 1000 MB"
-    assert len(result.stderr.splitlines()) == 11
+    assert result.stderr == ""  # it took no time
     run("coco", tmp_path)
     assert calls[1] == (tmp_path, 2014, coco_download.COCO_SERVER)
 
