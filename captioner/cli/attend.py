@@ -7,7 +7,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.help_pages import DECODING, OUTPUT, examples
-from captioner.cli.printable import print_error, printable
+from captioner.cli.printable import print_error, print_summary, printable
 from captioner.cli.progress import show_progress
 from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
@@ -92,7 +92,11 @@ def attend(
     if suffix == ".html":
         explore(model, sources, output, question, decoding, alone=is_one_picture(paths))
     else:
-        print(printable(save_maps(model, sources[0], output, question, decoding)))
+        text, summary = save_maps(model, sources[0], output, question, decoding)
+        print(printable(text))
+        print_summary(
+            f"wrote {output}: {summary}; next: the same --output explorer.html to explore"
+        )
 
 
 def check_kind(output: Path, suffix: str) -> None:
@@ -110,19 +114,23 @@ def save_maps(
     output: Path,
     question: str | None,
     decoding: "DecodingConfig",
-) -> str:
-    """Write the maps of one picture's caption or answer, and give its text."""
+) -> tuple[str, str]:
+    """Write the maps of one picture's caption or answer; gives its text and a summary."""
     from captioner.data.images import open_picture
     from captioner.visualization.results import save_result
 
     picture = open_picture(source)
     result: Caption | Answer
     if question is None:
-        [[result, *_]] = model.caption_features(model.encode([picture]), decoding)
+        [[best, *_]] = model.caption_features(model.encode([picture]), decoding)
+        result = best
+        summary = f"{len(best.attention)} maps, one per word; mean probability {best.confidence:.2f}"
     else:
-        result = model.answer(picture, question)
+        result = answer = model.answer(picture, question)
+        maps = len(answer.attention)
+        summary = f"{maps} maps, one per look; probability {answer.probability:.2f}"
     save_result(result, lambda: picture, output)
-    return result.text
+    return result.text, summary
 
 
 def explore(
@@ -166,5 +174,8 @@ def explore(
         print(*(start + printable(text) for text in said), sep="\n", flush=True)
     if records:
         save(records, output)
+        pictures = f"{len(records)} picture{'s' * (len(records) > 1)}"
+        left_out = f", {failed} left out" if failed else ""
+        print_summary(f"wrote {output}: {pictures}{left_out}; next: open it in a browser")
     if failed:
         raise typer.Exit(1)

@@ -1,11 +1,13 @@
 """captioner average: one checkpoint of the mean weights of several."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from captioner.cli.help_pages import OUTPUT, examples
+from captioner.cli.printable import print_summary
 from captioner.errors import CaptionerError
 from captioner.files import check_output
 
@@ -45,3 +47,8 @@ def average(
 
     save(mean_of(checkpoints), output, half=half_precision)
     print(output)
+    print_summary(
+        f"wrote {output}, the mean of {len(checkpoints)} checkpoints, not scored yet; next: "
+        f"captioner evaluate captions --checkpoint {quote(str(output))} --images ... "
+        "--annotations ..."
+    )

@@ -4,13 +4,14 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli import options
 from captioner.cli.help_pages import DATA, OUTPUT, Command, examples, show_help_alone
-from captioner.cli.printable import printable
+from captioner.cli.printable import print_summary, printable
 from captioner.cli.progress import Progress, show_progress
 from captioner.errors import CaptionerError
 
@@ -191,6 +192,11 @@ def shapes(
     for _ in show_progress(make_shapes(output, images=images, seed=seed, size=size), total=images):
         pass
     print(output)
+    config = quote(str(output / "training.toml"))
+    print_summary(
+        f"wrote {images} pictures with captions, questions and boxes to {output}; next: "
+        f"captioner train --config {config} --output runs/shapes"
+    )
 
 
 @app.command(

@@ -23,6 +23,11 @@ def print_warning(warning: object) -> None:
     _print("warning", warning)
 
 
+def print_summary(text: str) -> None:
+    """Print the last line of a command on stderr: what it wrote, how good it is, what next."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
 def _print(kind: str, message: object) -> None:
     line = printable(" ".join(str(message).split()))
     print(f"captioner: {kind}: {line}", file=sys.stderr, flush=True)

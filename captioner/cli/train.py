@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
+from captioner.cli.printable import print_summary
 from captioner.cli.progress import Progress
 from captioner.cli.train_settings import choose_settings
 from captioner.config.settings import CELLS, RunConfig
 from captioner.errors import LostWorker
+from captioner.model.description import read_description
 
 # For --help; a file of --config has its own.
 DEFAULTS = {
@@ -318,7 +321,22 @@ def train(
                 f"captioner train --output {output} --resume"
             )
             raise typer.Exit(1) from None
-    print(last / "best.safetensors")
+    best = last / "best.safetensors"
+    print(best)
+    _summarize(best)
+
+
+def _summarize(best: Path) -> None:
+    """Say how good the best checkpoint is and how to use it."""
+    about = read_description(best).about
+    [score, *_] = about["scores"]
+    values = ", ".join(f"{name} {value:.3f}" for name, value in score["values"].items())
+    command = (
+        "captioner caption photo.jpg" if about["vocabulary"] else "captioner ask photo.jpg ..."
+    )
+    print_summary(
+        f"wrote {best}: {values} ({score['set']}); next: {command} --checkpoint {quote(str(best))}"
+    )
 
 
 class _Screen(Progress):

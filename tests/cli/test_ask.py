@@ -39,7 +39,9 @@ def model(tiny_checkpoint: Path) -> Captioner:
 
 def test_one_picture_gives_the_answer_alone(run, photos, model):
     expected = model.answer(photos / "a.png", QUESTION)
-    assert run(photos / "a.png", QUESTION) == (0, expected.text + "\n", "")
+    status, out, err = run(photos / "a.png", QUESTION)
+    assert (status, out) == (0, expected.text + "\n")
+    assert ("unsure" in err) == (expected.probability < 0.5)
     status, out, err = run(photos / "a.png", QUESTION, "--top", 2)
     lines = [f"{choice.text}\t{choice.probability:.4f}\n" for choice in expected.top[:2]]
     assert (status, out, err) == (0, "".join(lines), "")
@@ -110,3 +112,39 @@ def test_bad_input_is_one_line(run, photos, arguments, message):
     status, out, err = run(*arguments)
     assert (status, out, err.count("\n")) == (2, "", 1), err
     assert message in err
+
+
+def test_answers_below_the_stated_probability_are_unsure(run, photos, monkeypatch):
+    """On stderr, so that stdout is as ever; --top and --json show probabilities themselves."""
+    question, both = (photos / "a.png", QUESTION), (photos / "a.png", photos / "c.png", QUESTION)
+    monkeypatch.setattr("captioner.cli.ask.UNSURE", 1.1)
+    out, err = run(*question)[1:]
+    assert err.startswith("(unsure: probability 0.") and err.count("\n") == 1
+    assert run(*question, "--top", 2)[2] == run(*question, "--json")[2] == run(*both)[2] == ""
+    monkeypatch.setattr("captioner.cli.ask.UNSURE", 0.0)
+    assert run(*question)[1:] == (out, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "quoted"),
+    [
+        (("photos/a.png", "what", "is", "this"), 'captioner ask photos/a.png "what is this"'),
+        (("gone.jpg", "what's", "this?"), 'captioner ask gone.jpg "what\'s this?"'),
+        (("photos", "is", "it", "red"), 'captioner ask photos "is it red"'),
+        (("what", "is", "this"), 'captioner ask photo.jpg "what is this"'),
+    ],
+)
+def test_a_question_without_quotes_is_one_clear_error(run, photos, arguments, quoted):
+    status, out, err = run(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.endswith(f"put it in quotes: {quoted}\n")
+
+
+def test_a_folder_may_be_called_like_a_word(run, photos):
+    Path("more").mkdir()
+    (photos / "a.png").rename("more/a.png")
+    status, out, _ = run(photos / "c.png", "more", QUESTION)
+    assert status == 0 and [line.split("\t")[0] for line in out.splitlines()] == [
+        "photos/c.png",
+        "more/a.png",
+    ]

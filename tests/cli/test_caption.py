@@ -215,8 +215,12 @@ def test_names_that_are_not_utf8_come_out_as_they_are(photos, tiny_checkpoint):
 
 def test_attend_saves_the_arrays_of_the_caption_it_prints(run, photos, tiny_checkpoint):
     status, out, err = run("attend", photos / "a.png", "--output", "maps.npz")
-    assert (status, err) == (0, "")
     best = Captioner.load(tiny_checkpoint).caption(photos / "a.png")
+    assert (status, err.count("\n")) == (0, 1)
+    assert (
+        f"maps.npz: {len(best.words)} maps, a word each; mean probability {best.confidence:.2f}"
+        in (err)
+    )
     assert out == best.text + "\n"
     with np.load("maps.npz") as saved:
         assert saved["words"].tolist() == best.text.split()
@@ -225,8 +229,9 @@ def test_attend_saves_the_arrays_of_the_caption_it_prints(run, photos, tiny_chec
 
 def test_attend_explores_several_pictures_and_passes_over_what_is_none(run, photos):
     status, out, err = run("attend", photos, "--output", "explorer.html", "--num-captions", 2)
-    assert (status, err.count("\n")) == (1, 1)
+    assert (status, err.count("\n")) == (1, 2)
     assert "photos/b.jpg is not a picture" in err
+    assert err.splitlines()[1].startswith("wrote explorer.html: 3 pictures, 1 left out; next: ")
     page = Path("explorer.html").read_text()
     shown = json.loads(re.search(r'type="application/json">(.*?)</script>', page)[1])
     said = [(one["name"], caption["text"]) for one in shown for caption in one["captions"]]
@@ -266,7 +271,8 @@ def test_attend_shows_where_it_looked_for_an_answer(run, photos, tiny_checkpoint
     answer = Captioner.load(tiny_checkpoint).answer(photos / "a.png", question)
     for name in ("maps.npz", "maps.gif", "maps.png", "maps.html"):
         status, out, err = run("attend", photos / "a.png", "--question", question, "--output", name)
-        assert (status, out, err) == (0, answer.text + "\n", "")
+        assert (status, out) == (0, answer.text + "\n")
+        assert err.startswith(f"wrote {name}: ") and err.count("\n") == 1
     with np.load("maps.npz") as saved:
         assert saved["words"].tolist() == ["glimpse 1", "glimpse 2"]
         np.testing.assert_allclose(saved["weights"], answer.attention, atol=1e-6)

@@ -216,6 +216,8 @@ def test_shapes(tmp_path: Path) -> None:
     folder = tmp_path / "shapes"
     result = run("shapes", folder, "--images", 10, "--seed", 3, "--size", 64)
     assert (result.exit_code, result.stdout) == (0, f"{folder}\n")
+    assert result.stderr.startswith("wrote 10 pictures ") and result.stderr.count("\n") == 1
+    assert f"captioner train --config {folder / 'training.toml'} " in result.stderr
     for split in ("train", "val"):
         result = run(
             "check", "--images", folder / "images", "--captions", folder / f"captions_{split}.json"

@@ -76,6 +76,11 @@ def test_it_trains_and_prints_the_best_checkpoint(
     assert out == f"{own / 'run' / 'best.safetensors'}\n"
     assert "feature cache of 4 pictures: 0.00 GiB in" in err
     assert "epoch 3 of 3: validation loss" in err
+    best = own / "run" / "best.safetensors"
+    [score] = checkpoint.load(best).scores
+    summary = err.splitlines()[-1]
+    assert summary.startswith(f"wrote {best}: ") and f"--checkpoint {best}" in summary
+    assert f"BLEU-4 {score['values']['BLEU-4']:.3f}" in summary
     settings = (own / "run" / "settings.toml").read_text()
     assert "seed = 5" in settings and "epochs = 3" in settings and "hidden_size = 16" in settings
     logged = [json.loads(line) for line in (own / "run" / "log.jsonl").read_text().splitlines()]

@@ -52,7 +52,9 @@ def test_command_writes_the_average(three: list[Path], capsys: pytest.CaptureFix
             main()
         return (ended.value.code or 0, *capsys.readouterr())
 
-    assert run() == (0, f"{output}\n", "")
+    status, out, err = run()
+    assert (status, out) == (0, f"{output}\n")
+    assert err.startswith(f"wrote {output}, the mean of 3 checkpoints") and err.count("\n") == 1
     expected = named_tensors(average(three).model)
     written = read_tensors(output)[0]
     assert all(torch.equal(written[name], value) for name, value in expected.items())
