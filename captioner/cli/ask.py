@@ -92,7 +92,7 @@ def ask(
     replies = model.answer_each(_by_picture(asked), top=top or 5, batch_size=batch_size)
     results: Iterator[Answer | CaptionerError] = (one for _, found in replies for one in found)
     if not sys.stdout.isatty():  # on a terminal, the answers themselves show how far it is
-        results = show_progress(results, total=len(asked))
+        results = show_progress(results, total=len(asked), unit="questions")
     failed = 0
     for (picture, question), result in zip(asked, results, strict=True):
         failed += isinstance(result, CaptionerError)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli import options
+from captioner.cli.data_questions import BALANCE_EXAMPLES, QUESTIONS_EXAMPLES, balance, questions
 from captioner.cli.help_pages import DATA, OUTPUT, Command, examples, show_help_alone
 from captioner.cli.printable import print_summary, printable
 from captioner.cli.progress import Progress, show_progress
@@ -69,7 +70,10 @@ def check(
         bool, typer.Option("--json", help="The whole report as JSON.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Read captions and decode every picture; exit status 1 if something is wrong."""
+    """Read captions and decode every picture.
+
+    The exit status is 1 if something is wrong.
+    """
     from captioner.data.caption_files import has_captions, read_caption_file
     from captioner.data.checks import examine, report
     from captioner.data.picture_files import find_pictures
@@ -186,7 +190,7 @@ def shapes(
         ),
     ] = 224,
 ) -> None:
-    """Make a set of coloured shapes with captions, questions and boxes."""
+    """Make pictures of shapes with captions, questions and boxes."""
     from captioner.data.shapes.maker import make_shapes
 
     for _ in show_progress(make_shapes(output, images=images, seed=seed, size=size), total=images):
@@ -223,7 +227,10 @@ def coco(
         ),
     ] = None,
 ) -> None:
-    """Download COCO's captions and pictures; run it again to go on after a break."""
+    """Download COCO's captions and pictures.
+
+    Run it again to go on after a break.
+    """
     from captioner.data.coco_download import COCO_SERVER, download_coco
 
     with Progress() as progress:
@@ -236,117 +243,5 @@ def coco(
     print(output)
 
 
-@app.command(
-    cls=Command,
-    epilog=examples(
-        "captioner data questions --captions captions_train.json --output made --name train",
-        "captioner data questions --captions own.csv --images photos --output made --name own",
-    ),
-)
-def questions(
-    captions: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="FILE",
-            help="Any caption file that data/README.md shows; may be repeated: captions of the "
-            "same picture are joined.",
-            rich_help_panel=DATA,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT),
-    ],
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Ends the files' names: questions_NAME.json.",
-            metavar="NAME",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR",
-            help="Check that the pictures are here; may be repeated.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    split: options.Split = "train",
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="The same seed makes the same questions.", metavar="N", rich_help_panel=DATA
-        ),
-    ] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The table as JSON.", rich_help_panel=OUTPUT)
-    ] = False,
-) -> None:
-    """Make questions and answers from captions, balanced so that guessing blind is no use."""
-    from captioner.data.caption_files import read_caption_file
-    from captioner.data.picture_files import require_pictures
-    from captioner.questions.balanced_set import (
-        join_pictures,
-        make_questions,
-        summarize,
-        write_questions,
-    )
-
-    pictures = join_pictures(read_caption_file(file, split).records for file in captions)
-    if images:
-        names = [record.file_name for record in pictures.values()]
-        require_pictures(names, images, captions[0])
-    made = make_questions(show_progress(pictures.items(), total=len(pictures)), seed)
-    write_questions(output, name, pictures, made, seed)
-    summaries = summarize(made)
-    if as_json:
-        print(json.dumps([dataclasses.asdict(summary) for summary in summaries]))
-        return
-    print(f"{'kind':<10} {'questions':>9} {'texts':>6} {'answers':>7} {'best blind guess':>16}")
-    for found in summaries:
-        counts = f"{found.questions:>9} {found.texts:>6} {found.answers:>7}"
-        print(f"{found.kind:<10} {counts} {found.blind_accuracy:>16.3f}")
-
-
-@app.command(
-    cls=Command,
-    epilog=examples(
-        "captioner data balance --questions questions.json --annotations annotations.json \\",
-        "    --output balanced --name train",
-        "captioner data balance --questions questions.json --annotations annotations.json \\",
-        "    --output balanced --name other --seed 1",
-    ),
-)
-def balance(
-    questions: Annotated[
-        Path, typer.Option(metavar="FILE", help="In the form of VQA v2.", rich_help_panel=DATA)
-    ],
-    annotations: Annotated[
-        Path, typer.Option(metavar="FILE", help="People's answers to them.", rich_help_panel=DATA)
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT),
-    ],
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Ends the files' names: questions_NAME.json.",
-            metavar="NAME",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="The same seed keeps the same questions.", metavar="N", rich_help_panel=DATA
-        ),
-    ] = 0,
-) -> None:
-    """Keep the questions that have each of their answers equally often, word for word."""
-    from captioner.questions.vqa_balancing import write_balanced
-
-    before, after = write_balanced(questions, annotations, output, name, seed)
-    print(f"{after} of {before} questions")
+app.command(cls=Command, epilog=QUESTIONS_EXAMPLES)(questions)
+app.command(cls=Command, epilog=BALANCE_EXAMPLES)(balance)

@@ -208,12 +208,13 @@ def answers(
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
-    """Answer every question of a set and score the answers with the VQA accuracy.
+    """Answer every question of a set and score the answers.
 
-    Also scores two baselines that do not see the picture: always giving the one best answer, and
-    the same model given an empty grey picture. A model trained with --glimpses 0 is a stronger
-    baseline. Without --annotations, as for a test set, only the results are written. Pictures that
-    cannot be read are named, their questions are left out, and the exit status is 1.
+    The score is the VQA accuracy. Also scores two baselines that do not see the picture: always
+    giving the one best answer, and the same model given an empty grey picture. A model trained with
+    --glimpses 0 is a stronger baseline. Without --annotations, as for a test set, only the results
+    are written. Pictures that cannot be read are named, their questions are left out, and the exit
+    status is 1.
     """
     _check_outputs(results, record, checkpoint)
 
@@ -253,7 +254,7 @@ def answers(
     parts = [asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE)]
     answered_blind = answer_questions(model, [(grey, part) for part in parts], batch_size=1)
     said_blind: dict[int | str, str] = {}
-    for found in show_progress(answered_blind, total=len(parts)):
+    for found in show_progress(answered_blind, total=len(parts), unit="batches"):
         if isinstance(found, CaptionerError):
             raise found
         said_blind |= found

@@ -39,7 +39,7 @@ def attention(
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
-    """Test whether the model looks at what it names, and whether it needs to.
+    """Test whether the model looks at what it names, and needs to.
 
     Captions every picture. For each word that names a category of the instances file, it checks
     whether the cell with the largest weight lies in a box of that category, and how probable the

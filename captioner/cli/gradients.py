@@ -67,7 +67,7 @@ def gradients(
         typer.Option(metavar="FILE.png", help="Draw the curves here.", rich_help_panel=OUTPUT),
     ] = None,
 ) -> None:
-    """Measure how the gradient of a loss fades, or grows, on its way back through time.
+    """Measure how a gradient fades or grows back through time.
 
     Prints the norm of dL_T/dh_t by the distance T - t, a column a cell: of new cells, by the
     largest singular value of their recurrent weights, or of trained captioners.

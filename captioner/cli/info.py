@@ -41,9 +41,10 @@ def info(
         typer.Option("--json", help="The same and more as JSON.", rich_help_panel=OUTPUT),
     ] = False,
 ) -> None:
-    """Say what a checkpoint is: sizes, training data, scores, decoding, versions, licence.
+    """Say what a checkpoint is, how it was trained and how it scores.
 
-    Reads only the description in the file; captioning verifies the weights as well.
+    Also its decoding, library versions and licence. Reads only the description in the file;
+    captioning verifies the weights as well.
     """
     found = read_description(checkpoint or default_checkpoint())
     try:

@@ -85,10 +85,11 @@ def captions(
         ),
     ] = None,
 ) -> None:
-    """Score captions with BLEU, ROUGE-L and CIDEr, equal to the official COCO code.
+    """Score captions with BLEU, ROUGE-L and CIDEr.
 
-    Each score comes with its 95% interval over pictures (1,000 bootstrap draws), and all with a
-    signature: scores compare where the signatures are equal.
+    They equal those of the official COCO code. Each score comes with its 95% interval over pictures
+    (1,000 bootstrap draws), and all with a signature: scores compare where the signatures are
+    equal.
     """
     from captioner.metrics import bootstrap, score_captions
     from captioner.metrics.caption_results import read_references, shared_pictures
@@ -162,11 +163,12 @@ def answers(
         bool, typer.Option("--json", help="The accuracies as JSON.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Score answers with the VQA accuracy, equal to the official code, or exact match.
+    """Score answers with the VQA accuracy, or exact match.
 
-    Where people gave one answer per question, as in DAQUAR, a right answer is an equal one. The 95%
-    interval is over pictures (1,000 bootstrap draws). Beside each accuracy is that of always
-    giving the answer that does best on these questions.
+    The accuracy equals that of the official code. Where people gave one answer per question, as in
+    DAQUAR, a right answer is an equal one. The 95% interval is over pictures (1,000 bootstrap
+    draws). Beside each accuracy is that of always giving the answer that does best on these
+    questions.
     """
     from captioner.data.question_files import read_question_file
     from captioner.metrics.result_files import read_answers

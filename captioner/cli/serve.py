@@ -32,7 +32,7 @@ def serve(
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
-    """Serve a web page to caption pictures on, and a JSON API, until Ctrl-C.
+    """Serve a web page and a JSON API until Ctrl-C.
 
     The page, the API's description under /docs and the model are all on this machine: nothing is
     loaded from elsewhere, and no picture is kept. Needs the extra `web`.

@@ -28,7 +28,7 @@ def settings(
         typer.Option("--markdown", help="Print the page docs/settings.md.", rich_help_panel=OUTPUT),
     ] = False,
 ) -> None:
-    """List the settings of a training run: default, range, and what each does.
+    """List every setting with its default and range.
 
     A TOML file of captioner train --config has them in its tables; --set TABLE.KEY=VALUE sets one.
     """

@@ -296,7 +296,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train on captions, on questions with answers, or on both at once.
+    """Train on captions, on questions with answers, or on both.
 
     Stop with Ctrl-C at any time and go on with --resume.
     """
@@ -352,6 +352,7 @@ class _Screen(Progress):
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         super().__enter__()
+        self.line = "reading captions and questions"  # until there is something to count
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -46,6 +46,11 @@ def test_the_examples_have_only_options_that_exist(command: Run, path: tuple[str
     assert used <= set(re.findall(r"(--[a-z-]+)", page)), used
 
 
+@pytest.mark.parametrize("group", [[], ["evaluate"], ["score"], ["data"]], ids=" ".join)
+def test_no_description_of_a_command_is_cut(command: Run, group: list[str]):
+    assert "..." not in command(*group, "--help")[1].partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("group", ["evaluate", "score", "data"])
 def test_a_group_alone_shows_its_help(command: Run, group: str):
     status, page, errors = command(group)
