@@ -39,6 +39,27 @@ def learn(run: RunConfig, folder: Path) -> Captioner:
     return Captioner(saved, CPU)
 
 
+class Recorder(Quiet):
+    """A reporter that keeps what was reported of training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+
+    def progress(self, task: str, done: int, total: int, detail: str) -> None:
+        super().progress(task, done, total, detail)
+        assert task != "training" or done == 0 or "loss " in detail
+        self.seen += [(done, total)] * (task == "training")
+
+
+def test_every_step_is_reported_from_the_start_on(pictures: Path, tmp_path: Path) -> None:
+    run, reporter = settings(pictures, epochs=1), Recorder()
+    task = prepare(run, output=tmp_path, caches=tmp_path, device=CPU, reporter=reporter)
+    optimizer = make_optimizer(task.model, run.training)
+    train_one_epoch(task, task.model, optimizer, Position())
+    assert reporter.seen == [(step, 3) for step in range(4)]  # 8 pictures, 3 a batch
+
+
 @pytest.mark.parametrize(
     "changes",
     [{}, {"sentinel": True}, {"top_down": True}, {"sentinel": True, "top_down": True}],
