@@ -124,7 +124,9 @@ def save_maps(
     if question is None:
         [[best, *_]] = model.caption_features(model.encode([picture]), decoding)
         result = best
-        summary = f"{len(best.attention)} maps, one per word; mean probability {best.confidence:.2f}"
+        summary = (
+            f"{len(best.attention)} maps, one per word; mean probability {best.confidence:.2f}"
+        )
     else:
         result = answer = model.answer(picture, question)
         maps = len(answer.attention)
