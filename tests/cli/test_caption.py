@@ -218,7 +218,7 @@ def test_attend_saves_the_arrays_of_the_caption_it_prints(run, photos, tiny_chec
     best = Captioner.load(tiny_checkpoint).caption(photos / "a.png")
     assert (status, err.count("\n")) == (0, 1)
     assert (
-        f"maps.npz: {len(best.words)} maps, a word each; mean probability {best.confidence:.2f}"
+        f"maps.npz: {len(best.words)} maps, one per word; mean probability {best.confidence:.2f}"
         in (err)
     )
     assert out == best.text + "\n"
