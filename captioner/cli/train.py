@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
-from captioner.cli.printable import print_summary
+from captioner.cli.printable import print_summary, printable
 from captioner.cli.progress import Progress
 from captioner.cli.train_settings import choose_settings
 from captioner.config.settings import CELLS, RunConfig
@@ -322,7 +322,7 @@ def train(
             )
             raise typer.Exit(1) from None
     best = last / "best.safetensors"
-    print(best)
+    print(printable(best))
     _summarize(best)
 
 
@@ -369,6 +369,9 @@ class _Screen(Progress):
     def interrupted(self) -> bool:
         return self.stopping
 
+    def note(self, text: str) -> None:
+        super().note(printable(text))
+
     def progress(self, task: str, done: int, total: int, detail: str) -> None:
         unit = "steps" if task == "training" else ""
-        self.update(task, done, total, unit=unit, detail=detail)
+        self.update(printable(task), done, total, unit=unit, detail=printable(detail))

@@ -113,3 +113,27 @@ def test_links_that_lead_back_are_not_followed(run: Run) -> None:
     assert [str(path) for path in list_pictures(["**/b/*.png"])] == ["a/b/y.png"]
     inside = str(Path("a/**/x.png").absolute())
     assert list_pictures([inside]) == [Path("a/x.png").absolute()]
+
+
+def test_what_training_says_cannot_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from captioner.cli.train import _Screen
+
+    with _Screen() as screen:
+        screen.note("stage a\x1b[2J\nepoch 9")
+        screen.progress("encoding\x1b]0;x\x07", 1, 2, "loss\r1")
+    assert capsys.readouterr().err == (
+        "stage a\\x1b[2J\\nepoch 9\nencoding\\x1b]0;x\\x07 1/2 loss\\r1\n"
+    )
+
+
+def test_what_training_says_cannot_reach_a_terminal_with_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from captioner.cli.train import _Screen
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes what is not a terminal for one
+    with _Screen() as screen:
+        assert screen.terminal
+        screen.note("stage a\x1b]0;x\x07")
+        screen.progress("encoding [bold]\x1b]0;x\x07", 1, 2, "")
+    assert "\x1b]0" not in capsys.readouterr().err
