@@ -8,6 +8,8 @@ from captioner.config.checks import check_names, check_ranges, check_texts, chec
 from captioner.errors import CaptionerError
 
 MAX_SEED = 2**32 - 1
+# Of searches: a checkpoint brings its own along, and may come from anywhere.
+MAX_WORDS, MAX_BEAM, MAX_CAPTIONS = 1000, 1000, 10_000
 DROPOUTS = ("feature_dropout", "embedding_dropout", "hidden_dropout", "answer_dropout")
 CELLS = ("lstm", "gru", "rnn", "highway")
 CACHE_FOLDER = "cache"  # in a run's folder, beside those of its stages
@@ -107,11 +109,15 @@ class DecodingConfig:
     tokens.
     """
 
-    beam_size: int = setting(5, "K; 1 is greedy", least=1)
+    beam_size: int = setting(5, "K; 1 is greedy", least=1, most=MAX_BEAM)
     num_captions: int = setting(
-        1, "captions per picture, best first", least=1, note="at most beam_size, or sample"
+        1,
+        "captions per picture, best first",
+        least=1,
+        most=MAX_CAPTIONS,
+        note="at most beam_size, or sample",
     )
-    max_words: int = setting(20, "longest caption", least=1)
+    max_words: int = setting(20, "longest caption", least=1, most=MAX_WORDS)
     length_penalty: float = setting(
         0.0, "divide the log probability by the length to this power", least=0, most=10
     )
@@ -190,7 +196,7 @@ class TrainingConfig:
         "words seen less often are unknown; 0: 1 for small sets to 5 from 20,000 captions on",
         least=0,
     )
-    max_words: int = setting(20, "longest caption", least=1)
+    max_words: int = setting(20, "longest caption", least=1, most=MAX_WORDS)
     epochs: int = setting(20, "passes over the training set", least=1)
     pictures_per_batch: int = setting(24, "pictures per step", least=1)
     captions_per_picture: int = setting(
@@ -394,6 +400,9 @@ def without_retired(settings: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def from_dict(kind: type[Config], settings: dict[str, Any], source: str) -> Config:
-    """Build one config from plain values; raises CaptionerError for a key it does not have."""
+    """Build one config from plain values; raises CaptionerError for a wrong key or value."""
     check_names(settings, [f.name for f in fields(kind)], f"{source}: unknown setting")
-    return kind(**settings)
+    try:
+        return kind(**settings)
+    except CaptionerError as error:
+        raise CaptionerError(f"{source}: {error}") from error

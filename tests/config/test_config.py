@@ -20,7 +20,10 @@ from captioner.errors import CaptionerError
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        (DecodingConfig, {"beam_size": 0}, "beam_size is 0; it must be at least 1"),
+        (DecodingConfig, {"beam_size": 0}, "beam_size is 0; it must lie between 1 and 1000"),
+        (DecodingConfig, {"max_words": 10**9}, "max_words is 1000000000; it must lie between 1"),
+        (DecodingConfig, {"num_captions": 10_001, "sample": True}, "between 1 and 10000"),
+        (TrainingConfig, {"max_words": 1001}, "max_words is 1001; it must lie between 1 and 1000"),
         (DecodingConfig, {"temperature": 0.0}, "temperature is 0.0; it must lie between 0.01"),
         (DecodingConfig, {"temperature": float("inf")}, "expected a finite number"),
         (DecodingConfig, {"length_penalty": 500}, "between 0 and 10"),

@@ -118,6 +118,11 @@ def rewrite(file: Path, **changes: object) -> None:
             {"model": SMALL | {"glimpses": 10**9}, "question_vocabulary": ["what"]},
             "layers 1 and glimpses 1000000000 need more",
         ),
+        (
+            {"decoding": {"max_words": 10**9}},
+            "model.safetensors.*: max_words is 1000000000; it must",
+        ),
+        ({"decoding": {"beam_size": 10**9}}, "beam_size is 1000000000; it must"),
         ({"model": SMALL | {"encoder": "regnet_y_128gf", "encoder_stage": ""}}, "do not fit"),
     ],
 )
