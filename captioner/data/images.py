@@ -81,6 +81,9 @@ def open_picture(
             f"{name} takes more memory to decode than there is; make it smaller first"
         ) from error
     except Exception as error:  # decoders fail with OSError, SyntaxError, struct.error, ...
+        # One that is written in C wraps what reading the content raises.
+        if isinstance(error.__cause__, PictureTooLarge):
+            raise error.__cause__ from None
         raise CaptionerError(
             f"cannot decode {name}: {error}; the picture is damaged or incomplete, save it again"
         ) from error

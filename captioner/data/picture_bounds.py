@@ -1,7 +1,7 @@
 """How large a picture may be, and what is checked of it before its pixels are decoded.
 
-The bounds keep the decoding of any file of at most 16 MiB under 5 seconds and 400 MB. Larger files
-may take more, in proportion.
+The bounds are meant to keep the decoding of any file of at most 16 MiB under 5 seconds and 400 MB.
+Larger files may take more, in proportion, and so may HEIC pictures.
 """
 
 import io
@@ -35,7 +35,7 @@ FULL_PIXELS = 40_000_000
 _SCANS_IN_TIFF = 100
 
 # What decoding takes besides the pixels themselves, in bytes per pixel.
-_BESIDES = {"WEBP": 10, "TIFF": 4, "BMP": 2, "PPM": 4}
+_BESIDES = {"WEBP": 10, "TIFF": 4, "BMP": 2, "PPM": 4, "AVIF": 10, "JPEG2000": 18}
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # others: 4
 
 _JPEG = ("JPEG", "MPO")

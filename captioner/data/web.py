@@ -17,11 +17,11 @@ _IN_URLS = "%/:=&?~#+!$,;'@()*[]"  # what stands for itself in a web address
 
 
 def fetch(url: str, *, max_bytes: int, seconds: float) -> bytes:
-    """What is at an address.
+    """The content at a web address.
 
-    Raises CaptionerError where nothing is, where it is larger, where it takes longer, however
-    slowly the server answers, where redirects lead round and round, to anything but http and https,
-    or from a public address to a private one, such as a service of this machine.
+    Raises CaptionerError if there is none, if it is larger than max_bytes or takes longer than
+    seconds in all, and for redirects that do not end, that lead to anything but http and https, or
+    that lead from a public address to a private one, such as a service of this machine.
     """
     fetching = _Fetch(url, max_bytes, seconds)
     # In a thread: a name's look-up, a handshake and headers that trickle in have no deadline.
@@ -42,7 +42,7 @@ def fetch(url: str, *, max_bytes: int, seconds: float) -> bytes:
 
 
 class _Fetch:
-    """One address on its way; error: what ended it, content: what it brought."""
+    """One fetch in its thread; error: why it failed, content: what was received."""
 
     def __init__(self, url: str, max_bytes: int, seconds: float) -> None:
         self.url = url
@@ -61,7 +61,7 @@ class _Fetch:
             self.error = error
 
     def stop(self) -> None:
-        """Let the thread end, whatever it is waiting for."""
+        """End the thread by closing the connection that it waits for."""
         self.stopped = True
         if self.socket is not None:
             with suppress(OSError):  # it is closed already
@@ -85,15 +85,15 @@ class _Fetch:
             while chunk := response.read1(2**16):
                 content += chunk
                 if len(content) > self.max_bytes:
-                    raise CaptionerError(f"{self.url}: larger than {self.max_bytes // 2**20} MB")
+                    raise CaptionerError(f"{self.url}: larger than {self.max_bytes // 2**20} MiB")
             if response.length:
                 raise CaptionerError(f"{self.url}: the connection broke off; try again")
         return bytes(content)
 
     def connect(self, address: tuple[str, int], *given: Any, proxied: bool) -> socket.socket:
-        """Connect, and find out where that led, which a name alone does not say.
+        """Connect, and check the address connected to, which the host name alone does not give.
 
-        What a proxy connects to is for the proxy to judge.
+        Behind a proxy, the proxy decides what may be reached.
         """
         self.socket = socket.create_connection(address, *given)
         if self.stopped:
@@ -109,7 +109,7 @@ class _Fetch:
 
 
 def is_public(address: str) -> bool:
-    """Whether it is an address of the internet, and not of this machine or a network around it."""
+    """Whether an IP address is globally reachable: not loopback, private or link-local."""
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_global

@@ -34,7 +34,7 @@ ASSETS = {  # file: room, media type
     "page.js": ("captioner.serve", "text/javascript"),
     "docs.js": ("captioner.serve", "text/javascript"),
 }
-Image = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF, BMP, TIFF or PPM")]
+Image = Annotated[UploadFile, File(description="A picture in a usual format, such as JPEG or PNG")]
 Question = Annotated[str, Field(min_length=1, max_length=500)]
 MOST_QUESTIONS = 20  # in one explorer
 ERRORS: dict[int | str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""HTTP connections with bounds that uvicorn lacks: on their number, and on being idle."""
+"""HTTP connections with bounds that uvicorn lacks: on their number and on idle time."""
 
 import asyncio
 from contextlib import suppress

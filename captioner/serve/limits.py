@@ -1,4 +1,4 @@
-"""Limits in front of the web application: who may ask, how much, how long, how many at once."""
+"""Limits of the web application: allowed senders, and bounds on size, time and number."""
 
 import asyncio
 import ipaddress
@@ -18,7 +18,7 @@ MIB = 2**20
 # Nothing but a name or an address and a port: no user, path or anything else that URLs may have.
 _HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(:[0-9]{1,5})?")
 
-LONG_SECONDS = 2.0  # what has been arriving for longer makes room, where that is short
+LONG_SECONDS = 2.0  # a request that has been arriving for longer may be dropped to make room
 
 # The page's scripts and styles are files of their own; pictures are shown from memory.
 POLICY = (
@@ -39,7 +39,7 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much the server takes on.
+    """Bounds of the server.
 
     upload_bytes and pixels of one picture; requests answered at once, arriving: those read at once,
     and the bytes that all of them may hold together; batch: pictures looked at together.
@@ -83,7 +83,7 @@ class Refusal(Exception):
 
 @dataclass(eq=False)
 class Arrival:
-    """A request that is being read: what is here of it, and when its time is over."""
+    """A request that is being read: what has arrived so far, and its deadline."""
 
     deadline: asyncio.Timeout
     began: float
@@ -148,7 +148,7 @@ class Guard:
             raise Refusal(403, "requests from pages of other origins are refused")
 
     def _is_ours(self, host: str) -> bool:
-        """An address in figures cannot be rebound by whoever answers for a name."""
+        """Whether a Host header names this server or is an IP address, which DNS cannot rebind."""
         parts = _HOST.fullmatch(host)
         if not parts:
             return False

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import hostile_pictures as pictures
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image, ImageFile
 
 from captioner.data import picture_bounds
 from captioner.data.images import open_picture
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, PictureTooLarge
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "progressive scans": (lambda: pictures.many_scans(64, 600), "has 610 scans; .* 500"),
@@ -30,6 +31,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "long side": (lambda: pictures.png(1, 65_536), "a side of 65536 pixels; .* 65535"),
     "memory of WebP": (
         lambda: pictures.save(Image.new("L", (5000, 5000)), "WEBP"), "take 375 MB .* 360 MB"
+    ),
+    "memory of JPEG 2000": (
+        lambda: pictures.save(Image.new("L", (4300, 4300)), "JPEG2000"), "take 370 MB .* 360 MB"
     ),
     "TIFF strips": (lambda: pictures.many_strips(200_000), "200000 strips; .* 131070"),
     "TIFF references": (
@@ -146,6 +150,7 @@ def test_strips_of_a_picture_are_converted_as_the_whole(monkeypatch: pytest.Monk
 LARGE = """
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 from captioner.data.images import open_picture
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 most = pages * resource.getpagesize() + 400_000_000
@@ -170,6 +175,21 @@ def test_the_largest_pictures_take_400_megabytes(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.stderr == ""
     assert done.stdout.split("\n")[:-1] == ["5000 5000", "3500 3500", "2000 2000", "5000 5000"]
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "JPEG2000"])
+def test_what_takes_too_long_is_said_whatever_the_decoder_is_written_in(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from captioner.data import images
+
+    def choose_scale(*given: object) -> int:
+        monkeypatch.setattr(picture_bounds, "time", SimpleNamespace(thread_time=lambda: 1e9))
+        return 1
+
+    monkeypatch.setattr(images, "choose_scale", choose_scale)
+    with pytest.raises(PictureTooLarge, match="takes more than 4 seconds to decode"):
+        open_picture(pictures.noise(600, 600, form))
 
 
 def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
