@@ -137,7 +137,7 @@ def _connection(
     kind: type[HTTPConnection], fetching: _Fetch, req: request.Request, host: str, **given: Any
 ) -> HTTPConnection:
     connection = kind(host, **given)
-    proxied = req.host != urlsplit(req.full_url).netloc
+    proxied = req.has_proxy() or bool(req._tunnel_host)  # type: ignore[attr-defined]
     connection._create_connection = partial(  # type: ignore[attr-defined]
         fetching.connect, proxied=proxied
     )

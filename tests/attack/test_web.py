@@ -116,6 +116,9 @@ def test_redirects_from_a_public_address_lead_to_public_ones(
     with pytest.raises(CaptionerError, match="redirects to 127.0.0.2, which is no public"):
         get(f"http://127.0.0.1:{port}/127.0.0.2")
     assert asked == ["/127.0.0.2"]  # the private one was not even asked
+    with pytest.raises(CaptionerError, match="redirects to 127.0.0.2, which is no public"):
+        get(f"http://127.0.0.1:{port}/127.0.0%2e2")  # the same address, spelled to look like a name
+    assert "/secret" not in asked
 
 
 @pytest.mark.parametrize(
