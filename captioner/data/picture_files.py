@@ -136,8 +136,13 @@ def _files_by_end(name: str, images: Sequence[Path]) -> tuple[list[Path], bool]:
 
 
 def _existing(folder: Path, name: str) -> list[Path]:
-    """The file of this name in a folder, however its accents are stored; empty if none is there."""
-    for form in dict.fromkeys((name, *(unicodedata.normalize(f, name) for f in ("NFC", "NFD")))):
+    """The file of this name in a folder; empty if none is there.
+
+    Accents may be stored either way, and folders may be separated as on Windows.
+    """
+    names = (name, name.replace("\\", "/"))
+    spellings = (unicodedata.normalize(form, name) for form in ("NFC", "NFD") for name in names)
+    for form in dict.fromkeys((*names, *spellings)):
         try:
             if os.path.isfile(folder / form):  # Path.is_file raises where a name is too long
                 return [folder / form]

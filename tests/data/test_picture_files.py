@@ -33,6 +33,12 @@ def test_the_whole_name_in_any_folder_comes_before_a_bare_one(
     assert not found.partly
 
 
+def test_a_name_as_windows_writes_it_is_whole(photos: Path) -> None:
+    found = find_pictures(["cats\\001.png"], [photos / "photos"])
+    assert found.paths == {"cats\\001.png": photos / "photos/cats/001.png"}
+    assert not found.partly
+
+
 def test_two_names_never_get_one_picture_by_their_ends(photos: Path) -> None:
     found = find_pictures(NAMES, [photos / "flat"])
     assert not found.paths and found.ambiguous == NAMES
