@@ -171,10 +171,10 @@ def read_pairs(file: Path) -> list[Asked]:
 
     Raises CaptionerError, naming the line, for one that is no such pair.
     """
-    from captioner.data.records import read_json_lines
+    from captioner.data.records import parse_json_lines, read_text
 
     found: list[Asked] = []
-    for number, pair in read_json_lines(file):
+    for number, pair in parse_json_lines(read_text(file), file):
         image, question = (
             (pair.get("image"), pair.get("question")) if isinstance(pair, dict) else (None, None)
         )

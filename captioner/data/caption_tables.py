@@ -4,8 +4,8 @@ import csv
 import json
 import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from glob import escape
 from io import StringIO
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from captioner.data.records import (
     CaptionRecord,
     first_three,
     join_rows,
-    read_json_lines,
+    parse_json_lines,
     read_text,
 )
 from captioner.errors import CaptionerError, CaptionerWarning
@@ -155,7 +155,7 @@ def read_jsonl(source: CaptionSource) -> CaptionFile:
 
 
 def _json_rows(source: CaptionSource) -> Iterator[CaptionRecord]:
-    for number, value in read_json_lines(source.file):
+    for number, value in parse_json_lines(source.text, source.file):
         yield record_of(value, f"{source.file}, line {number}:")
 
 
@@ -219,12 +219,13 @@ def read_folder(source: CaptionSource) -> CaptionFile:
     for name, read in zip(HUGGING_FACE_NAMES, (read_jsonl, read_csv), strict=True):
         if (folder / name).is_file():
             return read(CaptionSource(folder / name))
+    files = sorted(file for file in folder.rglob("*") if _is_visible(file))
+    same_stem: defaultdict[Path, list[Path]] = defaultdict(list)
+    for file in files:
+        same_stem[file.with_suffix("")].append(file)
     records, lonely = [], []
-    for text in sorted(folder.rglob("*.txt")):
-        if text.name.startswith("."):
-            continue
-        same_stem = text.parent.glob(f"{escape(text.stem)}.*")
-        beside = sorted(file for file in same_stem if is_picture(file))
+    for text in (file for file in files if file.suffix == ".txt"):
+        beside = [file for file in same_stem[text.with_suffix("")] if is_picture(file)]
         if len(beside) > 1:
             raise CaptionerError(f"{text}: belongs to {first_three(beside)}; rename all but one")
         if not beside:
@@ -246,6 +247,11 @@ def read_folder(source: CaptionSource) -> CaptionFile:
             stacklevel=2,
         )
     return CaptionFile(records)
+
+
+def _is_visible(path: Path) -> bool:
+    """Whether it is a file that is not hidden."""
+    return not path.name.startswith(".") and path.is_file()
 
 
 READERS = (

@@ -74,12 +74,12 @@ def read_json(file: Path) -> Any:
     return parse_json(read_text(file), f"{file}:")
 
 
-def read_json_lines(file: Path) -> Iterator[tuple[int, Any]]:
-    """The content of each line of a JSON Lines file that is not blank, with the line's number.
+def parse_json_lines(text: str, file: Path) -> Iterator[tuple[int, Any]]:
+    """The value of each line of JSON Lines that is not blank, with the line's number.
 
-    Raises CaptionerError where the file cannot be read or a line is not valid.
+    Raises CaptionerError, which names the file and the line, where one is not valid.
     """
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, parse_json(line, f"{file}, line {number}:")
 

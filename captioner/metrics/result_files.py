@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from captioner.data.records import parse_json, read_text, shown
+from captioner.data.records import parse_json, parse_json_lines, read_text, shown
 from captioner.errors import CaptionerError
 
 Id = int | str
@@ -77,15 +77,11 @@ def _pairs(
 def _content(file: Path) -> Any:
     """The value of a JSON file, or the list of the values of a JSON Lines file."""
     text = read_text(file)
-    lines = [line for line in text.split("\n") if line.strip()]
-    is_lines = (
-        len(lines) > 1 and lines[0].strip().startswith("{") and lines[0].strip().endswith("}")
-    )
+    first, _, rest = text.strip().partition("\n")
+    is_lines = rest and first.startswith("{") and first.rstrip().endswith("}")
     if not is_lines and file.suffix.lower() != ".jsonl":
         return parse_json(text, f"{file}:")
-    return [
-        parse_json(line, f"{file}, line {number}:") for number, line in enumerate(lines, start=1)
-    ]
+    return [value for _, value in parse_json_lines(text, file)]
 
 
 def _by_id(pairs: Iterator[tuple[Id, Any]], file: Path, noun: str, what: str) -> dict[Id, Any]:

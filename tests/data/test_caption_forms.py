@@ -1,6 +1,8 @@
 """The caption files that people have, as they are, and what is wrong with some of them."""
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,26 @@ def test_other_files_beside_a_picture_and_its_text_do_not_count(tmp_path: Path) 
     with pytest.warns(CaptionerWarning, match="1 texts have no picture .*: 001.txt"):
         [record] = read_caption_file(tmp_path).records
     assert (record.file_name, record.captions) == ("000.jpg", ("a dog",))
+
+
+def test_a_text_belongs_to_the_picture_of_its_whole_stem(tmp_path: Path) -> None:
+    for name, caption in (("photo", "a dog"), ("photo.1", "a cat")):
+        (tmp_path / f"{name}.jpg").touch()
+        (tmp_path / f"{name}.txt").write_text(caption)
+    captions = {record.file_name: record.captions for record in read_caption_file(tmp_path).records}
+    assert captions == {"photo.jpg": ("a dog",), "photo.1.jpg": ("a cat",)}
+    (tmp_path / "photo.jpg").unlink()
+    with pytest.warns(CaptionerWarning, match="1 texts have no picture beside them.*photo.txt"):
+        assert [r.file_name for r in read_caption_file(tmp_path).records] == ["photo.1.jpg"]
+
+
+def test_json_lines_from_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "captions.jsonl"  # it can be read only once
+    os.mkfifo(pipe)
+    text = '{"image": "a.jpg", "caption": "a dog"}\n'
+    writer = threading.Thread(target=pipe.write_text, args=[text], daemon=True)
+    writer.start()
+    assert [record.captions for record in read_caption_file(pipe).records] == [("a dog",)]
 
 
 @pytest.mark.parametrize("rare", ["\u2028", "\x0b", "\x0c", "\x85"])

@@ -48,6 +48,7 @@ def test_a_message_stays_short_whatever_the_file_holds(tmp_path: Path) -> None:
         ([{"image_id": 1, "caption": 5}], "5 as a caption for picture 1; expected text"),
         ([{"image_id": 1, "caption": " "}], "an empty caption for picture 1"),
         ([{"image_id": None, "caption": "a"}], "has the image_id None"),
+        ('{"image_id": 1, "caption": "a"}\n\n\n{"image_id": 2}x\n', "line 4: not valid JSON"),
         (RESULT * 2 + [{"image_id": 9, "caption": "a"}], "more than one caption for picture 1;"),
     ],
 )
