@@ -93,13 +93,17 @@ def captions(
     """
     from captioner.metrics import bootstrap, score_captions
     from captioner.metrics.caption_results import read_references, shared_pictures
-    from captioner.metrics.result_files import read_results
+    from captioner.metrics.result_files import read_results, with_known_ids
     from captioner.visualization import score_report
 
     if html is not None:
         check_output(html)
-    said, references = read_results(results), read_references(annotations, split)
-    other = None if against is None else read_results(against)
+    references = read_references(annotations, split)
+
+    def read(file: Path) -> dict[int | str, str]:
+        return with_known_ids(read_results(file), list(references), "picture")
+
+    said, other = read(results), None if against is None else read(against)
     seen = None
     if training is not None:
         seen = [text for texts in read_references(training, "train").values() for text in texts]

@@ -78,6 +78,17 @@ def test_partial_results_are_refused_unless_allowed(files: dict[str, str]) -> No
     assert "pictures:20 of 30, partial" in out
 
 
+def test_ids_may_be_texts_in_one_file_and_numbers_in_the_other(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    named, page = tmp_path / "named.json", tmp_path / "page.html"
+    named.write_text(json.dumps({str(number): text for number, text in TEXTS.items()}))
+    arguments = (str(named), files["references"], "--allow-partial")
+    assert "pictures:30|" in run(*arguments, "--html", str(page))
+    assert "number29 runs" in page.read_text()
+    assert "pictures:20 of 30" in run(*arguments, "--against", files["partial"])
+
+
 def test_novelty_is_told_with_the_training_captions(files: dict[str, str]) -> None:
     out = run(files["good"], files["references"], "--training", files["references"], "--json")
     assert json.loads(out)["diversity"]["novel captions"] == pytest.approx(1 / 5)
