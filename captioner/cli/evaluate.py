@@ -135,9 +135,6 @@ def captions(
         allow_partial=skip_missing or bool(failed),
         decoding=describe_decoding(decoding),
     )
-    if record is not None and checkpoint is not None:
-        kept = {"set": record, "values": scores.values, "signature": scores.signature}
-        add_score(checkpoint, kept)
     intervals = bootstrap.intervals(scores)
     if as_json:
         print(json.dumps(captions_record(scores, intervals, differences=None)))
@@ -145,6 +142,9 @@ def captions(
         print_captions(scores, intervals, differences=None)
     for warning in scores.warnings:
         print_warning(warning)
+    if record is not None and checkpoint is not None:
+        kept = {"set": record, "values": scores.values, "signature": scores.signature}
+        add_score(checkpoint, kept)
     if failed:
         raise typer.Exit(1)
 
@@ -268,6 +268,12 @@ def answers(
         )
         for given in (said, said_blind)
     )
+    if as_json:
+        print(json.dumps(answers_record(scores, {GREY_PICTURE: blind})))
+    else:
+        print_answers(scores, {GREY_PICTURE: blind})
+    for warning in scores.warnings:
+        print_warning(warning)
     if record is not None and checkpoint is not None:
         kept = {
             "set": record,
@@ -279,12 +285,6 @@ def answers(
             "signature": scores.signature,
         }
         add_score(checkpoint, kept)
-    if as_json:
-        print(json.dumps(answers_record(scores, {GREY_PICTURE: blind})))
-    else:
-        print_answers(scores, {GREY_PICTURE: blind})
-    for warning in scores.warnings:
-        print_warning(warning)
     if failed:
         raise typer.Exit(1)
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioner import Captioner, cli
+from captioner import Captioner, CaptionerError, cli
 from captioner.config.settings import DecodingConfig
 from captioner.data.shapes.maker import make_shapes
 from captioner.evaluation import describe_decoding
 from captioner.metrics import score_captions
+from captioner.model import checkpoint
 
 Run = Callable[..., tuple[int, str, str]]
 REFERENCES = {
@@ -249,6 +250,17 @@ def test_bad_input_for_attention_is_one_line_and_status_2(run, instances, argume
     assert err.startswith("captioner: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_scores_that_cannot_be_kept_are_printed_all_the_same(command, tiny_checkpoint, monkeypatch):
+    def fail(file: Path, score: object) -> None:
+        raise CaptionerError(f"{file}: cannot be written")
+
+    monkeypatch.setattr(checkpoint, "add_score", fail)
+    given = (*COCO, "--checkpoint", str(tiny_checkpoint), "--record", "three pictures")
+    status, out, err = command("evaluate", "captions", *given)
+    assert status == 2 and "cannot be written" in err
+    assert "CIDEr" in out and "pictures:3" in out
 
 
 @pytest.mark.parametrize("given", [".", "best.safetensors"])
