@@ -69,3 +69,10 @@ def test_without_its_extra_it_says_which(clip: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(CaptionerError, match=r"needs the extra video: pip install '\.\[video\]'"):
         list_pictures([str(clip)])
+
+
+def test_a_pattern_matches_videos_too(clip: Path) -> None:
+    assert list(map(str, list_pictures([f"{clip.parent}/*.mp4"], every="4s"))) == [
+        f"{clip}#t=0",
+        f"{clip}#t=4",
+    ]
