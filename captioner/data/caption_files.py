@@ -1,6 +1,7 @@
 """Reads captions of pictures from any of the files that people keep them in."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -98,9 +99,12 @@ def read_caption_file(file: Path, split: str = "train") -> CaptionFile:
             f"{READERS[-1].name}, as data/README.md shows them"
         )
     content = reader.read(source)
-    ids = [record.image_id for record in content.records]
-    if len(set(ids)) < len(ids):
-        raise CaptionerError(f"{file}: two pictures have the same id; give each its own")
+    ids = Counter(str(record.image_id) for record in content.records)
+    twice = [image_id for image_id, count in ids.items() if count > 1]
+    if twice:
+        raise CaptionerError(
+            f"{file}: two pictures have the same id: {first_three(twice)}; give each its own"
+        )
     return CaptionFile(_of_split(content.records, split, file), content.unlisted)
 
 

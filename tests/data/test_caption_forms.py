@@ -245,6 +245,13 @@ def test_ids_as_numbers_in_one_list_and_texts_in_the_other(tmp_path: Path) -> No
     assert read(tmp_path, "a.json", mixed) == {"a.jpg": ("a dog",)}
 
 
+def test_one_id_as_a_number_and_as_a_text_is_one(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]
+    content = {"images": images, "annotations": [{"image_id": 1, "caption": "a dog"}]}
+    with pytest.raises(CaptionerError, match="two pictures have the same id: 1; give each its own"):
+        read(tmp_path, "a.json", json.dumps(content))
+
+
 def test_every_form_becomes_cocos(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text(KAGGLE)
     counts = write_coco(read_caption_file(tmp_path / "captions.txt"), tmp_path / "coco.json")
