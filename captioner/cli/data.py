@@ -12,7 +12,7 @@ import typer
 from captioner.cli import options
 from captioner.cli.data_questions import BALANCE_EXAMPLES, QUESTIONS_EXAMPLES, balance, questions
 from captioner.cli.help_pages import DATA, OUTPUT, Command, examples, show_help_alone
-from captioner.cli.printable import print_summary, printable
+from captioner.cli.printable import print_summary, print_warning, printable
 from captioner.cli.progress import Progress, show_progress
 from captioner.errors import CaptionerError
 
@@ -77,6 +77,7 @@ def check(
     from captioner.data.caption_files import has_captions, read_caption_file
     from captioner.data.checks import examine, report
     from captioner.data.picture_files import find_pictures
+    from captioner.data.records import first_three
 
     content = read_caption_file(captions, split)
     if not has_captions(content):
@@ -84,12 +85,17 @@ def check(
     held_out = read_caption_file(val_captions, "val").records if val_captions else []
     names = [record.file_name for record in content.records]
     found = find_pictures(names, images)
-    val_paths = find_pictures([record.file_name for record in held_out], images).paths
-    paths = list(dict.fromkeys((*found.paths.values(), *val_paths.values())))
+    found_val = find_pictures([record.file_name for record in held_out], images)
+    not_found = [*found_val.missing, *found_val.ambiguous]
+    if not_found:
+        print_warning(
+            f"{val_captions}: {len(not_found)} of its pictures were not found, so that they are "
+            f"not compared: {first_three(not_found)}; give their folders with --images too"
+        )
+    val_paths = list(found_val.paths.values())
+    paths = list(dict.fromkeys((*found.paths.values(), *val_paths)))
     examined = list(show_progress(examine(paths), total=len(paths)))
-    result = report(
-        content, found, examined, val_paths=list(val_paths.values()), known=_known(start_from)
-    )
+    result = report(content, found, examined, val_paths=val_paths, known=_known(start_from))
     if as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:

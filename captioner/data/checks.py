@@ -120,7 +120,7 @@ def report(
         ambiguous=found.ambiguous,
         unreadable=[picture.error for picture in examined if picture.error],
         duplicates=[names for names in same.values() if len(names) > 1],
-        held_out=[name for digest in held_out for name in same.get(digest, [])],
+        held_out=[name for digest, names in same.items() if digest in held_out for name in names],
         empty_captions=[
             record.file_name
             for record in records

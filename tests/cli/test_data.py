@@ -131,6 +131,14 @@ def test_check_compares_with_held_out_pictures_and_known_words(
     assert (report["unknown_share"], report["captions_without_known"]) == (3 / 5, 1)
 
 
+def test_check_says_which_held_out_pictures_it_did_not_find(tmp_path: Path, images: Path) -> None:
+    captions = write(tmp_path / "own.csv", "a.png,a cat\n")
+    held_out = write(tmp_path / "val.csv", "b.png,a cat\nelsewhere.png,a dog\n")
+    result = run("check", "--images", images, "--captions", captions, "--val-captions", held_out)
+    assert "1 of its pictures were not found" in result.stderr and "elsewhere" in result.stderr
+    assert result.exit_code == 0
+
+
 def test_convert_writes_cocos_form_once(tmp_path: Path) -> None:
     captions = write(tmp_path / "own.csv", "a.png,a cat\na.png,two cats\nb.png,a dog\n")
     result = run("convert", captions, tmp_path / "coco.json")
