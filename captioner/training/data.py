@@ -114,7 +114,10 @@ def _read_split(files: SplitConfig, data: DataConfig, split: str) -> Texts:
 
 
 def _hold_out(texts: Texts, share: float, seed: int) -> tuple[Texts, Texts]:
-    """Split the texts by picture; the same pictures, by name, are held out for the same seed."""
+    """Split the texts by picture; the same pictures, by name, are held out for the same seed.
+
+    Raises CaptionerError where the captions or the questions would all be on one side.
+    """
     paths = texts.paths()
     count = round(share * len(paths))
     if not 0 < count < len(paths):
@@ -127,7 +130,14 @@ def _hold_out(texts: Texts, share: float, seed: int) -> tuple[Texts, Texts]:
         return hashlib.sha256(f"{seed} {path.parent.name}/{path.name}".encode()).hexdigest()
 
     held_out = set(sorted(paths, key=order)[:count])
-    return texts.of(set(paths) - held_out), texts.of(held_out)
+    train, val = texts.of(set(paths) - held_out), texts.of(held_out)
+    for name in ("captions", "questions"):
+        if getattr(texts, name) and not (getattr(train, name) and getattr(val, name)):
+            raise CaptionerError(
+                f"val_share {share}: the {name} are of so few pictures that all or none of them "
+                f"are held out; give files for validation with --val-{name}"
+            )
+    return train, val
 
 
 def _warn_of_overlap(train: Texts, val: Texts) -> None:

@@ -101,7 +101,7 @@ def prepare(
     )
     model = build_model(run, train, started)
     train = Texts(train.captions, _answerable(train, model, config, reporter))
-    check_words(train, model, starts_from=config.start_from)
+    check_words(train, model, config)
     if not config.freeze_captioner:
         _warn_of_the_other_task(model, train, reporter)
     run = dataclasses.replace(run, model=model.config)

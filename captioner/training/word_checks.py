@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 
+from captioner.config.settings import TrainingConfig
 from captioner.data.unspaced_scripts import are_unspaced
 from captioner.data.vocabulary import MARKER, CharacterVocabulary, Vocabulary
 from captioner.data.word_coverage import MAX_UNKNOWN, word_coverage
@@ -13,21 +14,27 @@ from captioner.training.data import Texts
 MAX_TEXTS = 50_000  # that are looked at, evenly spread over the set
 
 
-def check_words(train: Texts, model: CaptioningModel, *, starts_from: str) -> None:
+def check_words(train: Texts, model: CaptioningModel, config: TrainingConfig) -> None:
     """Warn of unknown words above a tenth, of sentences that are single words, and of markers.
 
-    starts_from: the checkpoint that the vocabularies come from; empty for new ones. Raises
-    CaptionerError where nothing is known.
+    config: says where the vocabularies come from. Raises CaptionerError where nothing is known.
     """
-    for name, texts, vocabulary in (
-        ("captions", train.caption_texts(), model.vocabulary),
-        ("questions", train.question_texts(), model.question_vocabulary),
+    for name, texts, vocabulary, threshold in (
+        ("captions", train.caption_texts(), model.vocabulary, "min_count"),
+        ("questions", train.question_texts(), model.question_vocabulary, "question_min_count"),
     ):
         if texts and vocabulary is not None:
-            _check(name, texts, vocabulary, starts_from)
+            remedy = f"lower {threshold} in [training]"
+            if config.start_from and not config.extend_vocabulary:
+                remedy = (
+                    "add them with --extend-vocabulary, or train a new model without --start-from"
+                )
+            _check(name, texts, vocabulary, config.start_from, remedy)
 
 
-def _check(name: str, texts: Sequence[str], vocabulary: Vocabulary, starts_from: str) -> None:
+def _check(
+    name: str, texts: Sequence[str], vocabulary: Vocabulary, starts_from: str, remedy: str
+) -> None:
     is_of_characters = isinstance(vocabulary, CharacterVocabulary)
     if not is_of_characters and are_unspaced(texts):
         warnings.warn(
@@ -48,11 +55,6 @@ def _check(name: str, texts: Sequence[str], vocabulary: Vocabulary, starts_from:
     if found.unknown_share <= MAX_UNKNOWN:
         return
     noun = "characters" if is_of_characters else "words"
-    remedy = (
-        "add them with --extend-vocabulary, or train a new model without --start-from"
-        if starts_from
-        else "lower min_count in [training]"
-    )
     message = (
         f"{starts_from or 'the vocabulary'} does not know {found.unknown_share:.0%} of the {noun} "
         f"of the {name}, such as {', '.join(found.commonest_unknown[:3])}; "

@@ -72,6 +72,9 @@ def test_a_few_unknown_words_are_said_and_can_be_learned(
     captions = rewritten(pictures, tmp_path / "new.jsonl", ["a red zebra", "a green box"])
     with pytest.warns(CaptionerWarning, match="17% of the words .* such as zebra; 0 of 8 .*extend"):
         fit_on(captions, pictures, tmp_path / "run", start_from=str(start))
+    rare: dict[str, object] = {"extend_vocabulary": True, "min_count": 9}
+    with pytest.warns(CaptionerWarning, match="17% of the words .* known one; lower min_count in"):
+        fit_on(captions, pictures, tmp_path / "rare", start_from=str(start), **rare)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*does not know")
         warnings.filterwarnings("ignore", message=".*are trained on too")
@@ -128,3 +131,31 @@ def test_a_share_is_held_out_by_picture_and_the_same_again(pictures: Path) -> No
     with pytest.raises(CaptionerError, match="val_share 0.01 of 8 pictures is 0"):
         run = settings(pictures).changed({"data": {"val_captions": [], "val_share": 0.01}}, "test")
         read_data(run)
+
+
+def test_a_task_of_too_few_pictures_is_not_left_without_validation(
+    pictures: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in pictures.glob("*.png"))
+    contents: dict[str, object] = {
+        "captions": [{"image": names[0], "caption": "a red box"}],
+        "questions": {
+            "questions": [
+                {"question_id": n, "image_id": n, "question": "what is it?"}
+                for n in range(len(names))
+            ]
+        },
+        "answers": {
+            "annotations": [
+                {"question_id": n, "image_id": n, "answers": [{"answer": "a box"}]}
+                for n in range(len(names))
+            ]
+        },
+        "image_names": {str(n): name for n, name in enumerate(names)},
+    }
+    data: dict[str, object] = {"val_captions": [], "val_share": 0.25}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        data[name] = [str(tmp_path / f"{name}.json")]
+    with pytest.raises(CaptionerError, match="the captions are of so few .* --val-captions"):
+        read_data(settings(pictures).changed({"data": data}, "test"))
