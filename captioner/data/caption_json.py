@@ -13,6 +13,9 @@ from captioner.data.vocabulary import has_words
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
+# What a record calls its fields, or a table its columns; the first that is there counts.
+IMAGE_NAMES = ("image", "file_path", "file_name", "filename", "image_name")
+CAPTION_NAMES = ("caption", "captions", "text")
 COCO_FORM = '{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}'
 
 
@@ -149,13 +152,12 @@ def read_image_info(source: CaptionSource) -> CaptionFile:
     return CaptionFile([_coco_record(image, ()) for image in images])
 
 
-_NAMES = ("image", "file_path", "file_name", "filename")
-_TEXTS = ("caption", "captions", "text")
-
-
 def _is_list(source: CaptionSource) -> bool:
     content = source.parsed_json()
-    return isinstance(content, list) and _field(content[0] if content else None, _NAMES) is not None
+    return (
+        isinstance(content, list)
+        and _field(content[0] if content else None, IMAGE_NAMES) is not None
+    )
 
 
 def read_list(source: CaptionSource) -> CaptionFile:
@@ -173,7 +175,7 @@ def record_of(record: Any, where: str) -> CaptionRecord:
 
     Raises CaptionerError, with `where` as the place, if it is no such object.
     """
-    name, texts = _field(record, _NAMES), _field(record, _TEXTS)
+    name, texts = _field(record, IMAGE_NAMES), _field(record, CAPTION_NAMES)
     captions = [texts] if isinstance(texts, str) else texts
     is_right = isinstance(name, str) and name.strip() and isinstance(captions, list)
     if not is_right or not all(isinstance(caption, str) for caption in captions):

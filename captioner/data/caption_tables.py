@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
-from captioner.data.caption_json import record_of
+from captioner.data.caption_json import CAPTION_NAMES, IMAGE_NAMES, record_of
 from captioner.data.caption_source import CaptionReader, CaptionSource
 from captioner.data.picture_folder import is_picture
 from captioner.data.records import (
@@ -22,8 +22,6 @@ from captioner.data.records import (
 )
 from captioner.errors import CaptionerError, CaptionerWarning
 
-IMAGE_COLUMNS = ("image", "file_name", "filename", "image_name")
-CAPTION_COLUMNS = ("caption", "text")
 MISSING_VALUES = ("nan", "none", "null", "<na>")  # what tables write where they have no caption
 HUGGING_FACE_NAMES = ("metadata.jsonl", "metadata.csv")
 
@@ -31,11 +29,8 @@ HUGGING_FACE_NAMES = ("metadata.jsonl", "metadata.csv")
 def _is_csv(source: CaptionSource) -> bool:
     if source.file.suffix.lower() in (".csv", ".tsv") and not _is_flickr30k(source):
         return True
-    cells = re.split(r"[,;\t]", source.first_line.lower())
-    columns = [cell.strip().strip('"') for cell in cells]
-    return any(name in columns for name in IMAGE_COLUMNS) and any(
-        name in columns for name in CAPTION_COLUMNS
-    )
+    columns = {name.strip(' "') for name in re.split(r"[,;\t]", source.first_line.lower())}
+    return not columns.isdisjoint(IMAGE_NAMES) and not columns.isdisjoint(CAPTION_NAMES)
 
 
 def read_csv(source: CaptionSource) -> CaptionFile:
@@ -98,8 +93,8 @@ def _find_columns(header: list[str], file: Path) -> tuple[int, int, int]:
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise CaptionerError(f"{file}: two columns are called {twice[0]}; rename one of them")
-    image = next((names.index(name) for name in IMAGE_COLUMNS if name in names), -1)
-    caption = next((names.index(name) for name in CAPTION_COLUMNS if name in names), -1)
+    image = next((names.index(name) for name in IMAGE_NAMES if name in names), -1)
+    caption = next((names.index(name) for name in CAPTION_NAMES if name in names), -1)
     if image < 0 or caption < 0:
         raise CaptionerError(
             f"{file}: its first line is {','.join(header)!r}; expected a header with the columns "
@@ -125,7 +120,7 @@ def _problem_of(image: str, caption: str) -> str | None:
     text = caption.strip()
     if text.lower() in MISSING_VALUES:
         return f"{text!r} as a caption, which is a missing value"
-    if re.fullmatch(r"""\[\s*(['"]).*\1\s*\]""", text, re.DOTALL):
+    if re.fullmatch(r"""\[\s*['"].*['"]\s*\]""", text, re.DOTALL):
         return "a list of texts as one caption"
     if "\n" in text:
         return "a caption goes over several lines, as after a double quote too many"
@@ -139,7 +134,7 @@ def _is_json_lines(source: CaptionSource) -> bool:
         return False
     if source.text.strip() == source.first_line.strip():  # a whole file of COCO's may be one line
         record = source.parsed_json()
-        return isinstance(record, dict) and any(name in record for name in IMAGE_COLUMNS)
+        return isinstance(record, dict) and any(name in record for name in IMAGE_NAMES)
     try:
         return isinstance(json.loads(source.first_line), dict)
     except (ValueError, RecursionError):

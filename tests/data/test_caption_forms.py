@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,9 @@ def test_only_line_ends_end_a_line(tmp_path: Path, rare: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.json", "a.txt", "a.jsonl"])
 def test_json_lines_of_one_line(tmp_path: Path, name: str) -> None:
-    assert read(tmp_path, name, '{"image": "a.jpg", "caption": "a dog"}\n') == {"a.jpg": ("a dog",)}
+    for field in ("image", "file_path", "image_name"):
+        line = json.dumps({field: "a.jpg", "caption": "a dog"})
+        assert read(tmp_path, name, f"{line}\n") == {"a.jpg": ("a dog",)}
 
 
 def test_a_picture_without_a_name_in_json(tmp_path: Path) -> None:
@@ -205,6 +208,7 @@ def test_splits_of_other_names_are_said(tmp_path: Path) -> None:
         ('1.jpg,"a red\n2.jpg,a green"\n3.jpg,a\n', r"goes over several lines.*\(line 2\)"),
         ("1.jpg,nan\n2.jpg,a\n3.jpg,NaN\n", r"'nan' as a caption.*\(line 2\)"),
         ("1.jpg,\"['a', 'b']\"\n", r"a list of texts as one caption \(line 2\)"),
+        ('1.jpg,"[\'a\', ""it\'s""]"\n', r"a list of texts as one caption \(line 2\)"),
         ("1.jpg,a,b\n", "line 2: 3 columns where the header has 2"),
         ("1.jpg,a dog\n,a cat\nnan,a cow\n", r"'' as the name of a picture.*\(line 3\)"),
         ("NaN,a dog\n", r"'NaN' as the name of a picture.*\(line 2\)"),
@@ -214,6 +218,14 @@ def test_bad_rows_are_one_line_each(tmp_path: Path, rows: str, message: str) -> 
     with pytest.raises(CaptionerError, match=f"a.csv.*{message}") as error:
         read(tmp_path, "a.csv", "image,caption\n" + rows)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "header", ['"image","caption"', "image, caption", "Image;Caption", "file_path\tcaption"]
+)
+def test_tables_under_any_name(tmp_path: Path, header: str) -> None:
+    row = re.sub("image|file_path", "a.jpg", header.lower()).replace("caption", "a dog")
+    assert read(tmp_path, "captions.txt", f"{header}\n{row}\n") == {"a.jpg": ("a dog",)}
 
 
 def test_rows_of_nothing_but_separators_do_not_count(tmp_path: Path) -> None:
