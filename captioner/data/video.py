@@ -52,7 +52,8 @@ def read_frame(file: Path, seconds: float) -> bytes:
     if shown is None:
         raise CaptionerError(f"{file}: no frame at {seconds:g} s")
     content = io.BytesIO()
-    shown.to_image().save(content, "PNG", compress_level=1)
+    upright = shown.to_image().rotate(shown.rotation, expand=True)  # as it was held
+    upright.save(content, "PNG", compress_level=1)
     return content.getvalue()
 
 

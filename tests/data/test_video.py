@@ -1,5 +1,6 @@
 """Frames of a video at the right times."""
 
+import struct
 import sys
 from pathlib import Path
 
@@ -76,3 +77,25 @@ def test_a_pattern_matches_videos_too(clip: Path) -> None:
         f"{clip}#t=0",
         f"{clip}#t=4",
     ]
+
+
+def test_a_video_that_says_how_it_was_held_is_upright(tmp_path: Path) -> None:
+    file = tmp_path / "upright.mp4"
+    pixels = np.zeros((64, 128, 3), dtype=np.uint8)
+    pixels[:, :64] = 255  # the left half is bright
+    with av.open(str(file), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 128, 64
+        for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+            out.mux(packet)
+        for packet in stream.encode():
+            out.mux(packet)
+    content = bytearray(file.read_bytes())
+    matrix = content.index(b"tkhd") + 44  # how to show the track: turned by 90 degrees, clockwise
+    numbers = (0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    content[matrix : matrix + 36] = struct.pack(">9i", *numbers)
+    file.write_bytes(content)
+    [frame] = list_pictures([str(file)])
+    shown = np.asarray(open_picture(frame))
+    assert shown.shape[:2] == (128, 64)
+    assert shown[:48].mean() > 200 and shown[80:].mean() < 50  # now the upper half is
