@@ -249,9 +249,9 @@ def answers(
         write_records([{"question_id": key, "answer": text} for key, text in said.items()], results)
     if not said or not has_answers:
         raise typer.Exit(1 if failed else 0)
-    asked = [question for question in asked if question.question_id in said]
+    answered = [question for question in asked if question.question_id in said]
     grey = grey_picture(model.config.image_size)
-    parts = [asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE)]
+    parts = [answered[i : i + ASKED_AT_ONCE] for i in range(0, len(answered), ASKED_AT_ONCE)]
     answered_blind = answer_questions(model, [(grey, part) for part in parts], batch_size=1)
     said_blind: dict[int | str, str] = {}
     for found in show_progress(answered_blind, total=len(parts), unit="batches"):
@@ -263,6 +263,7 @@ def answers(
             given,
             asked,
             normalise_unanimous=normalise_unanimous,
+            allow_partial=bool(failed),
             seen=seen,
             model=(checkpoint or default_checkpoint()).name,
         )

@@ -125,9 +125,10 @@ def test_bad_input_is_one_line(run, arguments, message):
 
 def test_a_picture_that_cannot_be_read_costs_no_other(run):
     Path("photos/20.png").write_text("not a picture")
-    status, _, err = run(*NAMED, "--results", "said.json")
+    status, out, err = run(*NAMED, "--results", "said.json")
     assert status == 1
     assert "20.png is not a picture" in err
     answered = json.loads(Path("said.json").read_text())
     questions = json.loads(Path(FILES[3]).read_text())["questions"]
     assert len(answered) == sum(question["image_id"] != 20 for question in questions) > 0
+    assert f"questions:{len(answered)} of {len(questions)}, partial|" in out
