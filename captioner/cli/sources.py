@@ -43,9 +43,11 @@ def is_one_picture(arguments: list[str]) -> bool:
 def list_pictures(arguments: list[str], every: str | None = None) -> list[Source]:
     """List the pictures that the arguments stand for, in the order given, each folder sorted.
 
-    Raises CaptionerError for a folder without pictures and a pattern that matches nothing. A file
-    that is not there is found out on reading, so that the other pictures are still looked at.
+    every: the time between two frames of a video, such as "2s". Raises CaptionerError for one that
+    is no time, a folder without pictures and a pattern that matches nothing. A file that is not
+    there is found out on reading, so that the other pictures are still looked at.
     """
+    seconds = _seconds("2s" if every is None else every)
     found: list[Source] = []
     for argument in arguments:
         if not argument:
@@ -59,14 +61,14 @@ def list_pictures(arguments: list[str], every: str | None = None) -> list[Source
             if not matches:
                 raise CaptionerError(f"{argument}: matches no file; check the pattern")
             for match in matches:
-                found += _files(Path(match), every, is_alone=len(matches) == len(arguments) == 1)
+                found += _files(Path(match), seconds, is_alone=len(matches) == len(arguments) == 1)
         else:
-            found += _files(Path(argument), every, is_alone=len(arguments) == 1)
+            found += _files(Path(argument), seconds, is_alone=len(arguments) == 1)
     return found
 
 
-def _files(path: Path, every: str | None, *, is_alone: bool) -> Sequence[Source]:
-    """The pictures of a folder, the frames of a video, or a picture."""
+def _files(path: Path, every: float, *, is_alone: bool) -> Sequence[Source]:
+    """The pictures of a folder, the frames of a video, or a picture; every: in seconds."""
     if path.is_dir():
         return pictures_in(path)
     if not _is_video(str(path)):
@@ -89,18 +91,23 @@ def _is_video(argument: str) -> bool:
     return not is_web and Path(argument).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _frames(file: Path, every: str | None) -> list[Source]:
-    """Frames of a video, each read when its turn comes; their names end in #t=SECONDS."""
-    seconds = re.fullmatch(r"(\d+\.?\d*)s?", every or "2s")
+def _seconds(every: str) -> float:
+    """The seconds between two frames of a video; CaptionerError for what is no such time."""
+    seconds = re.fullmatch(r"(\d+\.?\d*)s?", every)
     if not seconds or not float(seconds[1]):
         raise CaptionerError(f"--every is {every!r}; expected seconds, such as 2s or 0.5s")
+    return float(seconds[1])
+
+
+def _frames(file: Path, every: float) -> list[Source]:
+    """Frames of a video, each read when its turn comes; their names end in #t=SECONDS."""
     if not file.exists():
         raise CaptionerError(f"no such file: {file}")
     from captioner.data.video import frame_times, read_frame
 
     return [
         cast(BinaryIO, Stream(f"{file}#t={time:g}", partial(read_frame, file, time)))
-        for time in frame_times(file, float(seconds[1]))
+        for time in frame_times(file, every)
     ]
 
 

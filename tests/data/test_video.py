@@ -50,6 +50,7 @@ def test_what_is_no_video_is_one_line(clip: Path, tmp_path: Path) -> None:
         ("clip.mp4", "often", "--every is 'often'; expected seconds"),
         ("clip.mp4", "0s", "--every is '0s'"),
         ("clip.mp4", "0.001", "a frame every 0.001 s is more than it has; expected 0.1 s or more"),
+        ("picture.png", "", "--every is ''"),
     ):
         with pytest.raises(CaptionerError, match=message) as error:
             list_pictures([str(tmp_path / name)], every=every)
