@@ -108,7 +108,7 @@ def captions(
     content = read_caption_file(annotations, split)
     has_references = has_captions(content)
     if not has_references:
-        _require_results(results, f"{annotations} has no captions to compare with")
+        _require_unscored(results, record, f"{annotations} has no captions to compare with")
     pictures = locate_pictures(
         content, images, annotations, skip_missing=skip_missing, uncaptioned=not has_references
     )
@@ -229,7 +229,7 @@ def answers(
     asked = read_questions(questions, annotations, images, image_names, skip_missing=skip_missing)
     has_answers = any(question.answers for question in asked)
     if not has_answers:
-        _require_results(results, f"{questions} has no answers: give --annotations")
+        _require_unscored(results, record, f"{questions} has no answers: give --annotations")
     seen = None
     if training_questions:
         seen = [
@@ -308,7 +308,9 @@ def _check_outputs(results: Path | None, record: str | None, checkpoint: Path | 
         )
 
 
-def _require_results(results: Path | None, reason: str) -> None:
-    """Check that a set which cannot be scored has a file for its results."""
+def _require_unscored(results: Path | None, record: str | None, reason: str) -> None:
+    """Check that a set which cannot be scored has a file for its results, and keeps no scores."""
     if results is None:
         raise CaptionerError(f"{reason}, so nothing can be scored; write results with --results")
+    if record is not None:
+        raise CaptionerError(f"{reason}, so there are no scores to keep; leave --record out")

@@ -156,6 +156,16 @@ def test_bad_input_is_one_line_and_status_2(run, arguments, message):
     assert err.count("\n") == 1
 
 
+def test_no_scores_are_kept_of_a_set_without_captions(run):
+    content = json.loads(Path("coco.json").read_text())
+    Path("test.json").write_text(json.dumps({"images": content["images"]}))
+    given = (*COCO[:4], "--annotations", "test.json")
+    status, _, err = run(*given, "--results", "said.json", "--record", "test")
+    assert status == 2 and "no scores to keep; leave --record out" in err
+    assert run(*given, "--results", "said.json")[0] == 0
+    assert run(*given)[0] == 2
+
+
 def test_words_that_repeat_are_warned_of_on_stderr(run):
     """A random model stammers."""
     status, _, err = run(*COCO, "--block-ngrams", "0")
