@@ -44,7 +44,7 @@ def find_pictures(file_names: Iterable[str], images: Sequence[Path]) -> FoundPic
     in_several: list[str] = []
     for name in dict.fromkeys(file_names):
         whole = [file for folder in images for file in _existing(folder, name)]
-        if _differ(whole):
+        if len(whole) > 1 and _differ(_distinct(whole)):
             in_several.append(name)
         files, is_whole = (whole[:1], True) if whole else _files_by_end(name, images)
         if not files:

@@ -23,17 +23,23 @@ def pictures_in(folder: Path) -> list[Path]:
 
     Files and folders that are hidden, and the copies that macOS puts into archives (`__MACOSX`,
     `._a.jpg`), do not count. Links to folders are not followed; a link to a picture that is not
-    there counts, so that reading it reports it. Raises CaptionerError where there
-    is no picture.
+    there counts, so that reading it reports it. Warns of folders that cannot be read. Raises
+    CaptionerError where there is no picture.
     """
     pictures: list[Path] = []
     others: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    unreadable: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         for name in names:
             path = Path(parent, name)
             if not name.startswith(".") and (path.is_file() or not path.exists()):
                 (pictures if is_picture(path) else others).append(path)
+    for error in unreadable:
+        message = f"{error.filename}: a folder that cannot be read ({error.strerror})"
+        if not pictures:
+            raise CaptionerError(message)
+        warnings.warn(f"{message}; its pictures are left out", CaptionerWarning, stacklevel=2)
     if not pictures:
         raise CaptionerError(
             f"{folder}: no pictures in this folder; expected files such as .jpg, .png or .webp"

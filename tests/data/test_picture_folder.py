@@ -1,5 +1,6 @@
 """Pictures of a folder: all that can be read, nothing hidden, and a word about the rest."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -67,3 +68,22 @@ def test_links_that_lead_back_end(tmp_path: Path) -> None:
     save(tmp_path / "a.jpg", "JPEG")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert pictures_in(tmp_path) == [tmp_path / "a.jpg"]
+
+
+def test_a_folder_that_may_not_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "sub" / "b.jpg", "JPEG")
+    locked, scandir = tmp_path / "sub", os.scandir
+
+    def forbid(path: str) -> object:
+        if str(path) == str(locked):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbid)
+    with pytest.raises(CaptionerError, match="sub: a folder that cannot be read .Permission"):
+        pictures_in(tmp_path)
+    save(tmp_path / "a.jpg", "JPEG")
+    with pytest.warns(CaptionerWarning, match="sub: .*its pictures are left out"):
+        assert pictures_in(tmp_path) == [tmp_path / "a.jpg"]
