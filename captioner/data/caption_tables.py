@@ -110,7 +110,8 @@ def _find_columns(header: list[str], file: Path) -> tuple[int, int, int]:
 
 
 def _cell(row: list[str], column: int) -> str | None:
-    return row[column].strip() if column >= 0 else None
+    """The text of a cell; None where it is empty or there is no such column."""
+    return row[column].strip() or None if column >= 0 else None
 
 
 def _problem_of(image: str, caption: str) -> str | None:

@@ -191,6 +191,13 @@ def test_a_header_is_recognised_whatever_the_file_is_called(tmp_path: Path, head
     assert read(tmp_path, "a.txt", f"{header}\na.jpg{mark}a dog\n") == {"a.jpg": ("a dog",)}
 
 
+def test_an_empty_split_column_is_none(tmp_path: Path) -> None:
+    rows = "image,caption,split\na.jpg,a dog,\n"
+    assert read(tmp_path, "a.csv", rows) == {"a.jpg": ("a dog",)}
+    with pytest.raises(CaptionerError, match="1 pictures have no split, others have one: a.jpg"):
+        read(tmp_path, "a.csv", rows + "b.jpg,a cat,train\n")
+
+
 def test_splits_of_other_names_are_said(tmp_path: Path) -> None:
     rows = "image,caption,split\na.jpg,a dog,train\nb.jpg,a cat,fold3\n"
     with pytest.warns(CaptionerWarning, match="splits fold3 are never read"):
