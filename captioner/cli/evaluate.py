@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,10 @@ from captioner.cli.score_table import (
 )
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write, check_output
+
+if TYPE_CHECKING:
+    from captioner.api import Captioner
+    from captioner.data.question_files import AskedQuestion
 
 app = typer.Typer(
     help="Decode a data set and score the result.",
@@ -219,7 +223,6 @@ def answers(
     _check_outputs(results, record, checkpoint)
 
     from captioner.api import Captioner
-    from captioner.data.images import grey_picture
     from captioner.data.question_files import read_question_file, read_questions
     from captioner.evaluation import answer_questions, group_by_picture
     from captioner.files import default_checkpoint
@@ -249,15 +252,7 @@ def answers(
         write_records([{"question_id": key, "answer": text} for key, text in said.items()], results)
     if not said or not has_answers:
         raise typer.Exit(1 if failed else 0)
-    answered = [question for question in asked if question.question_id in said]
-    grey = grey_picture(model.config.image_size)
-    parts = [answered[i : i + ASKED_AT_ONCE] for i in range(0, len(answered), ASKED_AT_ONCE)]
-    answered_blind = answer_questions(model, [(grey, part) for part in parts], batch_size=1)
-    said_blind: dict[int | str, str] = {}
-    for found in show_progress(answered_blind, total=len(parts), unit="batches"):
-        if isinstance(found, CaptionerError):
-            raise found
-        said_blind |= found
+    said_blind = _answer_blind(model, [item for item in asked if item.question_id in said])
     scores, blind = (
         score_answers(
             given,
@@ -291,6 +286,22 @@ def answers(
 
 
 app.command(cls=Command, epilog=EXAMPLES)(attention)
+
+
+def _answer_blind(model: "Captioner", asked: "Sequence[AskedQuestion]") -> dict[int | str, str]:
+    """The answers to questions about an empty grey picture, by question id."""
+    from captioner.data.images import grey_picture
+    from captioner.evaluation import answer_questions
+
+    grey = grey_picture(model.config.image_size)
+    parts = [asked[i : i + ASKED_AT_ONCE] for i in range(0, len(asked), ASKED_AT_ONCE)]
+    answered = answer_questions(model, [(grey, part) for part in parts], batch_size=1)
+    said: dict[int | str, str] = {}
+    for found in show_progress(answered, total=len(parts), unit="batches"):
+        if isinstance(found, CaptionerError):
+            raise found
+        said |= found
+    return said
 
 
 def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
