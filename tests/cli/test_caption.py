@@ -42,6 +42,22 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("photos")
 
 
+def test_captions_beside_their_pictures(run, photos, monkeypatch):
+    (photos / "c.txt").write_text("mine")
+    status, out, err = run("caption", photos, "--write-txt")
+    assert status == 1  # b.jpg is no picture
+    said = dict(line.split("\t") for line in out.splitlines())
+    for name in ("a", "d"):
+        assert (photos / f"{name}.txt").read_text() == said[f"photos/{name}.png"] + "\n"
+    assert (photos / "c.txt").read_text() == "mine" and "c.txt is already there" in err
+    assert "photos/c.png" in said and not (photos / "b.txt").exists()
+    piped = SimpleNamespace(buffer=io.BytesIO((photos / "a.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", piped)
+    status, out, err = run("caption", "-", "--write-txt")
+    assert (status, out) == (0, said["photos/a.png"] + "\n")
+    assert "- is no picture's file; no text is written beside it" in err
+
+
 def test_one_picture_gives_its_caption_alone(run, photos, tiny_checkpoint):
     status, out, err = run("caption", photos / "a.png")
     assert (status, err) == (0, "")
