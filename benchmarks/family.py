@@ -173,7 +173,7 @@ def score(task: Task) -> dict[str, float]:
     length of pictures for BLEU-4, of the caption length for the loss.
     """
     model, batches = task.model.eval(), task.val_captions
-    decoder, vocabulary = model.writer()
+    decoder, vocabulary = model.caption_parts()
     assert batches is not None
     candidates, references, losses = [], [], []
     for batch in batches.epoch(0):

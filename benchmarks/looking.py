@@ -60,7 +60,7 @@ def train(run: RunConfig, head: str, seed: int, work: Path) -> dict[str, Any]:
         run, output=work, caches=work / "cache", device=torch.device("cpu"), reporter=Quiet()
     )
     if head == "mean feature":
-        task.model.answerer()[0].attention = FixedContext()
+        task.model.answer_parts()[0].attention = FixedContext()
     task.log.cut(0, 0)
     average = copy.deepcopy(task.model).requires_grad_(False)
     optimizer, position = make_optimizer(task.model, run.training), Position()

@@ -85,7 +85,7 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
     unfolded = load_checkpoint(default_checkpoint()).model.encoder
     read = torch.stack([to_tensor(open_picture(path), unfolded.image_size) for path in paths])
     ready = read.contiguous(memory_format=torch.channels_last).split(BATCH)
-    decoder, vocabulary = model.model.writer()
+    decoder, vocabulary = model.model.caption_parts()
     limits = limits_in_tokens(model.decoding, vocabulary)
 
     @torch.no_grad()

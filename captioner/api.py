@@ -236,7 +236,7 @@ class Captioner:
         given: dict[str, Any] = {k: value for k, value in changes.items() if value is not None}
         chosen = replace(decoding or self.decoding, **given)
         if not _several(pictures):
-            self.model.writer()
+            self.model.caption_parts()
             _check_batch_size(batch_size)
             features, kept = self._look(pictures)  # (1, N, D)
             captions = _with_picture(kept, self.caption_features(features, chosen)[0])
@@ -263,7 +263,7 @@ class Captioner:
         chelsea.jpg a cat sitting on top of a wooden table
         gone.jpg cannot be read
         """
-        self.model.writer()
+        self.model.caption_parts()
         _check_batch_size(batch_size)
 
         def caption_batch(
@@ -299,7 +299,7 @@ class Captioner:
         from captioner.data.word_coverage import word_coverage
         from captioner.decoding.likelihood import mean_log_probabilities
 
-        decoder, vocabulary = self.model.writer()
+        decoder, vocabulary = self.model.caption_parts()
         if isinstance(captions, str) or not captions:
             raise CaptionerError("match compares captions: give a list of one or more texts")
         wrong = next((caption for caption in captions if not isinstance(caption, str)), "")
@@ -412,7 +412,7 @@ class Captioner:
         >>> print(best)
         a cat sitting on top of a wooden table
         """
-        decoder, vocabulary = self.model.writer()
+        decoder, vocabulary = self.model.caption_parts()
         if not len(features):
             return []
         found = decode(decoder, features, limits_in_tokens(decoding, vocabulary))
@@ -462,7 +462,7 @@ class Captioner:
         """
         if not isinstance(question, str):
             raise CaptionerError(f"a question is {question!r}; expected a text")
-        _, vocabulary = self.model.answerer()
+        _, vocabulary = self.model.answer_parts()
         words = encode_question(question, vocabulary)
         if all(word == UNKNOWN for word in words):
             raise UnknownWords(
@@ -478,7 +478,7 @@ class Captioner:
             return error
 
     def _check_asking(self, top: int, batch_size: int) -> None:
-        self.model.answerer()
+        self.model.answer_parts()
         if top < 1:
             raise CaptionerError(f"top is {top}; expected 1 or more answers")
         _check_batch_size(batch_size)
@@ -512,7 +512,7 @@ class Captioner:
         self, understood: list[tuple[int, list[int]]], features: Tensor, top: int
     ) -> Iterator[Answer]:
         """Answers to questions, each given as its row of features and the ids of its words."""
-        head, _ = self.model.answerer()
+        head, _ = self.model.answer_parts()
         keys = head.attention.project(features) if understood else features  # (B, N, A)
         for start in range(0, len(understood), QUESTIONS_AT_ONCE):
             rows, questions = zip(*understood[start : start + QUESTIONS_AT_ONCE], strict=True)

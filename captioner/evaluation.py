@@ -93,7 +93,7 @@ def mask_cells(
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
     """`masked_probabilities` for the words of a caption with these indices; features: (N, D)."""
-    decoder, vocabulary = model.model.writer()
+    decoder, vocabulary = model.model.caption_parts()
     groups = vocabulary.group([vocabulary.words[token] for token in caption.tokens])
     return masked_probabilities(
         decoder,

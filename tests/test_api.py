@@ -163,7 +163,7 @@ def test_match_is_teacher_forcing_of_the_captions() -> None:
     """What the model wrote has the log probability that it was written with."""
     model = Captioner.load()
     with torch.no_grad():  # as good as never: what a search does not write
-        model.model.writer()[0].output_bias[NEVER_WRITTEN] = -1e4
+        model.model.caption_parts()[0].output_bias[NEVER_WRITTEN] = -1e4
     picture = Path(__file__).parents[1] / "data" / "samples" / "chelsea.jpg"
     decoding = DecodingConfig(beam_size=1, block_ngrams=0)
     written = model.caption([picture], decoding=decoding)[0]

@@ -62,7 +62,7 @@ def check(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="A checkpoint, or shipped: which words is it lacking?",
+            help="Also report the words that this checkpoint (or shipped) lacks.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -110,7 +110,7 @@ def _known(start_from: str | None) -> "Vocabulary | None":
         return None
     from captioner.model.checkpoint import checkpoint_path, load
 
-    return load(checkpoint_path(start_from)).model.writer()[1]
+    return load(checkpoint_path(start_from)).model.caption_parts()[1]
 
 
 def _print_report(found: "Report") -> None:

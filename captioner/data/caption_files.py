@@ -119,7 +119,7 @@ def _of_split(records: Sequence[CaptionRecord], split: str, file: Path) -> list[
             f"{first_three(unsplit)}"
         )
     _warn_of_unknown_splits((record.split or "" for record in records), file)
-    chosen = [record for record in records if (record.split or "").lower() in SPLITS[split]]
+    chosen = [record for record in records if _plain(record.split) in SPLITS[split]]
     if not chosen:
         there = sorted({record.split for record in records if record.split})
         raise CaptionerError(
@@ -128,9 +128,14 @@ def _of_split(records: Sequence[CaptionRecord], split: str, file: Path) -> list[
     return chosen
 
 
+def _plain(split: str | None) -> str:
+    """A split as SPLITS has it: in small letters, and without a year, as in train2014."""
+    return (split or "").lower().rstrip("0123456789")
+
+
 def _warn_of_unknown_splits(splits: Iterable[str], file: Path) -> None:
     known = {name for names in SPLITS.values() for name in names}
-    unknown = sorted({split for split in splits if split.lower() not in known})
+    unknown = sorted({split for split in splits if _plain(split) not in known})
     if unknown:
         warnings.warn(
             f"{file}: pictures of the splits {', '.join(unknown)} are never read; expected "

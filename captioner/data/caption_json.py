@@ -183,7 +183,9 @@ def record_of(record: Any, where: str) -> CaptionRecord:
     image_id = next((record[key] for key in ("image_id", "id") if key in record), name)
     split = record.get("split")
     if not isinstance(image_id, int | str) or not isinstance(split, str | None):
-        raise CaptionerError(f"{where} its id or its split is neither a number nor a text")
+        raise CaptionerError(
+            f"{where} expected a number or a text as its id, and a text as its split"
+        )
     return CaptionRecord(name.strip(), image_id, tuple(captions), split)
 
 

@@ -57,7 +57,7 @@ def join_rows(rows: Iterable[CaptionRecord], file: Path) -> CaptionFile:
         first = joined.get(row.file_name, row)
         if (row.image_id, row.split) != (first.image_id, first.split):
             raise CaptionerError(
-                f"{file}: {row.file_name} is there with two ids or in two splits; give it one"
+                f"{file}: {row.file_name} appears with two ids or in two splits; give it one"
             )
         captions = row.captions if first is row else first.captions + row.captions
         joined[row.file_name] = replace(first, captions=captions)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def frame_times(file: Path, every: float) -> list[float]:
-    """The seconds from 0 on, `every` so many, at which a video has a frame.
+    """The times from 0 on, `every` seconds apart, at which a video has a frame.
 
     Raises CaptionerError where PyAV is not installed, the file is no video, or its frames are
     further apart than `every`.

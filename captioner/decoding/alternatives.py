@@ -31,7 +31,7 @@ def find_alternatives(
     captions were found, so that the same tokens are banned. An alternative may be more probable
     than the word itself and may be "<end>". Models that write characters have no alternatives.
     """
-    decoder, vocabulary = model.writer()
+    decoder, vocabulary = model.caption_parts()
     if not captions or isinstance(vocabulary, CharacterVocabulary):
         return [tuple(() for _ in caption.words) for caption in captions]
     lines = [torch.tensor([START, *caption.tokens, END]) for caption in captions]

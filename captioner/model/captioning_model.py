@@ -79,7 +79,7 @@ class CaptioningModel(nn.Module):
                 answer_dropout=config.answer_dropout,
             )
 
-    def writer(self) -> tuple[CaptionDecoder, Vocabulary]:
+    def caption_parts(self) -> tuple[CaptionDecoder, Vocabulary]:
         """The decoder and its vocabulary; CaptionerError where the model only answers."""
         if self.decoder is None or self.vocabulary is None:
             raise CaptionerError(
@@ -88,7 +88,7 @@ class CaptioningModel(nn.Module):
             )
         return self.decoder, self.vocabulary
 
-    def answerer(self) -> tuple[AnswerHead, Vocabulary]:
+    def answer_parts(self) -> tuple[AnswerHead, Vocabulary]:
         """The answer head and its questions' vocabulary; CaptionerError where there is none."""
         if self.answers is None or self.question_vocabulary is None:
             raise CaptionerError(

@@ -41,7 +41,7 @@ def build_model(run: RunConfig, train: Texts, started: Checkpoint | None) -> Cap
         model.encoder.halve_frozen()
     if config.freeze_captioner:
         # Everything but the answer head's own weights; the attention is the captioner's too.
-        head, _ = model.answerer()
+        head, _ = model.answer_parts()
         model.requires_grad_(False)
         model.encoder.freeze()
         for name, parameter in head.named_parameters():
@@ -100,8 +100,8 @@ def _with_new_rows(rows: Tensor, new: Tensor) -> Tensor:
 
 def _copy_word_embeddings(model: CaptioningModel) -> None:
     """Copy the word embeddings of the decoder to the same words of the questions."""
-    decoder, vocabulary = model.writer()
-    head, question_vocabulary = model.answerer()
+    decoder, vocabulary = model.caption_parts()
+    head, question_vocabulary = model.answer_parts()
     indices = {word: index for index, word in enumerate(vocabulary.words)}
     with torch.no_grad():
         for index, word in enumerate(question_vocabulary.words):

@@ -68,7 +68,7 @@ class Task:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps an epoch: as many as the larger of the two sets has batches."""
+        """Steps per epoch: as many as the larger of the two sets has batches."""
         return max(len(part) for part in (self.captions, self.questions) if part is not None)
 
     @property
@@ -145,7 +145,7 @@ def _caption_reward(
     """The reward of self-critical training; None for other training."""
     if not config.self_critical or not train.captions:
         return None
-    _, vocabulary = model.writer()
+    _, vocabulary = model.caption_parts()
     return CaptionReward(
         [item.captions for item in train.captions],
         vocabulary,
@@ -210,9 +210,9 @@ def _batches(
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
     captions, questions = None, None
     if texts.captions:
-        captions = CaptionBatches(texts.captions, model.writer()[1], config, source)
+        captions = CaptionBatches(texts.captions, model.caption_parts()[1], config, source)
     if texts.questions:
-        vocabulary = model.answerer()[1]
+        vocabulary = model.answer_parts()[1]
         questions = QuestionBatches(texts.questions, vocabulary, model.answer_texts, config, source)
     return captions, questions
 

@@ -106,7 +106,7 @@ def _autocast(task: Task) -> torch.autocast:
 def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
     """The loss of the batch's captions."""
     config, device = task.run.training, task.device
-    decoder, _ = task.model.writer()
+    decoder, _ = task.model.caption_parts()
     tokens, rows = batch.tokens.to(device), batch.rows.to(device)
     forced = decoder(tokens, batch.lengths, rows, features, config.truncate_steps)
     return caption_loss(
@@ -120,7 +120,7 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
     """Captions to be rewarded, captions_per_picture for each picture, drawn without dropout."""
     config, model = task.run.training, task.model
     first = (config.seed * 1_000_003 + step) * len(maps)
-    decoder, _ = model.writer()
+    decoder, _ = model.caption_parts()
     model.eval()
     # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
     with torch.no_grad(), _autocast(task):
@@ -131,7 +131,7 @@ def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
 
 def _sampling(task: Task) -> DecodingConfig:
     config = task.run.training
-    _, vocabulary = task.model.writer()
+    _, vocabulary = task.model.caption_parts()
     return limits_in_tokens(
         DecodingConfig(
             sample=True,
@@ -155,7 +155,7 @@ def _self_critical(
     advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
     tokens, lengths = pad_captions(samples)
     rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
-    decoder, _ = task.model.writer()
+    decoder, _ = task.model.caption_parts()
     forced = decoder(
         tokens.to(task.device),
         lengths,
@@ -180,7 +180,7 @@ def frozen_maps(encoder: Encoder, views: Views) -> Tensor:
 
 def answer_batch(model: CaptioningModel, batch: QuestionBatch) -> Answered:
     """The logits and attention of the answer head for a batch of questions."""
-    head, _ = model.answerer()
+    head, _ = model.answer_parts()
     device = model.encoder.positions.device
     if head.glimpses:
         features = model.encoder.head(frozen_maps(model.encoder, batch.views))  # (P, N, D)

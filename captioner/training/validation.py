@@ -32,7 +32,7 @@ def evaluate_captions(
     as fractions; "different words" is the number of different words in all captions together.
     """
     model.eval()
-    decoder, vocabulary = model.writer()
+    decoder, vocabulary = model.caption_parts()
     device = model.encoder.positions.device
     limits = limits_in_tokens(decoding, vocabulary)
     loss, words, done = 0.0, 0, 0

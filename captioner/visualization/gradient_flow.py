@@ -72,7 +72,7 @@ def measure_model(model: CaptioningModel, *, name: str, steps: int, seed: int) -
     the gate.
     """
     generator = torch.Generator().manual_seed(seed)
-    size, (decoder, _) = model.encoder.image_size, model.eval().writer()
+    size, (decoder, _) = model.encoder.image_size, model.eval().caption_parts()
     with torch.no_grad():
         features = model.encoder(torch.randn(ROWS, 3, size, size, generator=generator))  # (B, N, D)
         keys = decoder.attention.project(features)  # (B, N, A)

@@ -24,7 +24,7 @@ def test_the_bundled_checkpoint(command: Run) -> None:
     model = loaded.model
     assert record["parameters"] == sum(part.numel() for part in model.parameters())
     assert record["bytes"] == default_checkpoint().stat().st_size
-    assert record["caption_words"] == len(model.writer()[1]) - len(SPECIAL_TOKENS)
+    assert record["caption_words"] == len(model.caption_parts()[1]) - len(SPECIAL_TOKENS)
     assert record["answers"] == len(model.answer_texts)
     assert record["decoding"] == vars(loaded.decoding)
     assert record["scores"] == loaded.scores and record["data"] == loaded.data

@@ -166,7 +166,7 @@ def test_a_split_column_is_obeyed(tmp_path: Path) -> None:
     assert set(read(tmp_path, "a.csv", rows, "val")) == {"b.jpg"}
     with pytest.raises(CaptionerError, match="split 'test'; its splits are train, validation"):
         read(tmp_path, "a.csv", rows, "test")
-    with pytest.raises(CaptionerError, match="a.jpg is there with two ids or in two splits"):
+    with pytest.raises(CaptionerError, match="a.jpg appears with two ids or in two splits"):
         read(tmp_path, "a.csv", rows + "a.jpg,a wet dog,validation\n")
     lines = '{"image": "a.jpg", "caption": "a", "split": "train"}\n{"image": "b", "caption": "a"}\n'
     with pytest.raises(CaptionerError, match="1 pictures have no split, others have one: b"):
@@ -196,6 +196,12 @@ def test_an_empty_split_column_is_none(tmp_path: Path) -> None:
     assert read(tmp_path, "a.csv", rows) == {"a.jpg": ("a dog",)}
     with pytest.raises(CaptionerError, match="1 pictures have no split, others have one: a.jpg"):
         read(tmp_path, "a.csv", rows + "b.jpg,a cat,train\n")
+
+
+def test_splits_may_have_a_year(tmp_path: Path) -> None:
+    rows = "image,caption,split\na.jpg,a dog,train2014\nb.jpg,a cat,val2014\n"
+    assert set(read(tmp_path, "a.csv", rows)) == {"a.jpg"}
+    assert set(read(tmp_path, "a.csv", rows, "val")) == {"b.jpg"}
 
 
 def test_splits_of_other_names_are_said(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_sampling_seed_top_k_top_p_and_temperature() -> None:
 def test_batched_equals_a_simple_search_with_the_bundled_model() -> None:
     """The simple search handles one picture and one beam at a time and sorts all sums."""
     model = checkpoint.load(checkpoint.default_checkpoint()).model
-    decoder, _ = model.writer()
+    decoder, _ = model.caption_parts()
     samples = sorted((Path(__file__).parents[2] / "data" / "samples").glob("*.jpg"))
     pixels = [to_tensor(open_picture(file), model.config.image_size) for file in samples]
     with torch.no_grad():

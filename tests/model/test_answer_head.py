@@ -145,10 +145,10 @@ def test_model_needs_at_least_one_task() -> None:
         CaptioningModel(config, None, None)
     only_answers = CaptioningModel(config, None, Vocabulary(["is"]), ("yes",))
     with pytest.raises(CaptionerError, match="answers questions but writes no captions"):
-        only_answers.writer()
+        only_answers.caption_parts()
     only_captions = CaptioningModel(config, Vocabulary(["a"]))
     with pytest.raises(CaptionerError, match="writes captions but has no answer head"):
-        only_captions.answerer()
+        only_captions.answer_parts()
 
 
 def test_answer_loss_by_hand() -> None:

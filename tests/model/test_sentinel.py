@@ -259,7 +259,7 @@ def test_maps_sum_to_1_and_looking_is_the_share_of_the_picture(
     with_sentinel: Captioner, image: Image.Image
 ) -> None:
     decoding = with_sentinel.decoding
-    decoder, _ = with_sentinel.model.writer()
+    decoder, _ = with_sentinel.model.caption_parts()
     [[hypothesis]] = decode(decoder, with_sentinel.encode([image]), decoding)
     caption = with_sentinel.caption(image)
     assert caption.looking is not None

@@ -204,7 +204,7 @@ def test_character_models_have_no_alternatives(
     from captioner.data.vocabulary import CharacterVocabulary
 
     letters: Callable[[], object] = lambda: (None, CharacterVocabulary(["a", " "]))  # noqa: E731
-    monkeypatch.setattr(model.model, "writer", letters)
+    monkeypatch.setattr(model.model, "caption_parts", letters)
     caption = Caption("aa a", (Word("aa", 0.5), Word("a", 0.5)), -1.0, np.ones((2, 1, 1)))
     assert find_alternatives(model.model, torch.empty(0), [caption], [0], model.decoding) == [
         ((), ())
