@@ -9,9 +9,9 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.help_pages import OUTPUT, PICTURES, examples
-from captioner.cli.printable import print_error, print_warning, printable
+from captioner.cli.printable import print_error, printable
 from captioner.cli.progress import show_progress
-from captioner.cli.sources import Source, is_one_picture, list_pictures, require_file
+from captioner.cli.sources import is_one_picture, list_pictures, require_file
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
 
@@ -109,17 +109,14 @@ def caption(
             for best in result:
                 end = f"\t{best.confidence:.2f}" if confidence else ""
                 print(f"{start}{printable(best.text)}{end}", flush=True)
-        if write_txt and not isinstance(result, CaptionerError):
+        if write_txt and isinstance(picture, Path) and not isinstance(result, CaptionerError):
             _write_beside(picture, result)
     if failed:
         raise typer.Exit(1)
 
 
-def _write_beside(picture: Source, captions: "list[Caption]") -> None:
-    """Write captions, a line each, to a new text file beside their picture, if that is a file."""
-    if not isinstance(picture, Path):
-        print_warning(f"{picture} is no picture's file; no text is written beside it")
-        return
+def _write_beside(picture: Path, captions: "list[Caption]") -> None:
+    """Write captions, a line each, to a new text file beside their picture."""
     file = picture.with_suffix(".txt")
     if file.exists():
         print_error(f"{file} is already there; kept as it is")

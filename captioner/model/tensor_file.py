@@ -47,8 +47,30 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], file: Pa
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a .safetensors file.
 
-    Raises CaptionerError where it cannot be read, or holds a checksum that does not fit the rest.
+    A file that is replaced meanwhile, as by a training run, is read again. Raises CaptionerError
+    where it cannot be read, or holds a checksum that does not fit the rest.
     """
+    while True:
+        before = _identity(file)
+        try:
+            content = _read_once(file)
+        except CaptionerError:
+            if _identity(file) == before:
+                raise
+        else:
+            if _identity(file) == before:
+                return content
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _read_once(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not file.is_file():
         raise CaptionerError(f"{file}: no such checkpoint file")
     try:

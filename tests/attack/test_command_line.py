@@ -121,9 +121,9 @@ def test_what_training_says_cannot_reach_the_terminal(capsys: pytest.CaptureFixt
     with _Screen() as screen:
         screen.note("stage a\x1b[2J\nepoch 9")
         screen.progress("encoding\x1b]0;x\x07", 1, 2, "loss\r1")
-    assert capsys.readouterr().err == (
-        "stage a\\x1b[2J\\nepoch 9\nencoding\\x1b]0;x\\x07 1/2 loss\\r1\n"
-    )
+        line = screen.line
+    assert capsys.readouterr().err == "stage a\\x1b[2J\\nepoch 9\n"
+    assert line.startswith("encoding\\x1b]0;x\\x07 1/2") and line.endswith("loss\\r1")
 
 
 def test_what_training_says_cannot_reach_a_terminal_with_a_bar(
@@ -132,8 +132,9 @@ def test_what_training_says_cannot_reach_a_terminal_with_a_bar(
     from captioner.cli.train import _Screen
 
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes what is not a terminal for one
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with _Screen() as screen:
-        assert screen.terminal
+        assert screen.bar is not None
         screen.note("stage a\x1b]0;x\x07")
         screen.progress("encoding [bold]\x1b]0;x\x07", 1, 2, "")
     assert "\x1b]0" not in capsys.readouterr().err
