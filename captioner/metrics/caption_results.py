@@ -41,9 +41,16 @@ def matched_pictures(
         raise CaptionerError(
             f"captions must be text, got {kind} for {name_first(wrong, 'picture')}."
         )
-    wrong = [picture for picture, captions in references.items() if isinstance(captions, str)]
+    wrong = [
+        picture
+        for picture, captions in references.items()
+        if isinstance(captions, str) or not all(isinstance(text, str) for text in captions)
+    ]
     if wrong:
-        raise CaptionerError(f"references must be a list per picture, got text for {wrong[0]!r}.")
+        raise CaptionerError(
+            f"references must be a list of texts per picture, got {references[wrong[0]]!r} for "
+            f"{wrong[0]!r}."
+        )
     missing = [
         picture
         for picture, captions in references.items()

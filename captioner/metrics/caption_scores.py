@@ -200,10 +200,7 @@ def score_captions(
     """
     candidates = with_known_ids(candidates, list(references), "picture")
     given = references
-    references = {
-        picture: texts if isinstance(texts, str) else [text for text in texts if has_words(text)]
-        for picture, texts in given.items()
-    }
+    references = {picture: _with_words(texts) for picture, texts in given.items()}
     pictures = matched_pictures(candidates, references, allow_partial)
     captions = [_tokenize(candidates[picture]) for picture in pictures]
     tokenized = [[_tokenize(text) for text in references[picture]] for picture in pictures]
@@ -254,6 +251,13 @@ class LeftOut(NamedTuple):
     pictures: int  # without references
     references: int  # without a word
     partial: int  # pictures that only the candidates or only the references have
+
+
+def _with_words(texts: Sequence[str]) -> Sequence[str]:
+    """The texts that have a word; what is no list stays, for matched_pictures to report."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        return texts
+    return [text for text in texts if has_words(text)]
 
 
 def _left_out(

@@ -84,9 +84,10 @@ REFERENCES = {number: ["a dog"] for number in range(6)}
         ({0: "a"}, REFERENCES, r"no caption for 5 pictures \(1, 2, 3, ...\)"),
         (dict.fromkeys(range(8), "a"), REFERENCES, r"without references: 2 pictures \(6, 7\)"),
         ({0: None}, {0: ["a"]}, "captions must be text, got NoneType for picture 0"),
-        ({0: "a"}, {0: "a dog"}, "references must be a list per picture"),
+        ({0: "a"}, {0: "a dog"}, "references must be a list of texts per picture"),
         ({0: "a", "0": "b"}, {0: ["a"]}, "more than one result for picture 0"),
         ({5: "a"}, {0: ["a"]}, "no picture is in both: .*5, the references for picture 0"),
+        ({0: "a"}, {0: [None]}, "references must be a list of texts per picture"),
         ({}, {}, "no picture is in both"),
     ],
 )
