@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioner.config.settings import DecodingConfig, ModelConfig
-from captioner.data.images import open_picture, to_tensor
+from captioner.data.images import grey_picture, open_picture, to_tensor
 from captioner.data.padding import pad_questions
 from captioner.data.vocabulary import UNKNOWN, encode_question
 from captioner.decoding.beam_search import decode
@@ -310,11 +310,14 @@ class Captioner:
             if found.texts_without_known:
                 raise UnknownWords(f"no word of the caption {caption!r} is known to the model")
         tokens = [vocabulary.encode(caption) for caption in captions]
-        means = mean_log_probabilities(decoder, self.encode([picture]), tokens)  # (C,)
+        features = self.encode([picture, grey_picture(self.config.image_size)])  # (2, N, D)
+        means, unseen = (mean_log_probabilities(decoder, row[None], tokens) for row in features)
+        # By how much the picture makes each caption likelier: short and usual ones do not win.
+        shares = torch.softmax(means - unseen, 0)  # (C,)
         return [
             CaptionFit(caption, mean, share, found.commonest_unknown)
             for caption, mean, share, found in zip(
-                captions, means.tolist(), torch.softmax(means, 0).tolist(), coverage, strict=True
+                captions, means.tolist(), shares.tolist(), coverage, strict=True
             )
         ]
 

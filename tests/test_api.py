@@ -11,6 +11,7 @@ from PIL import Image
 
 from captioner import Answer, Caption, Captioner, CaptionerError
 from captioner.config.settings import DecodingConfig
+from captioner.data.images import grey_picture
 from captioner.data.vocabulary import NEVER_WRITTEN, Vocabulary
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
@@ -172,9 +173,18 @@ def test_match_is_teacher_forcing_of_the_captions() -> None:
     first, second = model.match(picture, [written.text, other])
     tokens = len(written.words) + 1
     assert first.mean_log_probability * tokens == pytest.approx(written.log_probability, abs=1e-3)
-    gap = first.mean_log_probability - second.mean_log_probability
-    assert first.share == pytest.approx(1 / (1 + np.exp(-gap)))
+    grey = grey_picture(model.config.image_size)
+    gains = [
+        seen.mean_log_probability - unseen.mean_log_probability
+        for seen, unseen in zip(
+            (first, second), model.match(grey, [written.text, other]), strict=True
+        )
+    ]
+    assert first.share == pytest.approx(1 / (1 + np.exp(gains[1] - gains[0])), abs=1e-4)
     assert first.share + second.share == pytest.approx(1)
+    fits = model.match(picture, ["a cat", "a dog on a beach"])
+    assert fits[0].share > fits[1].share  # though the longer one is likelier per word
+    assert fits[0].mean_log_probability < fits[1].mean_log_probability
     assert model.match(picture, ["a dog xqz"])[0].unknown_words == ("xqz",)
     with pytest.raises(CaptionerError, match="no word of the caption 'zzz' is known"):
         model.match(picture, ["a dog", "zzz"])

@@ -28,8 +28,9 @@ def match(
 ) -> None:
     """Say how well each caption fits the picture, the best first.
 
-    Prints the share that the caption has among those given, its mean log probability per word, and
-    the caption. Captions of another length or style than the model's own are less probable to it.
+    Prints the caption's share among those given, its mean log probability per word, and the
+    caption. The share says how much likelier this picture makes the caption than an empty grey one
+    does, so that short or usual captions have no advantage.
     """
     pictures = list_pictures([path])
     if len(pictures) > 1:

@@ -177,8 +177,9 @@ def to_caption(
 class CaptionFit:
     """How well a given caption fits a picture.
 
-    mean_log_probability: per word, and END; what is unknown counts as the unknown word. share: its
-    part of the probabilities per word of all captions that were given, which sum to 1.
+    mean_log_probability: per word, and END; what is unknown counts as the unknown word. share: of
+    all captions that were given, by how much likelier per word the picture makes each than an
+    empty grey one does; the shares sum to 1.
     """
 
     text: str
