@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from captioner.config.settings import DataConfig, RunConfig, SplitConfig
+from captioner.config.run import DataConfig, RunConfig, SplitConfig
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.caption_files import read_captions
 from captioner.data.picture_loading import PictureSource

@@ -20,14 +20,8 @@ from typing import Any
 
 import torch
 
-from captioner.config.settings import (
-    DataConfig,
-    DecodingConfig,
-    ModelConfig,
-    RunConfig,
-    SplitConfig,
-    TrainingConfig,
-)
+from captioner.config.run import DataConfig, RunConfig, SplitConfig
+from captioner.config.settings import DecodingConfig, ModelConfig, TrainingConfig
 from captioner.data.shapes.maker import make_shapes
 from captioner.decoding.beam_search import decode
 from captioner.metrics.bleu import bleu

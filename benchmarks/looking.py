@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from captioner.config.settings import RunConfig
+from captioner.config.run import RunConfig
 from captioner.config.toml_file import read_stages
 from captioner.data.question_files import AskedQuestion
 from captioner.metrics.vqa_accuracy import vqa_accuracy

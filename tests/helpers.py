@@ -9,14 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from captioner.config.settings import (
-    DataConfig,
-    DecodingConfig,
-    ModelConfig,
-    RunConfig,
-    SplitConfig,
-    TrainingConfig,
-)
+from captioner.config.run import DataConfig, RunConfig, SplitConfig
+from captioner.config.settings import DecodingConfig, ModelConfig, TrainingConfig
 from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END, Vocabulary
 from captioner.model.attention import SpatialAttention

@@ -14,7 +14,8 @@ from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
 from captioner.cli.printable import print_summary, printable
 from captioner.cli.progress import Progress
 from captioner.cli.train_settings import choose_settings
-from captioner.config.settings import CELLS, RunConfig
+from captioner.config.run import RunConfig
+from captioner.config.settings import CELLS
 from captioner.errors import LostWorker
 from captioner.model.description import read_description
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from captioner.config.settings import RunConfig
+from captioner.config.run import RunConfig
 from captioner.errors import CaptionerError
 
 # The options that set one setting each, by its table; --set reaches all the others.

@@ -5,20 +5,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from captioner.config.checks import RANGE
-from captioner.config.settings import (
-    DataConfig,
-    DecodingConfig,
-    ModelConfig,
-    RunConfig,
-    SplitConfig,
-    TrainingConfig,
-)
+from captioner.config.run import DataConfig, RunConfig, SplitConfig
+from captioner.config.settings import DecodingConfig, ModelConfig, TrainingConfig
 
 HEAD = """\
 # Settings
 
-All settings of [captioner/config/settings.py](../captioner/config/settings.py), by their table in the TOML file of `captioner train
---config`. `--set table.key=value` sets any of them, and `captioner settings NAME` prints one. This page is the output of
+All settings of [captioner/config/settings.py](../captioner/config/settings.py) and
+[captioner/config/run.py](../captioner/config/run.py), by their table in the TOML file of `captioner train --config`. `--set table.key=value` sets any of them, and `captioner settings NAME` prints one. This page is the output of
 `captioner settings --markdown`.
 """  # noqa: E501
 

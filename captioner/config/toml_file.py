@@ -7,15 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from captioner.config.settings import (
-    CACHE_FOLDER,
-    DROPOUTS,
-    KEYWORDS,
-    DataConfig,
-    DecodingConfig,
-    ModelConfig,
-    RunConfig,
-)
+from captioner.config.run import CACHE_FOLDER, KEYWORDS, DataConfig, RunConfig
+from captioner.config.settings import DROPOUTS, DecodingConfig, ModelConfig
 from captioner.errors import CaptionerError
 
 # The settings that a run which starts from a checkpoint takes from it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captioner.config.settings import DataConfig, RunConfig, SplitConfig
+from captioner.config.run import DataConfig, RunConfig, SplitConfig
 from captioner.data.caption_files import CaptionedPicture, read_captions
 from captioner.data.question_files import AskedQuestion, read_questions
 from captioner.data.records import first_three

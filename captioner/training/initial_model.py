@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from captioner.config.settings import DROPOUTS, ModelConfig, RunConfig
+from captioner.config.run import RunConfig
+from captioner.config.settings import DROPOUTS, ModelConfig
 from captioner.data.question_batches import common_answers
 from captioner.data.vocabulary import VOCABULARIES, Vocabulary
 from captioner.data.word_coverage import default_min_count

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from captioner.config.settings import CACHE_FOLDER, RunConfig, TrainingConfig
+from captioner.config.run import CACHE_FOLDER, RunConfig
+from captioner.config.settings import TrainingConfig
 from captioner.config.toml_file import read_stages, to_toml
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from captioner.config.settings import RunConfig, TrainingConfig
+from captioner.config.run import RunConfig
+from captioner.config.settings import TrainingConfig
 from captioner.data.answer_text import normalise_list
 from captioner.data.caption_batches import CaptionBatches
 from captioner.data.feature_cache import GIB, FeatureCache, MapSource, build_cache

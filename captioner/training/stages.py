@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from captioner.config.settings import CACHE_FOLDER, RunConfig
+from captioner.config.run import CACHE_FOLDER, RunConfig
 from captioner.errors import CaptionerError
 from captioner.files import exclusive_lock
 from captioner.model import averaging, checkpoint

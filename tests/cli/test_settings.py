@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from captioner.config.settings import RunConfig
+from captioner.config.run import RunConfig
 from captioner.config.settings_page import to_markdown
 
 Run = Callable[..., tuple[int, str, str]]

@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from captioner.config.settings import (
-    DataConfig,
-    DecodingConfig,
-    ModelConfig,
-    RunConfig,
-    SplitConfig,
-    TrainingConfig,
-)
+from captioner.config.run import DataConfig, RunConfig, SplitConfig
+from captioner.config.settings import DecodingConfig, ModelConfig, TrainingConfig
 from captioner.config.toml_file import read_saved_stages, read_stages, to_toml
 from captioner.errors import CaptionerError
 

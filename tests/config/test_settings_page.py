@@ -8,13 +8,8 @@ from pathlib import Path
 import pytest
 
 from captioner.config.checks import RANGE
-from captioner.config.settings import (
-    DataConfig,
-    DecodingConfig,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-)
+from captioner.config.run import DataConfig, RunConfig
+from captioner.config.settings import DecodingConfig, ModelConfig, TrainingConfig
 from captioner.config.settings_page import list_settings, to_markdown
 from captioner.errors import CaptionerError
 

@@ -10,7 +10,7 @@ import torch
 from helpers import COLOURS, CPU, Quiet, assert_equal, settings, weights
 
 from captioner.api import Captioner
-from captioner.config.settings import RunConfig
+from captioner.config.run import RunConfig
 from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.training.loop import fit

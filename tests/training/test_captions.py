@@ -9,7 +9,8 @@ import torch
 from helpers import COLOURS, CPU, Quiet, assert_equal, settings, weights
 
 from captioner.api import Captioner
-from captioner.config.settings import ModelConfig, RunConfig
+from captioner.config.run import RunConfig
+from captioner.config.settings import ModelConfig
 from captioner.config.toml_file import read_stages
 from captioner.data.caption_files import read_captions
 from captioner.errors import CaptionerError
