@@ -1,10 +1,9 @@
 """The Python interface: Captioner.load().caption("photo.jpg"), .answer("photo.jpg", "a dog?")."""
 
 import copy
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, Literal, TypeGuard, TypeVar, overload
@@ -17,12 +16,11 @@ from torch import Tensor
 
 from captioner.config.settings import DecodingConfig, ModelConfig
 from captioner.data.images import grey_picture, open_picture, to_tensor
-from captioner.data.padding import pad_questions
-from captioner.data.vocabulary import UNKNOWN, encode_question
 from captioner.decoding.beam_search import decode
-from captioner.decoding.outputs import Answer, AnswerChoice, Caption, CaptionFit, to_caption
+from captioner.decoding.outputs import Answer, Caption, CaptionFit, to_caption
 from captioner.decoding.step import limits_in_tokens
-from captioner.errors import CaptionerError, UnknownWords
+from captioner.errors import CaptionerError
+from captioner.kept_picture import KeptPicture
 from captioner.model import checkpoint as checkpoints
 from captioner.model.captioning_model import CaptioningModel
 from captioner.runtime import choose_device, read_ahead, side_by_side
@@ -31,54 +29,7 @@ Picture = str | Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 Source = TypeVar("Source", bound=Picture)
 Read = Tensor | CaptionerError  # pixels (3, S, S), or why there are none
 
-QUESTIONS_AT_ONCE = 256
-KEPT_PIXELS, KEPT_QUALITY = 480, 82  # of the JPEG that is kept of a picture without a path
-
 _PIL_LOCK = Lock()  # two threads must not load the same PIL image
-
-
-@dataclass(frozen=True)
-class KeptPicture:
-    """The picture of a result: its path or web address, or a small JPEG of it.
-
-    It is read again when it is drawn on. None: one of several that were not given as paths; to keep
-    those would fill the memory. Drawing loads the visualization, which captioning does without.
-    """
-
-    source: str | Path | bytes | None
-
-    def save(self, result: Caption | Answer, file: Path) -> None:
-        """Write the attention maps to a file of the kind that its ending names."""
-        from captioner.visualization import results
-
-        results.save_result(result, self.open, file, name=self._name())
-
-    def show(self, result: Caption | Answer) -> None:
-        """Show the attention maps in a notebook, or else with the viewer of the system."""
-        from captioner.visualization import results
-
-        results.show_result(result, self.open())
-
-    def to_html(self, result: Caption | Answer) -> str | None:
-        """The picture and words to hover for their maps; None where it can't be read any more."""
-        from captioner.visualization import results
-
-        try:
-            return results.result_html(result, self.open())
-        except CaptionerError:
-            return None
-
-    def open(self) -> Image.Image:
-        """The picture as RGB; raises CaptionerError where it was not kept or is gone."""
-        if self.source is None:
-            raise CaptionerError(
-                "the picture of this result was not kept, since it was one of several that were "
-                "not given as paths; give paths, or one picture at a time"
-            )
-        return open_picture(self.source)
-
-    def _name(self) -> str:
-        return str(self.source) if isinstance(self.source, (str, Path)) else "the picture"
 
 
 class Captioner:
@@ -277,7 +228,7 @@ class Captioner:
                     source,
                     read
                     if isinstance(read, CaptionerError)
-                    else _with_picture(_kept_path(source), next(captions)),
+                    else _with_picture(KeptPicture.by_path(source), next(captions)),
                 )
                 for source, read in batch
             ]
@@ -296,30 +247,10 @@ class Captioner:
         >>> max(fits, key=lambda fit: fit.share).text
         'a cat on a table'
         """
-        from captioner.data.word_coverage import word_coverage
-        from captioner.decoding.likelihood import mean_log_probabilities
+        from captioner.decoding.likelihood import match_captions
 
-        decoder, vocabulary = self.model.caption_parts()
-        if isinstance(captions, str) or not captions:
-            raise CaptionerError("match compares captions: give a list of one or more texts")
-        wrong = next((caption for caption in captions if not isinstance(caption, str)), "")
-        if not isinstance(wrong, str):
-            raise CaptionerError(f"a caption is {wrong!r}; expected a text")
-        coverage = [word_coverage([caption], vocabulary) for caption in captions]
-        for caption, found in zip(captions, coverage, strict=True):
-            if found.texts_without_known:
-                raise UnknownWords(f"no word of the caption {caption!r} is known to the model")
-        tokens = [vocabulary.encode(caption) for caption in captions]
-        features = self.encode([picture, grey_picture(self.config.image_size)])  # (2, N, D)
-        means, unseen = (mean_log_probabilities(decoder, row[None], tokens) for row in features)
-        # By how much the picture makes each caption likelier: short and usual ones do not win.
-        shares = torch.softmax(means - unseen, 0)  # (C,)
-        return [
-            CaptionFit(caption, mean, share, found.commonest_unknown)
-            for caption, mean, share, found in zip(
-                captions, means.tolist(), shares.tolist(), coverage, strict=True
-            )
-        ]
+        grey = grey_picture(self.config.image_size)
+        return match_captions(self.model, self.encode([picture, grey]), captions)
 
     @overload
     def answer(  # type: ignore[overload-overlap]
@@ -390,7 +321,7 @@ class Captioner:
                     source,
                     [read] * len(questions)
                     if isinstance(read, CaptionerError)
-                    else _with_picture(_kept_path(source), next(answers)),
+                    else _with_picture(KeptPicture.by_path(source), next(answers)),
                 )
                 for (source, questions), read in batch
             ]
@@ -439,23 +370,9 @@ class Captioner:
         >>> print(animal, there)
         cat yes
         """
-        parsed = [[self._parse(question) for question in group] for group in questions]
-        understood = [
-            (row, words)
-            for row, group in enumerate(parsed)
-            for words in group
-            if isinstance(words, list)
-        ]
-        answers = iter(self._answer(understood, features, top))
-        return [
-            [
-                words
-                if isinstance(words, CaptionerError)
-                else replace(next(answers), question=text)
-                for text, words in zip(texts, group, strict=True)
-            ]
-            for texts, group in zip(questions, parsed, strict=True)
-        ]
+        from captioner.decoding.answers import find_answers
+
+        return find_answers(self.model, features, questions, top)
 
     def parse(self, question: str) -> list[int]:
         """The ids of a question's words; raises UnknownWords where the model knows none of them.
@@ -463,22 +380,9 @@ class Captioner:
         >>> len(model.parse("is there a cat?"))
         4
         """
-        if not isinstance(question, str):
-            raise CaptionerError(f"a question is {question!r}; expected a text")
-        _, vocabulary = self.model.answer_parts()
-        words = encode_question(question, vocabulary)
-        if all(word == UNKNOWN for word in words):
-            raise UnknownWords(
-                f"no word of the question {question!r} is known; ask in English, as in "
-                "'what color is the dog?'"
-            )
-        return words
+        from captioner.decoding.answers import parse_question
 
-    def _parse(self, question: str) -> list[int] | CaptionerError:
-        try:
-            return self.parse(question)
-        except UnknownWords as error:
-            return error
+        return parse_question(question, self.model.answer_parts()[1])
 
     def _check_asking(self, top: int, batch_size: int) -> None:
         self.model.answer_parts()
@@ -497,11 +401,8 @@ class Captioner:
         opened = _open(picture)
         features = self._encode([to_tensor(opened, self.model.encoder.image_size)])
         if isinstance(picture, (str, Path)):
-            return features, KeptPicture(picture)
-        opened.thumbnail((KEPT_PIXELS, KEPT_PIXELS))
-        with io.BytesIO() as content:
-            opened.save(content, "JPEG", quality=KEPT_QUALITY)
-            return features, KeptPicture(content.getvalue())
+            return features, KeptPicture.by_path(picture)
+        return features, KeptPicture.small(opened)
 
     @torch.no_grad()
     def _encode(self, pixels: Sequence[Tensor]) -> Tensor:
@@ -509,30 +410,6 @@ class Captioner:
         if not pixels:
             return torch.empty(0)
         return self.model.encoder(torch.stack(list(pixels)).to(self.device))
-
-    @torch.no_grad()
-    def _answer(
-        self, understood: list[tuple[int, list[int]]], features: Tensor, top: int
-    ) -> Iterator[Answer]:
-        """Answers to questions, each given as its row of features and the ids of its words."""
-        head, _ = self.model.answer_parts()
-        keys = head.attention.project(features) if understood else features  # (B, N, A)
-        for start in range(0, len(understood), QUESTIONS_AT_ONCE):
-            rows, questions = zip(*understood[start : start + QUESTIONS_AT_ONCE], strict=True)
-            words, lengths = pad_questions(questions)  # (R, Q)
-            pictures = torch.tensor(rows, device=self.device)
-            answered = head(words.to(self.device), lengths, pictures, features, keys)
-            probs = torch.softmax(answered.logits.float(), dim=-1)  # (R, answers)
-            best = probs.topk(min(top, probs.shape[1]), dim=-1)
-            for values, indices, weights in zip(
-                best.values.tolist(), best.indices.tolist(), answered.weights.cpu(), strict=True
-            ):
-                choices = tuple(
-                    AnswerChoice(self.model.answer_texts[index], value)
-                    for value, index in zip(values, indices, strict=True)
-                )
-                maps = weights.float().view(-1, *self.model.encoder.grid).numpy()
-                yield Answer(choices[0].text, choices[0].probability, choices, maps)
 
 
 def _open(picture: Picture) -> Image.Image:
@@ -542,10 +419,6 @@ def _open(picture: Picture) -> Image.Image:
 
 def _several(pictures: Picture | Sequence[Picture]) -> TypeGuard[Sequence[Any]]:
     return isinstance(pictures, Sequence) and not isinstance(pictures, (str, bytes))
-
-
-def _kept_path(source: object) -> KeptPicture:
-    return KeptPicture(source if isinstance(source, (str, Path)) else None)
 
 
 def _with_picture(kept: KeptPicture, results: Sequence[Any]) -> list[Any]:
