@@ -180,7 +180,8 @@ def record_of(record: Any, where: str) -> CaptionRecord:
     is_right = isinstance(name, str) and name.strip() and isinstance(captions, list)
     if not is_right or not all(isinstance(caption, str) for caption in captions):
         raise CaptionerError(f'{where} expected {{"image": "a.jpg", "caption": "a dog"}}')
-    image_id = next((record[key] for key in ("image_id", "id") if key in record), name)
+    # The id of a record with one caption is the caption's.
+    image_id = record.get("image_id", record.get("id", name) if texts is captions else name)
     split = record.get("split")
     if not isinstance(image_id, int | str) or not isinstance(split, str | None):
         raise CaptionerError(

@@ -75,6 +75,15 @@ def test_one_picture_with_two_captions_in_every_form(
     assert read(tmp_path, name, content) == {"val2014/a.jpg": ("a dog", "a wet dog")}
 
 
+def test_ids_of_captions_are_not_those_of_pictures(tmp_path: Path) -> None:
+    lines = (
+        '{"id": 7, "image": "a.jpg", "caption": "a"}\n{"id": 8, "image": "a.jpg", "caption": "b"}\n'
+    )
+    assert read(tmp_path, "a.jsonl", lines) == {"a.jpg": ("a", "b")}
+    (tmp_path / "raw.json").write_text(json.dumps(NEURALTALK))
+    assert read_caption_file(tmp_path / "raw.json").records[0].image_id == 0
+
+
 def test_texts_beside_the_pictures(tmp_path: Path) -> None:
     for name in ("a.jpg", "sub/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
