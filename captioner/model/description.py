@@ -40,7 +40,7 @@ def read_description(file: Path) -> Description:
             tensors = json.loads(opened.read(length))
         about = json.loads(tensors.pop("__metadata__", {}).get("captioner", "null"))
         sizes = {name: math.prod(tensor["shape"]) for name, tensor in tensors.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CaptionerError(f"{file}: not a readable .safetensors checkpoint ({error})") from error
     if not isinstance(about, dict):
         raise CaptionerError(f"{file}: holds tensors but is not a captioner checkpoint")

@@ -1,18 +1,18 @@
 """Weights for a fresh encoder: downloaded, from a file, or none."""
 
 import hashlib
-import json
 import re
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from captioner.errors import CaptionerError
+from captioner.model.description import read_description
 from captioner.model.efficientnet_lite import SCALES, normalise_as_imagenet, rename_published
 from captioner.model.encoder import Encoder
 
@@ -71,10 +71,8 @@ def _renamed(state: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
 def _encoder_of(file: Path) -> str:
     """The encoder's name in a captioner checkpoint; empty for any other file."""
     try:
-        with safe_open(file, framework="pt") as opened:
-            about = json.loads((opened.metadata() or {}).get("captioner", "{}"))
-        return str(about["model"]["encoder"])
-    except (OSError, SafetensorError, ValueError, LookupError, TypeError, RecursionError):
+        return str(read_description(file).about["model"]["encoder"])
+    except (CaptionerError, LookupError, TypeError):
         return ""
 
 
