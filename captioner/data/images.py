@@ -50,10 +50,11 @@ def open_picture(
 ) -> Image.Image:
     """Read a picture as upright RGB: EXIF rotation applied, transparency on white, 16 bits to 8.
 
-    One of more than FULL_PIXELS comes at half its width and height. Raises CaptionerError, naming
-    the source, where there is no such file, where it is not a picture in one of FORMATS, where it
-    is damaged, where it has no pixels or (PictureTooLarge) exceeds max_pixels or a bound of
-    picture_bounds; and where the source is of another type, such as an array or a generator.
+    One of more than FULL_PIXELS, or that would take too much memory, comes at half its width and
+    height, a JPEG file if need be at a quarter or an eighth. Raises CaptionerError, naming the
+    source, where there is no such file, where it is not a picture in one of FORMATS, where it is
+    damaged, where it has no pixels or (PictureTooLarge) exceeds max_pixels or a bound of
+    picture_bounds; and where the source is of another type, such as a generator.
     """
     if isinstance(source, (bytearray, memoryview)):
         source = bytes(source)
