@@ -158,19 +158,24 @@ def test_a_source_that_breaks_off_loses_nothing_before(threads: int) -> None:
 
 def test_who_leaves_early_waits_for_nothing_and_nothing_more_begins() -> None:
     begun: list[int] = []
+    ended: list[int] = []
     gate = threading.Event()
 
     def work(number: int) -> int:
         begun.append(number)
         if number:
             gate.wait(timeout=60)
+        ended.append(number)
         return number
 
+    before = threading.enumerate()
     results = side_by_side(range(100), work, CPU)
     assert next(results) == 0
     results.close()  # type: ignore[attr-defined]
-    assert not gate.is_set()
+    assert ended == [0]
     gate.set()
+    for thread in set(threading.enumerate()).difference(before):
+        thread.join(timeout=60)
     assert max(begun) <= 3
 
 

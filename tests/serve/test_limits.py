@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from captioner.config.settings import DecodingConfig
 from captioner.serve.app import create_app
 from captioner.serve.batch_worker import BatchWorker, Request, Result
 from captioner.serve.limits import Limits
+from captioner.serve.picture_decoder import PictureDecoder, Prepared
 
 Serve = Callable[[object], str]
 MIB = 2**20
@@ -191,19 +193,32 @@ def test_clients_that_hang_hold_up_nobody(model: Captioner, serve_app: Serve) ->
         assert [answer.status_code for answer in answers] == [200] * 8
 
 
-def test_memory_stays_bounded(address: str) -> None:
-    """Large pictures that come together: each takes 36 MB as pixels."""
+def test_memory_stays_bounded(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large pictures that come together: each takes 36 MB as pixels, in a process of its own."""
     resource = pytest.importorskip("resource")
     with io.BytesIO() as content:
         Image.new("RGB", (4000, 3000), "red").save(content, "JPEG")
         picture = content.getvalue()
     post(address, "/api/caption", picture)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decode, running, most = PictureDecoder._decode, 0, 0
+
+    async def count(decoder: PictureDecoder, *given: Any) -> Prepared:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await decode(decoder, *given)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(PictureDecoder, "_decode", count)
     with ThreadPoolExecutor(20) as clients:
         answers = clients.map(lambda _: post(address, "/api/caption", picture), range(20))
         assert {answer.status_code for answer in answers} == {200}
+    assert 0 < most <= Limits().decoders + Limits().slow_decoders
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 250_000  # KiB; all twenty at once would take 700,000
+    assert grown < 250_000  # KiB; all twenty at once in the server itself would take 700,000
 
 
 def test_a_batch_that_fails_takes_no_other_with_it() -> None:
