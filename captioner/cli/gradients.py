@@ -8,6 +8,7 @@ import typer
 from captioner.cli.help_pages import MODEL, OUTPUT, examples
 from captioner.config.settings import CELLS, MAX_SEED
 from captioner.errors import CaptionerError
+from captioner.files import check_output
 
 SINGULAR_VALUES = (0.5, 1.0, 2.0)
 
@@ -83,8 +84,10 @@ def gradients(
     wrong = [value for value in singular_value or () if not 0 < value < float("inf")]
     if wrong:
         raise CaptionerError(f"--singular-value is {wrong[0]}; it must be above 0")
-    if output and output.suffix.lower() != ".png":
-        raise CaptionerError(f"{output}: unknown kind of output; expected .png")
+    if output:
+        if output.suffix.lower() != ".png":
+            raise CaptionerError(f"{output}: unknown kind of output; expected .png")
+        check_output(output)
 
     from captioner.model import checkpoint as checkpoints
     from captioner.visualization.gradient_flow import draw, measure_cell, measure_model

@@ -9,6 +9,7 @@ from captioner.cli import options
 from captioner.cli.help_pages import OUTPUT, examples
 from captioner.cli.printable import print_warning, printable
 from captioner.cli.sources import list_pictures, require_file
+from captioner.data.picture_folder import PICTURE_SUFFIXES
 from captioner.errors import CaptionerError
 
 EXAMPLES = examples(
@@ -32,6 +33,11 @@ def match(
     caption. The share says how much likelier this picture makes the caption than an empty grey one
     does, so that short or usual captions have no advantage.
     """
+    named = [caption for caption in captions if caption.lower().endswith(PICTURE_SUFFIXES)]
+    if named:
+        raise CaptionerError(
+            f"{named[0]!r} is a file where a caption should be; give one picture, then its captions"
+        )
     pictures = list_pictures([path])
     if len(pictures) > 1:
         raise CaptionerError(f"{path} is {len(pictures)} pictures; match compares with one")

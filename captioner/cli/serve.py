@@ -2,13 +2,13 @@
 
 import ipaddress
 import socket
-import sys
 from typing import Annotated
 
 import typer
 
 from captioner.cli import options
 from captioner.cli.help_pages import SERVER, examples
+from captioner.cli.printable import print_warning
 from captioner.errors import CaptionerError
 
 EXAMPLES = examples("captioner serve", "captioner serve --port 0 --checkpoint runs/tuned")
@@ -57,7 +57,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}", flush=True)
     if not is_loopback(host):
-        print("captioner: warning: other machines can reach this", file=sys.stderr, flush=True)
+        print_warning("other machines can reach this")
     limits = Limits()
     server = create_server(create_app(model, host=host, limits=limits), limits)
     server.run(sockets=[listening])
@@ -70,7 +70,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise CaptionerError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port"
+            f"cannot listen on {host} port {port}: {error.strerror or error}; "
+            "choose another --port or --host"
         ) from error
 
 

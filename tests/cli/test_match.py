@@ -38,3 +38,6 @@ def test_what_cannot_be_matched_is_one_line(command, tiny_checkpoint: Path) -> N
     for path, message in (("gone.png", "no such file: gone.png"), (".", ". is 2 pictures")):
         status, out, err = command("match", path, "a cat", "--checkpoint", tiny_checkpoint)
         assert (status, out, err.count("\n")) == (2, "", 1) and message in err
+    status, out, err = command("match", "a.png", "a cat", "b.png", "--checkpoint", tiny_checkpoint)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "'b.png' is a file where a caption should be" in err

@@ -103,6 +103,7 @@ def test_command_measures_a_checkpoint(
         (["--singular-value", "0"], "--singular-value is 0.0; it must be above 0"),
         (["--steps", "1"], "--steps"),
         (["--output", "plot.pdf"], "unknown kind of output; expected .png"),
+        (["--output", "absent/plot.png"], "there is no folder absent; make it first"),
         (["--checkpoint", "absent.safetensors"], "no such checkpoint file"),
     ],
 )
