@@ -76,7 +76,7 @@ def _names() -> dict[tuple[str, ...], tuple[str, bool]]:
 _NAMES = _names()
 _FUNCTION_WORDS = frozenset(words.FUNCTION_WORDS.split())
 _NOT_REAL = frozenset(words.NOT_REAL.split())
-_COLOUR = {word: name for name, words in words.COLOURS.items() for word in words.split()}
+_COLOUR = {word: name for name, listed in words.COLOURS.items() for word in listed.split()}
 _ACTION = {
     form: answer
     for answer, verbs in words.ACTIONS.items()
