@@ -11,6 +11,16 @@ from captioner.cli import options
 from captioner.cli.help_pages import DATA, OUTPUT, examples
 from captioner.cli.progress import show_progress
 
+Folder = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT)
+]
+Name = Annotated[
+    str,
+    typer.Option(
+        help="Ends the files' names: questions_NAME.json.", metavar="NAME", rich_help_panel=OUTPUT
+    ),
+]
+
 QUESTIONS_EXAMPLES = examples(
     "captioner data questions --captions captions_train.json --output made --name train",
     "captioner data questions --captions own.csv --images photos --output made --name own",
@@ -33,18 +43,8 @@ def questions(
             rich_help_panel=DATA,
         ),
     ],
-    output: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT),
-    ],
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Ends the files' names: questions_NAME.json.",
-            metavar="NAME",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
+    output: Folder,
+    name: Name,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -100,18 +100,8 @@ def balance(
     annotations: Annotated[
         Path, typer.Option(metavar="FILE", help="People's answers to them.", rich_help_panel=DATA)
     ],
-    output: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder to put the files in.", rich_help_panel=OUTPUT),
-    ],
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Ends the files' names: questions_NAME.json.",
-            metavar="NAME",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
+    output: Folder,
+    name: Name,
     seed: Annotated[
         int,
         typer.Option(

@@ -10,14 +10,9 @@ import typer
 from captioner.cli import options
 from captioner.cli.evaluate_attention import EXAMPLES, attention
 from captioner.cli.help_pages import OUTPUT, PICTURES, Command, examples, show_help_alone
-from captioner.cli.printable import print_error, print_warning
+from captioner.cli.printable import print_error
 from captioner.cli.progress import show_progress
-from captioner.cli.score_table import (
-    answers_record,
-    captions_record,
-    print_answers,
-    print_captions,
-)
+from captioner.cli.score_table import COMMONEST, show_answers, show_captions
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write, check_output
 
@@ -44,12 +39,7 @@ ASKED_AT_ONCE = 1000
     ),
 )
 def captions(
-    images: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
-        ),
-    ],
+    images: options.Images,
     annotations: Annotated[
         Path,
         typer.Option(
@@ -67,14 +57,7 @@ def captions(
             metavar="FILE", help="Write the captions as COCO results.", rich_help_panel=OUTPUT
         ),
     ] = None,
-    record: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SET",
-            help="Keep the scores in the --checkpoint given, under this name.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    record: options.Record = None,
     skip_missing: options.SkipMissing = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The scores as JSON.", rich_help_panel=OUTPUT)
@@ -140,12 +123,7 @@ def captions(
         decoding=describe_decoding(decoding),
     )
     intervals = bootstrap.intervals(scores)
-    if as_json:
-        print(json.dumps(captions_record(scores, intervals, differences=None)))
-    else:
-        print_captions(scores, intervals, differences=None)
-    for warning in scores.warnings:
-        print_warning(warning)
+    show_captions(scores, intervals, None, as_json=as_json)
     if record is not None and checkpoint is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
         add_score(checkpoint, kept)
@@ -163,12 +141,7 @@ def captions(
     ),
 )
 def answers(
-    images: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
-        ),
-    ],
+    images: options.Images,
     questions: Annotated[
         Path, typer.Option(metavar="FILE", help="In the form of VQA v2.", rich_help_panel=PICTURES)
     ],
@@ -196,14 +169,7 @@ def answers(
             metavar="FILE", help="Write the answers as VQA results.", rich_help_panel=OUTPUT
         ),
     ] = None,
-    record: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SET",
-            help="Keep the scores in the --checkpoint given, under this name.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    record: options.Record = None,
     skip_missing: options.SkipMissing = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The accuracies as JSON.", rich_help_panel=OUTPUT)
@@ -232,7 +198,7 @@ def answers(
     asked = read_questions(questions, annotations, images, image_names, skip_missing=skip_missing)
     has_answers = any(question.answers for question in asked)
     if not has_answers:
-        _require_unscored(results, record, f"{questions} has no answers: give --annotations")
+        _require_unscored(results, record, f"{questions} has no answers without --annotations")
     seen = None
     if training_questions:
         seen = [
@@ -264,19 +230,14 @@ def answers(
         )
         for given in (said, said_blind)
     )
-    if as_json:
-        print(json.dumps(answers_record(scores, {GREY_PICTURE: blind})))
-    else:
-        print_answers(scores, {GREY_PICTURE: blind})
-    for warning in scores.warnings:
-        print_warning(warning)
+    show_answers(scores, {GREY_PICTURE: blind}, as_json=as_json)
     if record is not None and checkpoint is not None:
         kept = {
             "set": record,
             "values": {
                 "accuracy": scores.overall.accuracy,
                 GREY_PICTURE: blind.overall.accuracy,
-                "commonest answer": scores.overall.commonest,
+                COMMONEST: scores.overall.commonest,
             },
             "signature": scores.signature,
         }

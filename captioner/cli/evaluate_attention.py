@@ -20,12 +20,7 @@ EXAMPLES = examples(
 
 
 def attention(
-    images: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
-        ),
-    ],
+    images: options.Images,
     instances: Annotated[
         Path,
         typer.Option(

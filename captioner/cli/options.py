@@ -10,6 +10,7 @@ from captioner.cli.help_pages import (
     DECODING,
     FROM_CHECKPOINT,
     MODEL,
+    OUTPUT,
     PICTURES,
     SCORES,
 )
@@ -137,6 +138,20 @@ Split = Annotated[
         metavar="NAME",
         help="train, val or test: of a file that says which pictures are in which.",
         rich_help_panel=PICTURES,
+    ),
+]
+Images = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="DIR", help="Where the pictures are; may be repeated.", rich_help_panel=PICTURES
+    ),
+]
+Record = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SET",
+        help="Keep the scores in the --checkpoint given, under this name.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 SkipMissing = Annotated[

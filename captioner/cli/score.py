@@ -1,6 +1,5 @@
 """captioner score: score result files, without a model and without Java."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,13 +7,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.help_pages import OUTPUT, SCORES, Command, examples, show_help_alone
-from captioner.cli.printable import print_warning
-from captioner.cli.score_table import (
-    answers_record,
-    captions_record,
-    print_answers,
-    print_captions,
-)
+from captioner.cli.score_table import show_answers, show_captions
 from captioner.files import atomic_write, check_output
 
 if TYPE_CHECKING:
@@ -128,12 +121,7 @@ def captions(
     if html is not None:
         page = score_report.page_html(results.name, scores, intervals, said, references)
         atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
-    if as_json:
-        print(json.dumps(captions_record(scores, intervals, differences)))
-    else:
-        print_captions(scores, intervals, differences)
-    for warning in scores.warnings:
-        print_warning(warning)
+    show_captions(scores, intervals, differences, as_json=as_json)
 
 
 @app.command(
@@ -189,11 +177,4 @@ def answers(
         allow_partial=allow_partial,
         seen=seen,
     )
-    if as_json:
-        print(json.dumps(answers_record(scores)))
-    else:
-        print_answers(scores)
-    for warning in scores.warnings:
-        print_warning(warning)
-    if seen is not None and scores.unseen is None:
-        print_warning("every question is among the training questions too")
+    show_answers(scores, {}, as_json=as_json)

@@ -1,9 +1,10 @@
 """Scores of captions and of answers, as printed tables and as JSON."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from captioner.cli.printable import printable
+from captioner.cli.printable import print_warning, printable
 
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
@@ -14,6 +15,37 @@ MOST_TYPES = 15  # question types in the table; VQA v2 has 65
 COMMONEST = "commonest answer"
 
 _Group = tuple[str, str]  # the part of the record, and the name in it if the part has several
+
+
+def show_captions(
+    scores: "CaptionScores",
+    intervals: "dict[str, Interval]",
+    differences: "dict[str, Difference] | None",
+    *,
+    as_json: bool,
+) -> None:
+    """Print scores of captions as JSON or as a table, and what is suspicious on stderr."""
+    if as_json:
+        print(json.dumps(captions_record(scores, intervals, differences)))
+    else:
+        print_captions(scores, intervals, differences)
+    for warning in scores.warnings:
+        print_warning(warning)
+
+
+def show_answers(
+    scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]", *, as_json: bool
+) -> None:
+    """Print scores of answers as JSON or as a table, and what is suspicious on stderr.
+
+    baselines: as in answers_record; the warnings are those of the scores alone.
+    """
+    if as_json:
+        print(json.dumps(answers_record(scores, baselines)))
+    else:
+        print_answers(scores, baselines)
+    for warning in scores.warnings:
+        print_warning(warning)
 
 
 def captions_record(
@@ -66,7 +98,7 @@ def print_captions(
 
 
 def answers_record(
-    scores: "AnswerScores", baselines: "Mapping[str, AnswerScores] | None" = None
+    scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]"
 ) -> dict[str, object]:
     """Return all accuracies, those of each question type and question too, ready for JSON.
 
@@ -102,9 +134,7 @@ def answers_record(
     }
 
 
-def print_answers(
-    scores: "AnswerScores", baselines: "Mapping[str, AnswerScores] | None" = None
-) -> None:
+def print_answers(scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]") -> None:
     """Print accuracies as fractions, a row per group, a column per baseline, and the signature.
 
     baselines: as in answers_record.
@@ -115,7 +145,7 @@ def print_answers(
     titles = {key: printable(_title(*key)) for key in groups}
     width = max(map(len, titles.values()))
     interval = f"[{scores.interval.low:.4f}, {scores.interval.high:.4f}]"
-    columns = [COMMONEST, *(baselines or {})]
+    columns = [COMMONEST, *baselines]
     print("  ".join([f"{'':{width}}", "accuracy", "95% interval    ", "questions", *columns]))
     for key, group in groups.items():
         others = _baselines_of(key, group, baselines)
@@ -156,8 +186,8 @@ def _title(part: str, name: str) -> str:
 
 
 def _baselines_of(
-    key: _Group, group: "GroupAccuracy", baselines: "Mapping[str, AnswerScores] | None"
+    key: _Group, group: "GroupAccuracy", baselines: "Mapping[str, AnswerScores]"
 ) -> dict[str, float]:
     """Return the accuracy of the commonest answer and of each baseline on the same questions."""
-    others = {title: _groups(found)[key].accuracy for title, found in (baselines or {}).items()}
+    others = {title: _groups(found)[key].accuracy for title, found in baselines.items()}
     return {COMMONEST: group.commonest} | others

@@ -109,21 +109,25 @@ def score_answers(
         question_types={name: group(indices) for name, indices in question_types.items()},
         unseen=group(new) if new else None,
         commonest_answer=answer,
-        warnings=_find_warnings(asked),
+        warnings=_find_warnings(asked, all_seen=seen is not None and not new),
         signature=_signature(asked, len(all_ids), normalise_unanimous, model),
         questions=tuple(question.question_id for question in asked),
         per_question=accuracies,
     )
 
 
-def _find_warnings(asked: Sequence[Question]) -> tuple[str, ...]:
+def _find_warnings(asked: Sequence[Question], *, all_seen: bool) -> tuple[str, ...]:
+    warnings = []
     few = [question for question in asked if 1 < len(question.answers) < USUAL_ANSWERS]
-    if not few:
-        return ()
-    return (
-        f"{len(few):,} of {len(asked):,} questions have fewer than {USUAL_ANSWERS} answers; the "
-        "accuracy is lower than with ten, as an answer needs three equal ones to be fully right",
-    )
+    if few:
+        warnings.append(
+            f"{len(few):,} of {len(asked):,} questions have fewer than {USUAL_ANSWERS} answers; "
+            "the accuracy is lower than with ten, as an answer needs three equal ones to be fully "
+            "right"
+        )
+    if all_seen:
+        warnings.append("every question is among the training questions too")
+    return tuple(warnings)
 
 
 def _prepare_answers(answers: Sequence[str], normalise_unanimous: bool) -> list[str]:

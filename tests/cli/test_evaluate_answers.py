@@ -90,6 +90,12 @@ def test_the_table_and_questions_that_training_does_not_hold(run):
     assert unseen.split()[5] == "3"
 
 
+def test_it_is_said_when_training_holds_every_question(run):
+    status, out, err = run(*NAMED, "--training-questions", FILES[3])
+    assert (status, err.count("\n")) == (0, 1) and "not in training" not in out
+    assert "every question is among the training questions too" in err
+
+
 def test_scores_can_be_kept_in_the_checkpoint(run, tiny_checkpoint, tmp_path):
     own = tmp_path / "own.safetensors"
     shutil.copy(tiny_checkpoint, own)
