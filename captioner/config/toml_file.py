@@ -65,8 +65,10 @@ def read_saved_stages(file: Path) -> dict[str, RunConfig]:
 def _read_tables(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CaptionerError(f"cannot read {file}: {error.strerror}") from error
     # A plain ValueError is a number of too many digits.
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CaptionerError(f"{file}: cannot be read as a TOML file ({error})") from error
 
 

@@ -216,7 +216,7 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
         (["--start-from", "absent.safetensors"], "no such checkpoint file"),
         (["--captions", "gone.json"], "cannot read gone.json"),
         (["--images", "nowhere"], "nowhere is not a folder"),
-        (["--config", "absent.toml"], "cannot be read as a TOML file"),
+        (["--config", "absent.toml"], "cannot read absent.toml: No such file"),
         (["--cell", "elman"], "cell is 'elman'; choose lstm, gru, rnn or highway"),
         (["--layers", "0"], "layers is 0; it must be at least 1"),
         (["--attention", "hard"], "attention is 'hard'; choose additive, dot or none"),
