@@ -27,7 +27,7 @@ DEFAULTS = {
 
 EXAMPLES = examples(
     "captioner train --config shapes/training.toml --output runs/shapes",
-    "captioner train --images photos --captions captions.csv --val-share 0.1 \\",
+    "captioner train --images photos --captions captions.csv --val-share 0.2 \\",
     "    --start-from shipped --output runs/tuned",
     "captioner train --output runs/tuned --resume",
 )

@@ -95,15 +95,15 @@ class DataConfig:
 class RunConfig:
     """All settings of one training run: the four tables of its TOML file.
 
-    model_choices: the names of the [model] settings that the user set. A run that starts from a
-    checkpoint takes the others from the checkpoint.
+    choices: the settings that the user set, as table.name, perhaps to their defaults. A run that
+    starts from a checkpoint takes the others from it, or from what suits fine-tuning.
     """
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
-    model_choices: frozenset[str] = field(default=frozenset(), compare=False)
+    choices: frozenset[str] = field(default=frozenset(), compare=False)
 
     def tables(self) -> dict[str, dict[str, Any]]:
         """Every setting by table and name."""
@@ -113,6 +113,12 @@ class RunConfig:
             "training": dataclasses.asdict(self.training),
             "decoding": dataclasses.asdict(self.decoding),
         }
+
+    def is_chosen(self, table: str, name: str) -> bool:
+        """Whether the user set this setting."""
+        return f"{table}.{name}" in self.choices or (
+            self.tables()[table][name] != RunConfig().tables()[table][name]
+        )
 
     def changed(self, tables: dict[str, dict[str, Any]], source: str) -> "RunConfig":
         """This run with these settings in place of its own, by table and name.
@@ -130,5 +136,7 @@ class RunConfig:
             model=ModelConfig(**merged["model"]),
             training=TrainingConfig(**merged["training"]),
             decoding=DecodingConfig(**merged["decoding"]),
-            model_choices=self.model_choices.union(tables.get("model", ())),
+            choices=self.choices.union(
+                f"{table}.{name}" for table, settings in tables.items() for name in settings
+            ),
         )

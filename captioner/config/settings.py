@@ -143,8 +143,10 @@ class TrainingConfig:
     or of EfficientNet-Lite as published, or a captioner checkpoint, whose encoder is taken.
     start_from: training goes on from its whole model and its vocabularies; with it encoder_weights
     does not count, and of [model] only the dropouts do. A task that it has not learned yet is added
-    to it. average_of: such as "words/best" and "words/last"; empty: a stage goes on from the best
-    of the one before. freeze_captioner: the captions stay as they are.
+    to it. Settings that are not given are then those for fine-tuning: a tenth of the learning
+    rates, patience 5, and the decoding of the checkpoint.
+    average_of: such as "words/best" and "words/last"; empty: a stage goes on from the best of the
+    one before. freeze_captioner: the captions stay as they are.
     update_batch_norm: needed from scratch, harmful with few pictures a batch on pretrained weights.
     augment: every picture is decoded anew each time; otherwise the frozen stages' output is cached.
     learning_rate, encoder_learning_rate: after the warm-up a cosine to 0. truncate_steps: the state
@@ -239,7 +241,9 @@ class TrainingConfig:
         0.0, "weight of the loss on pairs of equal questions with different answers", least=0
     )
     validation_pictures: int = setting(1000, "pictures used in validation; 0: all", least=0)
-    patience: int = setting(0, "stop after so many epochs without improvement; 0: never", least=0)
+    patience: int = setting(
+        0, "stop after so many epochs without a better score or a lower loss; 0: never", least=0
+    )
     save_steps: int = setting(200, "steps between two saved states", least=1)
     half_precision: bool = setting(False, "store checkpoints in float16")
     workers: int = setting(2, "processes that read pictures", least=0)

@@ -111,14 +111,13 @@ def to_toml(run: RunConfig, stage: str = "") -> str:
     other, are a file for `read_stages`.
     """
     run = _with_absolute_paths(run, Path.cwd())
-    defaults = RunConfig().tables()
     may_start = stage or run.training.start_from  # from a checkpoint
     lines = ["[[stages]]", f"name = {_value(stage)}", ""] if stage else []
     for table, settings in run.tables().items():
         lines.append(f"[{'stages.' * bool(stage)}{table}]")
         for name, value in settings.items():
-            is_default = value == defaults[table][name] and name not in run.model_choices
-            if not (may_start and name in _FROM_CHECKPOINT and is_default):
+            taken = may_start and name in _FROM_CHECKPOINT
+            if not taken or run.is_chosen(table, name):
                 lines.append(f"{name} = {_value(value)}")
         lines.append("")
     return "\n".join(lines)

@@ -43,7 +43,7 @@ def intervals(scores: CaptionScores) -> dict[str, Interval]:
     """
     drawn = _resample(scores)
     return {
-        name: Interval(scores.values[name], *_percentiles(values)) for name, values in drawn.items()
+        name: Interval(scores.values[name], *percentiles(values)) for name, values in drawn.items()
     }
 
 
@@ -69,7 +69,7 @@ def differences(first: CaptionScores, second: CaptionScores) -> dict[str, Differ
         opposite = 1 + min((gaps <= 0).sum(), (gaps >= 0).sum())
         p_value = min(1.0, 2 * opposite / (DRAWS + 1))
         results[name] = Difference(
-            first.values[name] - second.values[name], *_percentiles(gaps), float(p_value)
+            first.values[name] - second.values[name], *percentiles(gaps), float(p_value)
         )
     return results
 
@@ -80,27 +80,37 @@ def mean_interval(totals: np.ndarray, counts: np.ndarray) -> Interval:
     totals, counts (P,): the sum and the number of the values of each picture. A picture is drawn
     with all its values, since values of one picture are not independent.
     """
-    table = np.column_stack([totals, counts]).astype(float)
-    drawn = np.array([multiplicity @ table for multiplicity in _draws(len(table))])
-    return Interval(float(totals.sum() / counts.sum()), *_percentiles(drawn[:, 0] / drawn[:, 1]))
+    drawn = resampled_sums(np.column_stack([totals, counts]).astype(float))
+    return Interval(float(totals.sum() / counts.sum()), *percentiles(drawn[:, 0] / drawn[:, 1]))
+
+
+def resampled_sums(table: np.ndarray) -> np.ndarray:
+    """Sum the rows of a table (P, columns), drawn with replacement: (DRAWS, columns).
+
+    The draws of two tables with as many rows are the same, so that their results are paired.
+    """
+    return np.array([multiplicity @ table for multiplicity in _draws(len(table))])
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95% interval of drawn values, (DRAWS,)."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
     """Score pictures drawn with replacement: for each metric the scores, (DRAWS,)."""
-    counts = scores.bleu_counts
+    counts = scores.bleu_counts.table
     # METEOR is not a mean over pictures and gets no interval.
     means = [metric.name for metric in METRICS if metric.is_mean and metric.name in scores.values]
-    columns = [counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths]
-    columns += [scores.per_picture[name] for name in means]
-    table = np.column_stack(columns)
-    totals = np.array([multiplicity @ table for multiplicity in _draws(len(table))])
-    n = bleu.ORDERS
-    by_order = bleu.from_counts(
-        totals[:, :n], totals[:, n : 2 * n], totals[:, 2 * n], totals[:, 2 * n + 1]
+    totals = resampled_sums(
+        np.column_stack([counts, *(scores.per_picture[name] for name in means)])
     )
-    drawn = {f"BLEU-{order + 1}": by_order[:, order] for order in range(n)}
+    width = counts.shape[1]
+    by_order = bleu.from_table(totals[:, :width])
+    drawn = {f"BLEU-{order + 1}": by_order[:, order] for order in range(bleu.ORDERS)}
     for index, name in enumerate(means):
-        drawn[name] = totals[:, 2 * n + 2 + index] / len(table)
+        drawn[name] = totals[:, width + index] / len(counts)
     return drawn
 
 
@@ -110,8 +120,3 @@ def _draws(pictures: int) -> Iterator[np.ndarray]:
     for _ in range(DRAWS):
         drawn = generator.integers(0, pictures, pictures)
         yield np.bincount(drawn, minlength=pictures).astype(float)
-
-
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -145,7 +145,7 @@ def _config_for_finetuning(started: CaptioningModel, run: RunConfig) -> ModelCon
     differences = {}
     for f in dataclasses.fields(config):
         wanted, own = getattr(run.model, f.name), getattr(config, f.name)
-        if wanted != own and (f.name in run.model_choices or wanted != f.default):
+        if wanted != own and run.is_chosen("model", f.name):
             differences[f.name] = f"{f.name} {own}, not {wanted}"
     if differences:
         raise CaptionerError(

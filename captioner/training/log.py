@@ -16,11 +16,6 @@ PANELS = {
 }
 
 
-def selection_score(scores: dict[str, Any]) -> float:
-    """What the best epoch has most of: BLEU-4 and the accuracy of the answers, added."""
-    return scores.get("BLEU-4", 0.0) + scores.get("accuracy", 0.0)
-
-
 class TrainingLog:
     """A JSON Lines file of records, each with its "step"."""
 
@@ -67,7 +62,7 @@ class TrainingLog:
     def draw(self, file: Path) -> None:
         """Plot the losses, the scores and CIDEr over the step, the best epoch marked, as a PNG.
 
-        The best epoch is that of best.safetensors: the first with the highest selection_score.
+        The best epoch is that of best.safetensors, the last whose record says "best".
         """
         from matplotlib.figure import Figure
 
@@ -82,7 +77,7 @@ class TrainingLog:
             for name, points in curves.items():
                 axes.plot(*zip(*points, strict=True), label=name, marker=".")
             if best is not None:
-                label = f"best epoch, {best['epoch']}"
+                label = f"best epoch, {best['epoch']}" if best["epoch"] else "best: the start"
                 axes.axvline(best["step"], color="grey", linestyle="--", zorder=0, label=label)
             axes.set_title(title)
             axes.set_xlabel("step")
@@ -104,5 +99,4 @@ def _curves(
 
 def _best_epoch(records: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The record of the epoch that best.safetensors holds, None before the first epoch's end."""
-    epochs = [record for record in records if "epoch" in record]
-    return max(epochs, key=selection_score, default=None)
+    return next((record for record in reversed(records) if record.get("best")), None)

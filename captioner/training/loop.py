@@ -20,8 +20,14 @@ from captioner.files import atomic_write, remove_partial
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
-from captioner.training.log import selection_score
 from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
+from captioner.training.selection import (
+    Validation,
+    gain,
+    is_beyond_chance,
+    selection_score,
+    validation_loss,
+)
 from captioner.training.setup import Interrupted, Reporter, Task, prepare
 from captioner.training.state import Position, is_saved, load_state, read_state, save_state
 from captioner.training.step import train_step
@@ -38,27 +44,35 @@ def fit(
     resume: bool,
     reporter: Reporter,
     caches: Path | None = None,
+    keep_start: bool = False,
 ) -> None:
     """Train to the end of the last epoch, or until early stopping or an interrupt.
 
     Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors and
     its predecessor to resume from, log.jsonl and curve.png; and the feature caches into `caches`,
-    which is the folder cache in `output` unless it is given. A resumed run equals an uninterrupted
-    one, to the bit on a CPU; one that had not come to its first step begins. What average_of says
-    is for `fit_stages`, which knows the earlier stages, and done by it. Raises CaptionerError for
-    bad input or a loss or gradient that is not finite; Interrupted and LostWorker, once the state
-    is saved.
+    which is the folder cache in `output` unless it is given. keep_start: best.safetensors is the
+    model that the run starts from, if that has learned all tasks, until an epoch's is better beyond
+    chance. A resumed run equals an uninterrupted one, to the bit on a CPU; one that had not come to
+    its first step begins. What average_of says is for `fit_stages`, which knows the earlier stages,
+    and done by it. Raises CaptionerError for bad input or a loss or gradient that is not finite;
+    Interrupted and LostWorker, once the state is saved.
     """
     caches = caches or output / CACHE_FOLDER
     task, average, optimizer, position = _begin(run, output, caches, device, resume, reporter)
+    if keep_start and task.start_is_complete and position.step == 0:
+        _keep_start(task, average, position)
     while position.epoch < run.training.epochs:
         if 0 < run.training.patience <= position.epochs_since_best:
-            reporter.note(f"no better score for {position.epochs_since_best} epochs: stopping")
+            reporter.note(
+                f"no better score or lower loss for {position.epochs_since_best} epochs: stopping"
+            )
             break
         train_one_epoch(task, average, optimizer, position)
         save_state(output, position, task.model, average, optimizer)
         _finish_epoch(task, average, position)
         save_state(output, position, task.model, average, optimizer)
+    if position.start is not None:
+        reporter.note(_compare_with_start(position))
 
 
 def _begin(
@@ -161,42 +175,89 @@ def _stream(batches: CaptionBatches | QuestionBatches | None, step: int) -> Iter
 
 def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> None:
     """Validate, save last and perhaps best, log and draw, and move on to the next epoch."""
-    scores = _validate(task, average)
+    validation = _validate(task, average)
     position.epoch += 1
     position.batch = 0
     position.epochs_since_best += 1
+    _save(task, average, validation, "last")
+    loss, score = validation_loss(validation.scores), selection_score(validation.scores)
+    if loss < position.lowest_loss:
+        position.lowest_loss, position.epochs_since_best = loss, 0
+    better = False
+    if score > position.best:
+        position.best, position.epochs_since_best = score, 0
+        gained = gain(validation, position.start) if position.start else None
+        better = gained is None or is_beyond_chance(gained)
+        if better:
+            position.gain = gained
+            _save(task, average, validation, "best")
+    _log_epoch(task, position, validation, better)
+
+
+def _keep_start(task: Task, average: CaptioningModel, position: Position) -> None:
+    """Validate the model before the first step and save it as the best so far."""
+    position.start = _validate(task, average)
+    position.best = selection_score(position.start.scores)
+    position.lowest_loss = validation_loss(position.start.scores)
+    _save(task, average, position.start, "best")
+    _log_epoch(task, position, position.start, best=True)
+
+
+def _save(task: Task, average: CaptioningModel, validation: Validation, name: str) -> None:
+    """Save the model as a checkpoint of this name."""
     saved = Checkpoint(
         model=average,
         training=dataclasses.asdict(_without_folders(task.run.training)),
         decoding=task.run.decoding,
-        scores=[{"set": "validation during training", "values": scores}],
+        scores=[{"set": "validation during training", "values": validation.scores}],
         data=task.data,
     )
-    half = task.run.training.half_precision
-    checkpoint.save(saved, task.output / "last.safetensors", half=half)
-    score = selection_score(scores)
-    if score > position.best:
-        position.best, position.epochs_since_best = score, 0
-        checkpoint.save(saved, task.output / "best.safetensors", half=half)
-    task.log.write({"step": position.step, "epoch": position.epoch, **scores})
+    file = task.output / f"{name}.safetensors"
+    checkpoint.save(saved, file, half=task.run.training.half_precision)
+
+
+def _log_epoch(task: Task, position: Position, validation: Validation, best: bool) -> None:
+    """Log the scores after an epoch, for files and people; epoch 0 is the start."""
+    scores = validation.scores
+    record = {"step": position.step, "epoch": position.epoch, **scores}
+    task.log.write(record | {"best": True} if best else record)
     task.log.draw(task.output / "curve.png")
     listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-    task.reporter.note(f"epoch {position.epoch} of {task.run.training.epochs}: {listed}")
+    done = f"epoch {position.epoch} of {task.run.training.epochs}"
+    task.reporter.note(f"{done if position.epoch else 'before the first step'}: {listed}")
 
 
-def _validate(task: Task, average: CaptioningModel) -> dict[str, float]:
+def _compare_with_start(position: Position) -> str:
+    """What was gained over the model that the run started from, for people."""
+    assert position.start is not None
+    names = " plus ".join(name for name in ("BLEU-4", "accuracy") if name in position.start.scores)
+    pictures = max(len(position.start.captions), len(position.start.answers))
+    if position.gain is None:
+        return (
+            "no epoch was better than the model you started from, beyond chance on the "
+            f"{pictures} validation pictures: best.safetensors is that model"
+        )
+    return (
+        f"better than the model you started from by {position.gain.value:.3f} {names} (95% "
+        f"interval {position.gain.low:.3f} to {position.gain.high:.3f}, "
+        f"{pictures} validation pictures)"
+    )
+
+
+def _validate(task: Task, average: CaptioningModel) -> Validation:
     """Losses and scores of the tasks that the run learns."""
     autocast, reporter = task.run.training.autocast, task.reporter
-    scores: dict[str, float] = {}
+    result = Validation()
     if task.val_captions is not None:
-        scores |= evaluate_captions(
+        result = evaluate_captions(
             average, task.val_captions, task.run.decoding, autocast=autocast, reporter=reporter
         )
     if task.val_questions is not None:
-        scores |= evaluate_answers(
+        answered = evaluate_answers(
             average, task.val_questions, autocast=autocast, reporter=reporter
         )
-    return scores
+        result = Validation(result.scores | answered.scores, result.captions, answered.answers)
+    return result
 
 
 def _log(

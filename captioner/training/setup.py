@@ -51,7 +51,7 @@ class Task:
     """What stays the same throughout a run.
 
     The batches of captions are None where the run learns no captions, those of questions where it
-    learns no answers.
+    learns no answers. start_is_complete: it starts from a model that has learned all its tasks.
     """
 
     run: RunConfig
@@ -66,6 +66,7 @@ class Task:
     reporter: Reporter
     log: TrainingLog
     data: dict[str, Any]
+    start_is_complete: bool
 
     @property
     def epoch_steps(self) -> int:
@@ -137,6 +138,14 @@ def prepare(
         reporter=reporter,
         log=TrainingLog(output / "log.jsonl"),
         data=describe(run.data, train) | ({"started from": started.data} if started else {}),
+        start_is_complete=started is not None and _has_learned(started.model, train),
+    )
+
+
+def _has_learned(model: CaptioningModel, train: Texts) -> bool:
+    """Whether a model has learned every task that the texts are for."""
+    return (model.decoder is not None or not train.captions) and (
+        model.answers is not None or not train.questions
     )
 
 

@@ -11,6 +11,7 @@ from captioner.errors import CaptionerError
 from captioner.files import exclusive_lock
 from captioner.model import averaging, checkpoint
 from captioner.training.data import read_data
+from captioner.training.fine_tuning import for_fine_tuning
 from captioner.training.loop import fit, keep_settings, make_folder
 from captioner.training.setup import Reporter
 from captioner.training.state import is_saved
@@ -28,15 +29,20 @@ def fit_stages(
 
     Stages that freeze the same weights and train on the same pictures share a feature cache. A
     stage starts from the best checkpoint of the one before, unless it sets start_from or
-    average_of. All texts, and checkpoints in start_from that no earlier stage makes, are read
-    before training begins. A resumed run continues in its current stage. A run without stages has
-    one stage named "", which trains in `output` itself. Raises what `fit` raises, and
-    CaptionerError if another run is using `output`.
+    average_of. One that starts from a checkpoint which no earlier stage makes has the settings that
+    suit fine-tuning, and keeps that model as its best until an epoch's is better. All texts and
+    such checkpoints are read before training begins. A resumed run continues in its current stage.
+    A run without stages has one stage named "", which trains in `output` itself. Raises what `fit`
+    raises, and CaptionerError if another run is using `output`.
     """
+    finished = _finished_starts(stages, output)
+    stages = {
+        name: for_fine_tuning(run) if name in finished else run for name, run in stages.items()
+    }
     runs = _with_starts(stages, output)
     names = list(runs)
     if not resume and names != [""]:
-        _check_inputs(runs, stages, output)
+        _check_inputs(runs, finished)
     make_folder(output)
     with exclusive_lock(output / ".lock", wait=False):
         started = [name for name in names if is_saved(output / name)]
@@ -56,8 +62,21 @@ def fit_stages(
                 resume=resume,
                 reporter=reporter,
                 caches=output / CACHE_FOLDER,
+                keep_start=name in finished,
             )
     return output / names[-1]
+
+
+def _finished_starts(stages: dict[str, RunConfig], output: Path) -> set[str]:
+    """The stages that start from a checkpoint which no earlier stage makes."""
+    made: set[Path] = set()
+    found = set()
+    for name, run in stages.items():
+        start = run.training.start_from
+        if start and Path(start).resolve() not in made:
+            found.add(name)
+        made |= {(output / f"{file}.safetensors").resolve() for file in _checkpoints_of([name])}
+    return found
 
 
 def _with_starts(stages: dict[str, RunConfig], output: Path) -> dict[str, RunConfig]:
@@ -74,18 +93,15 @@ def _with_starts(stages: dict[str, RunConfig], output: Path) -> dict[str, RunCon
     return runs
 
 
-def _check_inputs(runs: dict[str, RunConfig], stages: dict[str, RunConfig], output: Path) -> None:
-    """Read all texts, and all checkpoints that no earlier stage makes.
+def _check_inputs(runs: dict[str, RunConfig], finished: set[str]) -> None:
+    """Read all texts, and the checkpoints from which the `finished` stages start.
 
-    runs: the stages with start_from set. Raises CaptionerError if a file is missing or wrong.
+    Raises CaptionerError if a file is missing or wrong.
     """
-    made: set[Path] = set()
     for name, run in runs.items():
         read_data(run)
-        start = stages[name].training.start_from
-        if start and Path(start).resolve() not in made:
-            checkpoint.load(checkpoint.checkpoint_path(start))
-        made |= {(output / f"{file}.safetensors").resolve() for file in _checkpoints_of([name])}
+        if name in finished:
+            checkpoint.load(checkpoint.checkpoint_path(run.training.start_from))
 
 
 def _save_average(averaged: Sequence[str], stage: str, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from captioner.errors import CaptionerError
+from captioner.metrics.bootstrap import Interval
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import fill, named_tensors
 from captioner.model.tensor_file import read_tensors, write_tensors
+from captioner.training.selection import Validation
 
 LAST = "state.safetensors"
 BEFORE = "state.previous.safetensors"
@@ -23,13 +26,21 @@ BEFORE = "state.previous.safetensors"
 
 @dataclass
 class Position:
-    """Where a run is: steps taken, the epoch and the next batch in it, and the best so far."""
+    """Where a run is: steps taken, the epoch and the next batch in it, and the best so far.
+
+    best: the highest selection score; lowest_loss: the lowest validation loss; start: the model
+    that the run started from, if it keeps that until another is better beyond chance; gain: of
+    best.safetensors over it, once there is one.
+    """
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
     best: float = -1.0
+    lowest_loss: float = math.inf
     epochs_since_best: int = 0
+    start: Validation | None = None
+    gain: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -111,11 +122,20 @@ def read_state(folder: Path, note: Callable[[str], None]) -> SavedState:
 def _read(file: Path) -> SavedState:
     tensors, metadata = read_tensors(file)
     try:
-        position = Position(**json.loads(metadata["position"]))
+        position = _read_position(metadata["position"])
         vocabularies = json.loads(metadata.get("vocabularies", "[]"))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CaptionerError(f"{file}: not a captioner training state") from error
     return SavedState(file, position, vocabularies, tensors)
+
+
+def _read_position(text: str) -> Position:
+    """The opposite of json.dumps(asdict(position)); earlier releases had fewer of its parts."""
+    values = json.loads(text)
+    for name, kind in (("start", Validation), ("gain", Interval)):
+        if values.get(name) is not None:
+            values[name] = kind(**values[name])
+    return Position(**values)
 
 
 def restore_model(state: SavedState, model: CaptioningModel) -> None:

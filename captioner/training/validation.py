@@ -1,5 +1,8 @@
 """Losses and scores on held-out pictures during training."""
 
+from collections import defaultdict
+from pathlib import Path
+
 import torch
 
 from captioner.config.settings import DecodingConfig
@@ -7,12 +10,13 @@ from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
 from captioner.decoding.beam_search import decode
 from captioner.decoding.step import limits_in_tokens
-from captioner.metrics.bleu import bleu
+from captioner.metrics import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.ptb_tokenizer import tokenize
 from captioner.metrics.vqa_accuracy import vqa_accuracy
 from captioner.model.captioning_model import CaptioningModel
 from captioner.training.losses import answer_loss, caption_loss
+from captioner.training.selection import Validation
 from captioner.training.setup import Interrupted, Reporter
 from captioner.training.step import answer_batch, frozen_maps
 
@@ -25,7 +29,7 @@ def evaluate_captions(
     *,
     autocast: bool,
     reporter: Reporter,
-) -> dict[str, float]:
+) -> Validation:
     """Loss on the held-out captions, and scores of the captions that the model writes.
 
     The loss is in nats per token; BLEU-4 and CIDEr (the variant CIDEr-D) equal the official code,
@@ -53,18 +57,20 @@ def evaluate_captions(
         references += [[tokenize(text) for text in captions] for captions in texts]
         done += len(hypotheses)
         _progress(reporter, "validating captions", done, len(batches.pictures))
-    return {
+    counts = bleu.count(candidates, references)
+    scores = {
         "validation loss": loss / words,
-        "BLEU-4": float(bleu(candidates, references)[3]),
+        "BLEU-4": float(bleu.corpus(counts)[3]),
         "CIDEr": float(cider_d(candidates, references).mean()),
         "different words": len({word for caption in candidates for word in caption}),
     }
+    return Validation(scores, captions=counts.table.tolist())
 
 
 @torch.no_grad()
 def evaluate_answers(
     model: CaptioningModel, batches: QuestionBatches, *, autocast: bool, reporter: Reporter
-) -> dict[str, float]:
+) -> Validation:
     """Loss (nats per question) and accuracy (equal to the official code, a fraction) on questions.
 
     The loss is over the questions with an answer in the answer vocabulary, the accuracy over all
@@ -72,7 +78,8 @@ def evaluate_answers(
     """
     model.eval()
     device = model.encoder.positions.device
-    loss, known, accuracy, done = 0.0, 0, 0.0, 0
+    loss, known, done = 0.0, 0, 0
+    by_picture: defaultdict[Path, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for batch in batches.epoch(0):
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
             logits = answer_batch(model, batch).logits  # (R, answers)
@@ -82,10 +89,15 @@ def evaluate_answers(
             loss += float(mean) * int(valid.sum())
             known += int(valid.sum())
         for index, best in zip(batch.indices, logits.argmax(1).tolist(), strict=True):
-            accuracy += vqa_accuracy(batches.answers[best], batches.questions[index].answers)
+            question = batches.questions[index]
+            by_picture[question.path][0] += vqa_accuracy(batches.answers[best], question.answers)
+            by_picture[question.path][1] += 1
         done += len(batch.indices)
         _progress(reporter, "validating answers", done, len(batches.questions))
-    return {"validation answer loss": loss / max(known, 1), "accuracy": accuracy / done}
+    answers = list(by_picture.values())
+    accuracy = sum(right for right, _ in answers) / done
+    scores = {"validation answer loss": loss / max(known, 1), "accuracy": accuracy}
+    return Validation(scores, answers=answers)
 
 
 def _progress(reporter: Reporter, task: str, done: int, total: int) -> None:

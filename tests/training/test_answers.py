@@ -146,6 +146,17 @@ def test_frozen_captioner_keeps_its_captions_and_learns_to_answer(
     assert torch.equal(made.answers.embedding.weight[index], made.decoder.embedding.weight[own])
 
 
+def test_a_start_without_the_task_is_not_kept(asked: Path, tmp_path: Path) -> None:
+    """Its answers would be those of untrained weights."""
+    learn(settings(asked, epochs=1), tmp_path / "captions")
+    start = str(tmp_path / "captions" / "last.safetensors")
+    run = settings(asked, start_from=start, freeze_captioner=True, epochs=1, learning_rate=0.0)
+    run, reporter = with_questions(run, asked, captions=False), Quiet()
+    fit_stages({"": run}, tmp_path / "run", device=CPU, resume=False, reporter=reporter)
+    assert not any("before the first step" in note for note in reporter.notes)
+    assert (tmp_path / "run" / "best.safetensors").exists()
+
+
 def test_stage_of_answers_on_the_captioner_of_the_stage_before(asked: Path, tmp_path: Path) -> None:
     captions = settings(asked, epochs=1)
     head = with_questions(settings(asked, epochs=1, freeze_captioner=True), asked, captions=False)

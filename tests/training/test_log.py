@@ -38,7 +38,9 @@ def test_the_curve_has_losses_and_scores_on_axes_of_their_own_and_marks_the_best
     for epoch, (bleu, accuracy) in enumerate([(0.1, 0.3), (0.3, 0.5), (0.5, 0.2), (0.3, 0.5)], 1):
         log.write({"step": 10 * epoch - 5, "loss": 4.0 - epoch})
         scores = {"validation loss": 3.5, "BLEU-4": bleu, "CIDEr": 2.0, "accuracy": accuracy}
-        log.write({"step": 10 * epoch, "epoch": epoch, **scores})
+        # Epoch 3 has a better BLEU-4, epoch 4 the same sum.
+        best = {"best": True} if epoch <= 2 else {}
+        log.write({"step": 10 * epoch, "epoch": epoch, **scores} | best)
     drawn: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(
@@ -51,7 +53,7 @@ def test_the_curve_has_losses_and_scores_on_axes_of_their_own_and_marks_the_best
         axes.get_title(): {line.get_label(): list(line.get_xdata()) for line in axes.get_lines()}
         for axes in drawn[0].get_axes()
     }
-    best = {"best epoch, 2": [20, 20]}  # the first with 0.3 + 0.5
+    best = {"best epoch, 2": [20, 20]}  # the last that was saved as the best
     epochs = [10, 20, 30, 40]
     assert panels == {
         "losses": {"loss": [5, 15, 25, 35], "validation loss": epochs} | best,
