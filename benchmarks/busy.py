@@ -73,7 +73,7 @@ def print_step_seconds(shapes: Path) -> None:
     for step, (captions, questions) in zip(range(WARM_UP + STEPS), batches, strict=False):
         if step == WARM_UP:
             begun = time.perf_counter()
-        train_step(task, optimizer, captions, questions, step)
+        train_step(task, optimizer, [captions], [questions], step)
     print((time.perf_counter() - begun) / STEPS)
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from pathlib import Path
 from shlex import quote
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
 from captioner.cli.printable import print_summary, printable
 from captioner.cli.progress import Progress
-from captioner.cli.train_settings import choose_settings
+from captioner.cli.train_settings import choose_settings, is_own_run
 from captioner.config.run import RunConfig
 from captioner.config.settings import CELLS
-from captioner.errors import LostWorker
+from captioner.errors import CaptionerWarning, LostWorker
 from captioner.model.description import read_description
+
+if TYPE_CHECKING:
+    import torch
 
 # For --help; a file of --config has its own.
 DEFAULTS = {
@@ -141,6 +145,15 @@ def train(
             help="Pictures a step.",
             metavar="N",
             show_default=DEFAULTS["training"]["pictures_per_batch"],
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(
+            help="Compute each step in N parts, one after the other: less memory, same result.",
+            metavar="N",
+            show_default=DEFAULTS["training"]["accumulate"],
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -299,21 +312,40 @@ def train(
 ) -> None:
     """Train on captions, on questions with answers, or on both.
 
-    Stop with Ctrl-C at any time and go on with --resume.
+    Stop with Ctrl-C at any time and go on with --resume. For several processes or GPUs, start it
+    with torchrun.
     """
     given = {name: value for name, value in locals().items() if value is not None}
 
-    from captioner.runtime import choose_device
+    from captioner.training import distributed
+
+    try:
+        with distributed.joined(device) as own_device:
+            best = _train(output, given, own_device, resume=resume)
+            if distributed.is_first():
+                print(printable(best))
+                _summarize(best)
+    except distributed.SaidElsewhere:
+        raise typer.Exit(2) from None
+
+
+def _train(output: Path, given: dict[str, Any], device: torch.device, *, resume: bool) -> Path:
+    """Train to the end; returns the best checkpoint."""
+    from captioner.training import distributed
     from captioner.training.setup import Interrupted
     from captioner.training.stages import fit_stages
 
+    if not resume and distributed.is_restarted() and is_own_run(output, given):
+        resume, given = True, {}
     stages = choose_settings(output, given, resume=resume)
-    with _Screen() as screen:
+    if not distributed.is_first():
+        warnings.simplefilter("ignore", CaptionerWarning)
+    with _Screen(silent=not distributed.is_first()) as screen:
         try:
-            last = fit_stages(
-                stages, output, device=choose_device(device), resume=resume, reporter=screen
-            )
-        except Interrupted:
+            last = fit_stages(stages, output, device=device, resume=resume, reporter=screen)
+        except (Interrupted, distributed.LostProcess):
+            if not screen.stopping:
+                raise
             screen.note(f"stopped; go on with: captioner train --output {output} --resume")
             raise typer.Exit(130) from None
         except LostWorker as error:
@@ -322,9 +354,7 @@ def train(
                 f"captioner train --output {output} --resume"
             )
             raise typer.Exit(1) from None
-    best = last / "best.safetensors"
-    print(printable(best))
-    _summarize(best)
+    return last / "best.safetensors"
 
 
 def _summarize(best: Path) -> None:
@@ -343,8 +373,13 @@ def _summarize(best: Path) -> None:
 class _Screen(Progress):
     """Progress of a run, and what Ctrl-C does to it.
 
-    The first Ctrl-C asks training to save and stop; the second ends it at once.
+    The first Ctrl-C asks training to save and stop; the second ends it at once. silent: show
+    nothing, since another process of the run shows the same.
     """
+
+    def __init__(self, *, silent: bool) -> None:
+        super().__init__()
+        self.silent = silent
 
     def __enter__(self) -> _Screen:
         self.stopping = False
@@ -352,12 +387,14 @@ class _Screen(Progress):
             number: signal.signal(number, self._interrupt)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
-        super().__enter__()
-        self.line = "reading captions and questions"  # until there is something to count
+        if not self.silent:
+            super().__enter__()
+            self.line = "reading captions and questions"  # until there is something to count
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        if not self.silent:
+            super().__exit__(*error)
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
@@ -371,8 +408,11 @@ class _Screen(Progress):
         return self.stopping
 
     def note(self, text: str) -> None:
-        super().note(printable(text))
+        if not self.silent:
+            super().note(printable(text))
 
     def progress(self, task: str, done: int, total: int, detail: str) -> None:
+        if self.silent:
+            return
         unit = "steps" if task == "training" else ""
         self.update(printable(task), done, total, unit=unit, detail=printable(detail))

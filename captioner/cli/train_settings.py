@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from captioner.config.run import RunConfig
+from captioner.config.settings import ModelConfig
+from captioner.config.toml_file import read_saved_stages, read_stages, to_toml
 from captioner.errors import CaptionerError
 
 # The options that set one setting each, by its table; --set reaches all the others.
@@ -26,6 +28,7 @@ FLAGS = {
     "training": (
         "epochs",
         "pictures_per_batch",
+        "accumulate",
         "learning_rate",
         "seed",
         "encoder_weights",
@@ -44,6 +47,7 @@ CHANGEABLE = (
     "encoder_learning_rate",
     "warm_up_steps",
     "clip_norm",
+    "accumulate",
     "autocast",
     "patience",
     "save_steps",
@@ -58,40 +62,57 @@ def choose_settings(output: Path, given: dict[str, Any], *, resume: bool) -> dic
     given: the command's options by name. Raises CaptionerError for options that do not go
     together, a folder that holds another run or none to resume, and wrong settings.
     """
-    from captioner.config.settings import ModelConfig
-    from captioner.config.toml_file import read_saved_stages, read_stages
-
     changes = changed_settings(given)
-    config: Path | None = given.get("config")
-    file = output / "settings.toml" if resume else config
+    config, file = given.get("config"), output / "settings.toml"
     other = [name for table in changes.values() for name in table if name not in CHANGEABLE]
     if resume and (config or other):
         raise CaptionerError(
             f"--resume takes its settings from {file}; with it only these can be changed: "
             f"{', '.join(CHANGEABLE)}"
         )
-    if resume and not (output / "settings.toml").exists():
+    if resume and not file.exists():
         raise CaptionerError(f"{output}: no run to resume; start it without --resume")
     if not resume and _holds_a_run(output):
         raise CaptionerError(
             f"{output} already holds a run; go on with --resume or choose another --output"
         )
-    read = read_saved_stages if resume else read_stages
-    stages = read(file) if file else {"": RunConfig()}
+    if not resume:
+        return _new_settings(config, changes)
+    stages = read_saved_stages(file)
+    name = _current(stages, output)
+    return stages | {name: _changed(stages[name], changes)}
+
+
+def is_own_run(output: Path, given: dict[str, Any]) -> bool:
+    """Whether the folder holds a run with exactly the settings that these options give."""
+    file = output / "settings.toml"
+    if not file.exists():
+        return False
+    own = _new_settings(given.get("config"), changed_settings(given))
+    texts = [
+        [to_toml(run, name) for name, run in stages.items()] for stages in (own, read_stages(file))
+    ]
+    return texts[0] == texts[1]
+
+
+def _new_settings(config: Path | None, changes: dict[str, dict[str, Any]]) -> dict[str, RunConfig]:
+    stages = read_stages(config) if config else {"": RunConfig()}
     if "start_from" in changes["training"] and len(stages) > 1:
         raise CaptionerError(
             f"{config} has {len(stages)} stages, each of which goes on from the one before; write "
             "start_from into the [stages.training] of the first instead of giving --start-from"
         )
-    for name in [_current(stages, output)] if resume else list(stages):
-        changed = changes
-        if changes["model"].get("attention") == "dot" and stages[name].model.attention != "dot":
-            # The file's one head is for its other attention.
-            changed = changes | {
-                "model": {"attention_heads": ModelConfig.attention_heads} | changes["model"]
-            }
-        stages[name] = stages[name].changed(changed, "options")
-    return stages
+    return {name: _changed(run, changes) for name, run in stages.items()}
+
+
+def _changed(run: RunConfig, changes: dict[str, dict[str, Any]]) -> RunConfig:
+    """The settings of a stage with these options in place of its own."""
+    if changes["model"].get("attention") == "dot" and run.model.attention != "dot":
+        # The file's one head is for its other attention.
+        changes = changes | {
+            "model": {"attention_heads": ModelConfig.attention_heads} | changes["model"]
+        }
+    return run.changed(changes, "options")
 
 
 def changed_settings(given: dict[str, Any]) -> dict[str, dict[str, Any]]:

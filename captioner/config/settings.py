@@ -193,6 +193,12 @@ class TrainingConfig:
     max_words: int = setting(20, "longest caption", least=1, most=MAX_WORDS)
     epochs: int = setting(20, "passes over the training set", least=1)
     pictures_per_batch: int = setting(24, "pictures per step", least=1)
+    accumulate: int = setting(
+        1,
+        "compute a step's batch in so many parts, one after the other, in less memory",
+        least=1,
+        note="divides pictures_per_batch and questions_per_batch",
+    )
     captions_per_picture: int = setting(
         5,
         "captions (or samples) per picture and step; 0: all",
@@ -260,6 +266,11 @@ class TrainingConfig:
             raise CaptionerError(
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
+            )
+        if self.pair_weight and self.accumulate > 1:
+            raise CaptionerError(
+                "pair_weight compares all questions of a batch, which accumulate divides: "
+                f"accumulate is {self.accumulate}; set it to 1 or pair_weight to 0"
             )
 
 

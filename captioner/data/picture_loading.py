@@ -17,6 +17,7 @@ from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD, open_picture, to_
 from captioner.errors import CaptionerError, LostWorker
 
 Batch = TypeVar("Batch")
+Rest = TypeVar("Rest")
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """P pictures: maps as `Encoder.trunk` gives them if cached, else pixels (P, 3, S, S)."""
+    """P pictures: if cached maps of `Encoder.trunk` in float16, else pixels (P, 3, S, S)."""
 
     pictures: Tensor
     cached: bool
 
 
-class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
-    """Pictures by their views; gives each with the item that asked for it, a view and any object.
+class PictureSource(Dataset[Any]):
+    """Pictures by their views; gives those of a batch with what else the batch is made of.
 
     cache: the frozen stages' maps of these paths; without one the pictures are decoded anew, and
     with config.augment cropped and coloured. A picture that cannot be read gives the error itself:
@@ -62,14 +63,20 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
         self.image_size = image_size
         self.augmentation = _augmentation(image_size) if config.augment else None
 
-    def __getitem__(self, item: tuple[View, Any]) -> tuple[Tensor | CaptionerError, Any]:
-        view, _ = item
+    def __getitems__(
+        self, group: tuple[Sequence[View], Any]
+    ) -> tuple[list[Tensor | CaptionerError], Any]:
+        """The pictures of a group, and its other part unchanged; a loader asks for batches so."""
+        views, rest = group
+        return [self._picture(view) for view in views], rest
+
+    def _picture(self, view: View) -> Tensor | CaptionerError:
         if self.cache is not None:
-            return self.cache.read(view.index, view.mirrored), item
+            return self.cache.read(view.index, view.mirrored)
         try:
             picture = open_picture(self.paths[view.index])
         except CaptionerError as error:
-            return error, item
+            return error
         if self.augmentation is None:
             pixels = to_tensor(picture, self.image_size)
         else:
@@ -77,14 +84,12 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(view.seed)
                 pixels = self.augmentation(picture)
-        return pixels.flip(2) if view.mirrored else pixels, item
+        return pixels.flip(2) if view.mirrored else pixels
 
     def load(
-        self,
-        groups: Iterable[Sequence[tuple[View, Any]]],
-        collate: Callable[[Views, list[tuple[View, Any]]], Batch],
+        self, groups: Iterable[tuple[Sequence[View], Rest]], collate: Callable[[Views, Rest], Batch]
     ) -> Iterator[Batch]:
-        """A batch for each group of items, put together by `collate`, in order.
+        """A batch for each group, in order, made by `collate` of its pictures and the group's rest.
 
         Raises CaptionerError for a picture that cannot be read, and LostWorker where a process that
         reads them has ended.
@@ -92,7 +97,7 @@ class PictureSource(Dataset[tuple[Tensor | CaptionerError, Any]]):
         loader = DataLoader(
             self,
             batch_sampler=groups,  # type: ignore[arg-type]
-            collate_fn=_Collate(collate, cached=self.cache is not None),
+            collate_fn=_Collate(collate, cached=self.cache is not None),  # type: ignore[arg-type]
             num_workers=self.workers,
             worker_init_fn=_leave_signals,
             # Its own: otherwise it draws from the global state, which a resumed run restores.
@@ -135,20 +140,19 @@ def _start(loader: DataLoader[Any]) -> Iterator[Any]:
 class _Collate:
     """Stack the pictures and let another function do the rest; an object, for worker processes."""
 
-    def __init__(
-        self, collate: Callable[[Views, list[tuple[View, Any]]], Any], *, cached: bool
-    ) -> None:
+    def __init__(self, collate: Callable[[Views, Any], Any], *, cached: bool) -> None:
         self.collate = collate
         self.cached = cached
 
-    def __call__(self, loaded: list[tuple[Tensor | CaptionerError, Any]]) -> Any:
+    def __call__(self, loaded: tuple[list[Tensor | CaptionerError], Any]) -> Any:
+        found, rest = loaded
         pictures = []
-        for picture, _ in loaded:
+        for picture in found:
             if isinstance(picture, CaptionerError):
                 return picture
             pictures.append(picture)
-        views = Views(torch.stack(pictures).float(), self.cached)
-        return self.collate(views, [item for _, item in loaded])
+        stacked = torch.stack(pictures) if pictures else torch.empty(0)
+        return self.collate(Views(stacked, self.cached), rest)
 
 
 def _augmentation(image_size: int) -> Any:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations, islice
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from captioner.config.settings import TrainingConfig
 from captioner.data.answer_text import normalise_list
 from captioner.data.caption_batches import names_a_side
 from captioner.data.padding import pad_questions
+from captioner.data.parts import WHOLE, Part, Parts
 from captioner.data.picture_loading import PictureSource, View, Views
 from captioner.data.question_files import AskedQuestion
 from captioner.data.vocabulary import Vocabulary, encode_question, split_words
@@ -23,11 +24,11 @@ LARGEST_GROUP = 8
 
 @dataclass(frozen=True)
 class QuestionBatch:
-    """P pictures and R questions about them.
+    """P pictures and R questions about them; a part that is left with none has 0 of both.
 
     words (R, Q): ids, padded; lengths: words of each; rows (R,): which picture a question is
-    about; targets (R, answers): the share of people who gave each answer; wordings (R,): equal
-    numbers where the questions are equal word for word; indices: of the questions in the dataset.
+    about; targets (R, answers): the share of people who gave each answer; indices: of the questions
+    in the dataset; whole: those of the whole batch, W of them.
     """
 
     views: Views
@@ -35,8 +36,9 @@ class QuestionBatch:
     lengths: list[int]
     rows: Tensor
     targets: Tensor
-    wordings: Tensor
     indices: list[int]
+    whole: list[int]
+    part: Part
 
 
 class QuestionBatches:
@@ -44,7 +46,8 @@ class QuestionBatches:
 
     The order follows from the seed and the epoch alone, so that an epoch can be resumed in its
     middle. With a pair_weight, questions that are equal word for word come in groups, so that a
-    batch holds them of several pictures. Answers that are not among `answers` are ignored.
+    batch holds them of several pictures. Answers that are not among `answers` are ignored. parts:
+    of each batch, those that this process has.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class QuestionBatches:
         answers: Sequence[str],
         config: TrainingConfig,
         source: PictureSource,
+        parts: Parts = WHOLE,
     ) -> None:
         self.questions = questions
         self.config = config
         self.source = source
+        self.parts = parts
         self.answers = answers
         self.words = [encode_question(question.text, vocabulary) for question in questions]
         texts = [" ".join(split_words(question.text)) for question in questions]
@@ -75,7 +80,7 @@ class QuestionBatches:
         return -(-len(self.questions) // self.config.questions_per_batch)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[QuestionBatch]:
-        """The batches of an epoch, from batch `first` on.
+        """The batches of an epoch from batch `first` on; of each, one after the other, its parts.
 
         Raises CaptionerError for a picture that cannot be read.
         """
@@ -86,8 +91,15 @@ class QuestionBatches:
             order = self._by_wording(order, generator)
         groups = [order[start : start + size] for start in range(0, len(order), size)]
         # One after the other, as the generator draws for each; those before `first` as well.
-        items = (self._views(group, generator) for group in groups)
-        return self.source.load(islice(items, first, None), self._collate)
+        wholes = (self._views(group, generator) for group in groups)
+        parts = (
+            ([view for view, _ in items], (items, [i for _, asked in whole for i in asked], part))
+            for whole in islice(wholes, first, None)
+            for items, part in self.parts.divide(
+                whole, [[len(self.words[index]) for index in asked] for _, asked in whole]
+            )
+        )
+        return self.source.load(parts, self._collate)
 
     def _by_wording(self, order: list[int], generator: torch.Generator) -> list[int]:
         """The same questions, groups of equal ones together, the groups in random order."""
@@ -121,7 +133,10 @@ class QuestionBatches:
             for (picture, indices), (coin, seed) in zip(by_picture.items(), draws, strict=True)
         ]
 
-    def _collate(self, views: Views, items: list[tuple[View, tuple[int, ...]]]) -> QuestionBatch:
+    def _collate(
+        self, views: Views, rest: tuple[Sequence[tuple[View, tuple[int, ...]]], list[int], Part]
+    ) -> QuestionBatch:
+        items, whole, part = rest
         indices = [index for _, asked in items for index in asked]
         targets = torch.zeros(len(indices), len(self.answers))
         for row, index in enumerate(indices):
@@ -134,9 +149,28 @@ class QuestionBatches:
             lengths=lengths,
             rows=torch.tensor([row for row, (_, asked) in enumerate(items) for _ in asked]),
             targets=targets,
-            wordings=torch.tensor([self.wordings[index] for index in indices]),
             indices=indices,
+            whole=whole,
+            part=part,
         )
+
+    def pairs(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The commonest answers (W,) of questions, and their pairs (2, pairs) of rows.
+
+        A pair are two with equal words and different commonest answers. indices (W,): of the
+        questions in the dataset; one whose answers cannot be given is in no pair, its answer is 0.
+        """
+        given = [self.given[index] for index in indices]
+        best = [min(shares, key=lambda a: (-shares[a], a)) if shares else 0 for shares in given]
+        pairs = [
+            (row, other)
+            for row, other in combinations(range(len(indices)), 2)
+            if self.wordings[indices[row]] == self.wordings[indices[other]]
+            and best[row] != best[other]
+            and given[row]
+            and given[other]
+        ]
+        return torch.tensor(best), torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
 
 
 def common_answers(questions: Iterable[AskedQuestion], count: int) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 import copy
 import dataclasses
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from captioner.files import atomic_write, remove_partial
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
+from captioner.training import distributed
 from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
 from captioner.training.selection import (
     Validation,
@@ -29,7 +32,14 @@ from captioner.training.selection import (
     validation_loss,
 )
 from captioner.training.setup import Interrupted, Reporter, Task, prepare
-from captioner.training.state import Position, is_saved, load_state, read_state, save_state
+from captioner.training.state import (
+    Position,
+    is_saved,
+    load_state,
+    read_state,
+    save_state,
+    words_of,
+)
 from captioner.training.step import train_step
 from captioner.training.validation import evaluate_answers, evaluate_captions
 
@@ -54,8 +64,9 @@ def fit(
     model that the run starts from, if that has learned all tasks, until an epoch's is better beyond
     chance. A resumed run equals an uninterrupted one, to the bit on a CPU; one that had not come to
     its first step begins. What average_of says is for `fit_stages`, which knows the earlier stages,
-    and done by it. Raises CaptionerError for bad input or a loss or gradient that is not finite;
-    Interrupted and LostWorker, once the state is saved.
+    and done by it. Of several processes, the first one writes, and the result is the same for any
+    number of them, except for rounding and what dropout draws. Raises CaptionerError for bad input
+    or a loss or gradient that is not finite; Interrupted and LostWorker, once the state is saved.
     """
     caches = caches or output / CACHE_FOLDER
     task, average, optimizer, position = _begin(run, output, caches, device, resume, reporter)
@@ -73,6 +84,7 @@ def fit(
         save_state(output, position, task.model, average, optimizer)
     if position.start is not None:
         reporter.note(_compare_with_start(position))
+    distributed.wait_for_all()  # what comes next may read what the first process has written
 
 
 def _begin(
@@ -84,9 +96,11 @@ def _begin(
     reporter: Reporter,
 ) -> tuple[Task, CaptioningModel, torch.optim.Optimizer, Position]:
     """The task, the averaged model, the optimizer and the position: new, or where a run stopped."""
-    saved = read_state(output, reporter.note) if resume and is_saved(output) else None
-    keep_settings({"": run}, output)
-    remove_partial(output, ".safetensors")
+    with distributed.first_ahead():
+        saved = read_state(output, reporter.note) if resume and is_saved(output) else None
+    if distributed.is_first():
+        keep_settings({"": run}, output)
+        remove_partial(output, ".safetensors")
     torch.manual_seed(run.training.seed)
     task = prepare(run, output=output, caches=caches, device=device, reporter=reporter, state=saved)
     optimizer = make_optimizer(task.model, run.training)
@@ -99,8 +113,22 @@ def _begin(
         reporter.note(f"resuming at step {position.step}")
         if position.epoch == run.training.epochs:
             reporter.note("all epochs are done; to train on, start another run from its checkpoint")
-    task.log.cut(position.step, position.epoch)
+    if distributed.size() > 1:
+        distributed.check_same(_about(task, position))
+    if distributed.is_first():
+        task.log.cut(position.step, position.epoch)
     return task, average, optimizer, position
+
+
+def _about(task: Task, position: Position) -> dict[str, object]:
+    """What has to be the same in all processes."""
+    weights = [value.detach().cpu() for value in checkpoint.named_tensors(task.model).values()]
+    return {
+        "the saved state": position,
+        "the training data": (task.data, task.steps),
+        "the words and answers": words_of(task.model),
+        "the weights": [zlib.crc32(value.contiguous().numpy().tobytes()) for value in weights],
+    }
 
 
 def make_folder(output: Path) -> None:
@@ -151,7 +179,7 @@ def train_one_epoch(
         if average is not task.model:
             update_average(average, task.model, config.average_decay, position.step)
         task.reporter.progress("training", position.step, task.steps, _describe(recent))
-        stop = task.reporter.interrupted()
+        stop = distributed.in_any(task.reporter.interrupted())
         # At the same steps as without an interrupt; "steps" says of how many the means are.
         if stop or position.batch % LOG_STEPS == 0 or position.batch == task.epoch_steps:
             seconds, started = time.monotonic() - started, time.monotonic()
@@ -163,13 +191,18 @@ def train_one_epoch(
             raise Interrupted
 
 
-def _stream(batches: CaptionBatches | QuestionBatches | None, step: int) -> Iterator[Any]:
-    """A set's batches epoch after epoch, from that of this step on; None for ever without a set."""
+def _stream(batches: CaptionBatches | QuestionBatches | None, step: int) -> Iterator[list[Any]]:
+    """A set's batches epoch after epoch, from that of this step on, each as this process's parts.
+
+    Without a set there are no parts.
+    """
     while batches is None:
-        yield None
+        yield []
     epoch, first = divmod(step, len(batches))
     while True:
-        yield from batches.epoch(epoch, first)
+        parts = iter(batches.epoch(epoch, first))
+        while batch := list(islice(parts, len(batches.parts.own))):
+            yield batch
         epoch, first = epoch + 1, 0
 
 
@@ -179,7 +212,6 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
     position.epoch += 1
     position.batch = 0
     position.epochs_since_best += 1
-    _save(task, average, validation, "last")
     loss, score = validation_loss(validation.scores), selection_score(validation.scores)
     if loss < position.lowest_loss:
         position.lowest_loss, position.epochs_since_best = loss, 0
@@ -190,8 +222,7 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
         better = gained is None or is_beyond_chance(gained)
         if better:
             position.gain = gained
-            _save(task, average, validation, "best")
-    _log_epoch(task, position, validation, better)
+    _write(task, average, position, validation, ["last", "best"] if better else ["last"])
 
 
 def _keep_start(task: Task, average: CaptioningModel, position: Position) -> None:
@@ -199,12 +230,19 @@ def _keep_start(task: Task, average: CaptioningModel, position: Position) -> Non
     position.start = _validate(task, average)
     position.best = selection_score(position.start.scores)
     position.lowest_loss = validation_loss(position.start.scores)
-    _save(task, average, position.start, "best")
-    _log_epoch(task, position, position.start, best=True)
+    _write(task, average, position, position.start, ["best"])
 
 
-def _save(task: Task, average: CaptioningModel, validation: Validation, name: str) -> None:
-    """Save the model as a checkpoint of this name."""
+def _write(
+    task: Task,
+    average: CaptioningModel,
+    position: Position,
+    validation: Validation,
+    names: list[str],
+) -> None:
+    """Save the model as checkpoints of these names, and its scores in the log; epoch 0: a start."""
+    if not distributed.is_first():
+        return
     saved = Checkpoint(
         model=average,
         training=dataclasses.asdict(_without_folders(task.run.training)),
@@ -212,15 +250,12 @@ def _save(task: Task, average: CaptioningModel, validation: Validation, name: st
         scores=[{"set": "validation during training", "values": validation.scores}],
         data=task.data,
     )
-    file = task.output / f"{name}.safetensors"
-    checkpoint.save(saved, file, half=task.run.training.half_precision)
-
-
-def _log_epoch(task: Task, position: Position, validation: Validation, best: bool) -> None:
-    """Log the scores after an epoch, for files and people; epoch 0 is the start."""
+    for name in names:
+        file = task.output / f"{name}.safetensors"
+        checkpoint.save(saved, file, half=task.run.training.half_precision)
     scores = validation.scores
     record = {"step": position.step, "epoch": position.epoch, **scores}
-    task.log.write(record | {"best": True} if best else record)
+    task.log.write(record | {"best": True} if "best" in names else record)
     task.log.draw(task.output / "curve.png")
     listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     done = f"epoch {position.epoch} of {task.run.training.epochs}"
@@ -245,7 +280,7 @@ def _compare_with_start(position: Position) -> str:
 
 
 def _validate(task: Task, average: CaptioningModel) -> Validation:
-    """Losses and scores of the tasks that the run learns."""
+    """Losses and scores of the tasks that the run learns, the same in all processes."""
     autocast, reporter = task.run.training.autocast, task.reporter
     result = Validation()
     if task.val_captions is not None:
@@ -257,7 +292,7 @@ def _validate(task: Task, average: CaptioningModel) -> Validation:
             average, task.val_questions, autocast=autocast, reporter=reporter
         )
         result = Validation(result.scores | answered.scores, result.captions, answered.answers)
-    return result
+    return distributed.from_first(result)
 
 
 def _log(
@@ -267,6 +302,8 @@ def _log(
     learning_rate: float,
     seconds: float,
 ) -> None:
+    if not distributed.is_first():
+        return
     clip = task.run.training.clip_norm
     means = _means(recent)
     record: dict[str, Any] = {

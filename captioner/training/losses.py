@@ -66,21 +66,16 @@ def answer_loss(logits: Tensor, targets: Tensor, *, label_smoothing: float) -> T
     return -((1 - label_smoothing) * target + label_smoothing * uniform).mean()
 
 
-def pair_loss(logits: Tensor, targets: Tensor, wordings: Tensor) -> Tensor:
+def pair_loss(logits: Tensor, best: Tensor, pairs: Tensor) -> Tensor:
     """Mean loss per pair of questions with the same words and different answers.
 
     For a pair with the answers a and b, and the logits s of the first and t of the second question:
     log(1 + exp(-m)) with m = (s_a - s_b) - (t_a - t_b). The effect of the words is the same in s
-    and t and cancels, so that only the pictures can make m large. logits, targets: (R, answers);
-    wordings (R,): equal for equal words. The loss is 0 without pairs.
+    and t and cancels, so that only the pictures can make m large. logits (R, answers); best (R,)
+    and pairs (2, pairs): from `QuestionBatches.pairs`. The loss is 0 without pairs.
     """
-    logits = logits.float()
-    best = targets.argmax(1)  # (R,)
-    known = targets.sum(1) > 0  # (R,)
-    pairs = (wordings.unsqueeze(1) == wordings) & (best.unsqueeze(1) != best)  # (R, R)
-    pairs = (pairs & known.unsqueeze(1) & known).triu(1)  # (R, R), each pair once
-    scores = logits[:, best]  # (R, R): for each question, the logit of each question's answer
+    scores = logits.float()[:, best]  # (R, R): each question's logit of each question's answer
     own = scores.diagonal()  # (R,)
     margins = own.unsqueeze(1) - scores - scores.t() + own  # (R, R)
-    losses = functional.softplus(-margins[pairs])  # (pairs,)
+    losses = functional.softplus(-margins[pairs[0], pairs[1]])  # (pairs,)
     return losses.sum() / max(1, len(losses))

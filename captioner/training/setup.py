@@ -21,6 +21,7 @@ from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.encoder import Encoder
+from captioner.training import distributed
 from captioner.training.data import Texts, describe, read_data
 from captioner.training.initial_model import build_model
 from captioner.training.log import TrainingLog
@@ -117,6 +118,7 @@ def prepare(
     # Validation sees every picture as it is, with all its captions.
     plain = dataclasses.replace(
         config,
+        accumulate=1,
         mirror=False,
         augment=False,
         self_critical=False,
@@ -218,12 +220,16 @@ def _batches(
     if model.encoder.frozen_count and not config.augment:
         cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
+    parts = distributed.own_parts(config.accumulate)
     captions, questions = None, None
     if texts.captions:
-        captions = CaptionBatches(texts.captions, model.caption_parts()[1], config, source)
+        words = model.caption_parts()[1]
+        captions = CaptionBatches(texts.captions, words, config, source, parts)
     if texts.questions:
-        vocabulary = model.answer_parts()[1]
-        questions = QuestionBatches(texts.questions, vocabulary, model.answer_texts, config, source)
+        words = model.answer_parts()[1]
+        questions = QuestionBatches(
+            texts.questions, words, model.answer_texts, config, source, parts
+        )
     return captions, questions
 
 
@@ -247,14 +253,15 @@ def _cache(
         if reporter.interrupted():
             raise Interrupted
 
-    return build_cache(
-        layers,
-        paths,
-        caches,
-        mirrored=mirrored,
-        max_gib=config.max_cache_gib,
-        progress=progress,
-    )
+    with distributed.first_ahead():
+        return build_cache(
+            layers,
+            paths,
+            caches,
+            mirrored=mirrored,
+            max_gib=config.max_cache_gib,
+            progress=progress,
+        )
 
 
 def make_map_source(encoder: Encoder, *, autocast: bool) -> MapSource:

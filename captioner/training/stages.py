@@ -1,7 +1,8 @@
 """Train in several stages, each of which continues from the one before it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from captioner.config.run import CACHE_FOLDER, RunConfig
 from captioner.errors import CaptionerError
 from captioner.files import exclusive_lock
 from captioner.model import averaging, checkpoint
+from captioner.training import distributed
 from captioner.training.data import read_data
 from captioner.training.fine_tuning import for_fine_tuning
 from captioner.training.loop import fit, keep_settings, make_folder
@@ -33,7 +35,7 @@ def fit_stages(
     suit fine-tuning, and keeps that model as its best until an epoch's is better. All texts and
     such checkpoints are read before training begins. A resumed run continues in its current stage.
     A run without stages has one stage named "", which trains in `output` itself. Raises what `fit`
-    raises, and CaptionerError if another run is using `output`.
+    raises, and CaptionerError if another run is using `output` or a batch cannot be divided.
     """
     finished = _finished_starts(stages, output)
     stages = {
@@ -41,19 +43,20 @@ def fit_stages(
     }
     runs = _with_starts(stages, output)
     names = list(runs)
+    for run in runs.values():
+        _check_parts(run)
     if not resume and names != [""]:
         _check_inputs(runs, finished)
-    make_folder(output)
-    with exclusive_lock(output / ".lock", wait=False):
+    with _held(output):
         started = [name for name in names if is_saved(output / name)]
-        if names != [""]:
+        if names != [""] and distributed.is_first():
             keep_settings(stages, output)
         # All stages before the last started one are finished.
         for name in names[names.index(started[-1]) if started else 0 :]:
             if name:
                 reporter.note(f"stage {name}")
             averaged = stages[name].training.average_of
-            if averaged and name not in started:
+            if averaged and name not in started and distributed.is_first():
                 _save_average(averaged, name, output)
             fit(
                 runs[name],
@@ -77,6 +80,37 @@ def _finished_starts(stages: dict[str, RunConfig], output: Path) -> set[str]:
             found.add(name)
         made |= {(output / f"{file}.safetensors").resolve() for file in _checkpoints_of([name])}
     return found
+
+
+@contextmanager
+def _held(output: Path) -> Iterator[None]:
+    """Keep other runs out of the folder; of several processes, the first one does so for all."""
+    if not distributed.is_first():
+        yield
+        return
+    make_folder(output)
+    with exclusive_lock(output / ".lock", wait=False):
+        yield
+
+
+def _check_parts(run: RunConfig) -> None:
+    """Raise CaptionerError where a batch cannot be divided among processes and parts."""
+    config, processes = run.training, distributed.size()
+    for texts, name in (
+        (run.data.train.captions, "pictures_per_batch"),
+        (run.data.train.questions, "questions_per_batch"),
+    ):
+        count = getattr(config, name)
+        if texts and count % config.accumulate:
+            raise CaptionerError(
+                f"accumulate is {config.accumulate}, which does not divide {name} {count}; "
+                "choose one that does"
+            )
+        if texts and count < processes * config.accumulate:
+            raise CaptionerError(
+                f"{name} is {count}, of all processes together, fewer than {processes} processes "
+                f"times accumulate {config.accumulate}: raise it or start fewer processes"
+            )
 
 
 def _with_starts(stages: dict[str, RunConfig], output: Path) -> dict[str, RunConfig]:

@@ -18,6 +18,7 @@ from captioner.metrics.bootstrap import Interval
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import fill, named_tensors
 from captioner.model.tensor_file import read_tensors, write_tensors
+from captioner.training import distributed
 from captioner.training.selection import Validation
 
 LAST = "state.safetensors"
@@ -68,8 +69,11 @@ def save_state(
     """Write weights, averaged weights, optimizer, random states and position; all or nothing.
 
     The state that was saved before it is kept beside it. Of the averaged weights it has only those
-    that differ from the model's: the frozen ones are the same.
+    that differ from the model's: the frozen ones are the same. Of several processes, the first one
+    writes, and the random states are its own.
     """
+    if not distributed.is_first():
+        return
     weights = named_tensors(model)
     tensors = {f"model.{name}": value for name, value in weights.items()}
     for name, value in named_tensors(average).items():
@@ -86,7 +90,7 @@ def save_state(
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {
         "position": json.dumps(dataclasses.asdict(position)),
-        "vocabularies": json.dumps(_words(model)),
+        "vocabularies": json.dumps(words_of(model)),
     }
     if (folder / LAST).exists():
         _keep(folder / LAST, folder / BEFORE)
@@ -143,7 +147,7 @@ def restore_model(state: SavedState, model: CaptioningModel) -> None:
 
     Raises CaptionerError where the state was saved with another model or vocabulary.
     """
-    if state.vocabularies != _words(model):
+    if state.vocabularies != words_of(model):
         raise CaptionerError(
             f"{state.file}: saved with other words or answers; the training texts have changed "
             "since: put them back, or start anew in another folder"
@@ -191,7 +195,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _words(model: CaptioningModel) -> list[list[str]]:
+def words_of(model: CaptioningModel) -> list[list[str]]:
     """Everything that numbers in the weights stand for: words of both tasks, and answers."""
     vocabularies = (model.vocabulary, model.question_vocabulary)
     words = [list(vocabulary.words) if vocabulary else [] for vocabulary in vocabularies]

@@ -1,6 +1,8 @@
 """One step of training: the losses of both batches and the update of the weights."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from captioner.errors import CaptionerError
 from captioner.model.answer_head import Answered
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.encoder import Encoder
+from captioner.training import distributed
 from captioner.training.losses import (
     answer_loss,
     caption_loss,
@@ -30,72 +33,128 @@ from captioner.training.setup import Task
 def train_step(
     task: Task,
     optimizer: torch.optim.Optimizer,
-    captions: Batch | None,
-    questions: QuestionBatch | None,
+    captions: Sequence[Batch],
+    questions: Sequence[QuestionBatch],
     step: int,
 ) -> dict[str, float]:
-    """One optimizer step; returns what the log says of it.
+    """One optimizer step on this process's parts of a batch; returns what the log says of it.
 
-    "loss", "gradient norm" (before clipping) and "texts" (learned from) always; "caption loss" and
-    "answer loss" where both are learned at once; "reward", the mean of the captions drawn, where
-    the training is self-critical.
+    captions, questions: the parts, none where the run does not learn them. All processes take the
+    step together, and what is returned is of the whole batch: "loss", "gradient norm" (before
+    clipping) and "texts" (learned from) always; "caption loss" and "answer loss" where both are
+    learned at once; "reward", the mean of the captions drawn, where the training is self-critical.
     """
     config = task.run.training
-    losses: dict[str, Tensor] = {}
-    measured: dict[str, float] = {}
-    texts = 0
-    if captions is not None:
-        losses["caption loss"], rewarded = _caption_part(task, captions, step)
-        measured |= rewarded
-        texts += len(captions.lengths)
-    if questions is not None:
-        weight = config.answer_weight if captions is not None else 1.0
-        losses["answer loss"] = weight * _answer_part(task, questions)
-        texts += len(questions.lengths)
-    if len(losses) > 1:
-        measured |= {name: float(part.detach()) for name, part in losses.items()}
-    loss = torch.stack(list(losses.values())).sum()
+    distributed.seed_dropout(config.seed, step)
+    drawn = _draw(task, captions, step) if task.reward else None
+    names = ["loss", *["caption loss", "answer loss"] * bool(captions and questions)]
+    measured = dict.fromkeys(
+        [*names, *["reward"] * bool(drawn)], torch.zeros((), device=task.device)
+    )
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    for part in range(max(len(captions), len(questions))):
+        losses: dict[str, Tensor] = {}
+        if captions and captions[part].lengths:
+            losses["caption loss"], rewarded = _caption_part(task, captions[part], drawn, part)
+            measured |= {name: measured[name] + value for name, value in rewarded.items()}
+        if questions:
+            losses |= _answer_part(task, questions[part], alone=not captions)
+        if losses:
+            losses["loss"] = torch.stack(list(losses.values())).sum()
+            losses["loss"].backward()
+        measured |= {
+            name: measured[name] + losses[name].detach() for name in names if name in losses
+        }
     trained = [p for group in optimizer.param_groups for p in group["params"]]
+    totals = torch.stack(list(measured.values()))
+    distributed.add_up_gradients(trained, totals)
+    if config.update_batch_norm:
+        distributed.average([b for b in task.model.encoder.buffers() if b.is_floating_point()])
     norm = float(nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf))
-    for name, value in (("loss", float(loss.detach())), ("gradient norm", norm)):
-        if not math.isfinite(value):
+    values = dict(zip(measured, totals.tolist(), strict=True)) | {"gradient norm": norm}
+    for name in ("loss", "gradient norm"):
+        if not math.isfinite(values[name]):
             raise CaptionerError(
-                f"the {name} is {value} at step {step}; the checkpoints before it are kept: "
+                f"the {name} is {values[name]} at step {step}; the checkpoints before it are kept: "
                 "lower learning_rate, raise warm_up_steps or turn autocast off, all of which can "
                 "change with --resume"
             )
     optimizer.step()
-    return {"loss": float(loss.detach()), "gradient norm": norm, "texts": texts, **measured}
+    texts = [parts[0].part.texts for parts in (captions, questions) if parts]
+    return {**values, "texts": sum(texts)}
 
 
-def _caption_part(task: Task, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch of captions: cross entropy, or self-critical with the mean reward."""
-    with _autocast(task):
-        maps = frozen_maps(task.model.encoder, batch.views)
-    samples = _draw(task, maps, step) if task.reward else []
+@dataclass(frozen=True)
+class _Drawn:
+    """Captions drawn for the parts of a batch, to be rewarded; each ends with END.
+
+    maps, captions: of each part; words: drawn by all processes together, without a forced END.
+    """
+
+    maps: list[Tensor]
+    captions: list[list[list[int]]]
+    words: int
+
+
+def _caption_part(
+    task: Task, batch: Batch, drawn: _Drawn | None, part: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The share of a part in the loss of the whole batch of captions.
+
+    Cross entropy, or self-critical; then also its share in the mean reward.
+    """
+    if drawn is None:
+        with _autocast(task):
+            maps = frozen_maps(task.model.encoder, batch.views)
+    else:
+        maps = drawn.maps[part]
     task.model.train()
     with _autocast(task):
         features = task.model.encoder.head(maps)  # (P, N, D)
-        if not task.reward:
+        if drawn is None:
             return _cross_entropy(task, batch, features), {}
-        loss, reward = _self_critical(task, batch, samples, features)
-    return loss, {"reward": reward}
+        return _self_critical(task, batch, drawn.captions[part], drawn.words, features)
 
 
-def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
-    """The loss of a batch of questions, and that of its pairs where the settings say so."""
+def _answer_part(task: Task, batch: QuestionBatch, *, alone: bool) -> dict[str, Tensor]:
+    """The share of a part in the loss of the whole batch of questions, and in that of its pairs.
+
+    alone: no captions are learned. Nothing where the part is empty and there are no pairs.
+    """
     config, device = task.run.training, task.device
-    task.model.train()
-    with _autocast(task):
-        answered = answer_batch(task.model, batch)
-    targets = batch.targets.to(device)
-    loss = answer_loss(answered.logits, targets, label_smoothing=config.label_smoothing)
-    if config.pair_weight:
-        pairs = pair_loss(answered.logits, targets, batch.wordings.to(device))
-        loss = loss + config.pair_weight * pairs
-    return loss
+    loss = torch.zeros((), device=device)
+    logits = torch.zeros(batch.targets.shape, device=device)
+    if batch.lengths:
+        task.model.train()
+        with _autocast(task):
+            logits = answer_batch(task.model, batch).logits  # (R, answers)
+        targets = batch.targets.to(device)
+        loss = answer_loss(logits, targets, label_smoothing=config.label_smoothing)
+        loss = loss * (len(batch.lengths) / batch.part.texts)
+    if config.pair_weight and task.questions is not None:
+        best, pairs = (values.to(device) for values in task.questions.pairs(batch.whole))
+        whole = _of_whole_batch(logits, batch.part.first_text, len(batch.whole))
+        paired = config.pair_weight * pair_loss(whole, best, pairs)
+        # All processes compute it, each with the gradient of its own logits.
+        loss = loss + paired - paired.detach() * (1 - 1 / distributed.size())
+    if not loss.requires_grad:
+        return {}
+    return {"answer loss": loss if alone else config.answer_weight * loss}
+
+
+def _of_whole_batch(logits: Tensor, first: int, questions: int) -> Tensor:
+    """Logits (questions, answers) of a whole batch; those of other processes have no gradient.
+
+    logits: of this process's questions, `first` of them the first.
+    """
+    if distributed.size() == 1:
+        return logits
+    rows = slice(first, first + len(logits))
+    whole = torch.zeros(questions, logits.shape[1], device=logits.device)
+    whole[rows] = logits.detach()
+    distributed.add_up(whole)
+    whole[rows] = logits
+    return whole
 
 
 def _autocast(task: Task) -> torch.autocast:
@@ -104,29 +163,48 @@ def _autocast(task: Task) -> torch.autocast:
 
 
 def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
-    """The loss of the batch's captions."""
+    """The share of these captions in the loss of the whole batch, a mean over its words."""
     config, device = task.run.training, task.device
     decoder, _ = task.model.caption_parts()
     tokens, rows = batch.tokens.to(device), batch.rows.to(device)
     forced = decoder(tokens, batch.lengths, rows, features, config.truncate_steps)
-    return caption_loss(
+    words = sum(batch.lengths) / batch.part.words
+    captions = len(batch.lengths) / batch.part.texts  # over which the penalty is a mean
+    loss = caption_loss(
         forced,
         label_smoothing=config.label_smoothing,
-        attention_penalty=config.attention_penalty,
+        attention_penalty=config.attention_penalty * captions / words,
     )
+    return loss * words
 
 
-def _draw(task: Task, maps: Tensor, step: int) -> list[list[int]]:
-    """Captions to be rewarded, captions_per_picture for each picture, drawn without dropout."""
+def _draw(task: Task, batches: Sequence[Batch], step: int) -> _Drawn:
+    """Draw captions_per_picture captions for each picture of each part, without dropout."""
     config, model = task.run.training, task.model
-    first = (config.seed * 1_000_003 + step) * len(maps)
     decoder, _ = model.caption_parts()
-    model.eval()
-    # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
-    with torch.no_grad(), _autocast(task):
-        features = model.encoder.head(maps)
-        drawn = draw(decoder, features, _sampling(task), range(first, first + len(maps)))
-    return [[*sample.tokens, END] for samples in drawn for sample in samples]
+    sampling = _sampling(task)
+    maps: list[Tensor] = []
+    captions: list[list[list[int]]] = []
+    for batch in batches:
+        if not batch.indices:
+            maps.append(batch.views.pictures)
+            captions.append([])
+            continue
+        with _autocast(task):
+            maps.append(frozen_maps(model.encoder, batch.views))
+        first = (config.seed * 1_000_003 + step) * batch.part.pictures + batch.part.first_picture
+        model.eval()
+        # Autocast of its own: it keeps the weights it has converted, and these carry no gradient.
+        with torch.no_grad(), _autocast(task):
+            drawn = draw(
+                decoder,
+                model.encoder.head(maps[-1]),
+                sampling,
+                range(first, first + len(batch.indices)),
+            )
+        captions.append([[*sample.tokens, END] for samples in drawn for sample in samples])
+    words = sum(min(len(caption), sampling.max_words) for part in captions for caption in part)
+    return _Drawn(maps, captions, int(distributed.add_up(torch.tensor(words))))
 
 
 def _sampling(task: Task) -> DecodingConfig:
@@ -145,9 +223,13 @@ def _sampling(task: Task) -> DecodingConfig:
 
 
 def _self_critical(
-    task: Task, batch: Batch, samples: list[list[int]], features: Tensor
-) -> tuple[Tensor, float]:
-    """The policy gradient on these samples, each against the picture's others; the mean reward."""
+    task: Task, batch: Batch, samples: list[list[int]], words: int, features: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The policy gradient on these samples, each against the picture's others, and their reward.
+
+    Both are shares in the mean of the whole batch; words: in all of its samples, without a forced
+    END.
+    """
     assert task.reward is not None
     sampling = _sampling(task)
     indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
@@ -169,12 +251,14 @@ def _self_critical(
         temperature=sampling.temperature,
         max_words=sampling.max_words,
     )
-    return loss, float(rewards.mean())
+    own = sum(min(len(sample), sampling.max_words) for sample in samples)
+    reward = rewards.mean().to(task.device) * (len(batch.indices) / batch.part.pictures)
+    return loss * (own / words), {"reward": reward}
 
 
 def frozen_maps(encoder: Encoder, views: Views) -> Tensor:
     """Maps (P, rows, columns, C) of the frozen layers, cached or computed, on their device."""
-    pictures = views.pictures.to(encoder.positions.device)
+    pictures = views.pictures.to(encoder.positions.device).float()
     return pictures if views.cached else encoder.trunk(pictures)
 
 

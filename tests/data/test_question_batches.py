@@ -117,6 +117,24 @@ def test_with_a_pair_weight_equal_wordings_come_in_groups_of_limited_size(
     assert max(places) - min(places) > 6 * LARGEST_GROUP
 
 
+def test_pairs_are_of_equal_words_and_different_answers_that_can_be_given(
+    questions: list[AskedQuestion],
+) -> None:
+    path = questions[0].path
+    batches = make(
+        [
+            ask(path, 1, "Is it red?", "yes", "yes", "no"),
+            ask(path, 2, "what is it", "yes"),
+            ask(path, 3, "is it red", "no", "red"),  # as many: the first of ANSWERS
+            ask(path, 4, "is it red?", "pink"),  # cannot be given
+            ask(path, 5, "is it red?", "yes"),
+        ]
+    )
+    best, pairs = batches.pairs([4, 2, 0, 3, 1])
+    assert best.tolist() == [ANSWERS.index(a) for a in ("yes", "no", "yes", "no", "yes")]
+    assert pairs.t().tolist() == [[0, 1], [1, 2]]
+
+
 def test_unknown_words_and_questions_without_words(questions: list[AskedQuestion]) -> None:
     batches = make([ask(questions[0].path, 1, "pourquoi red"), ask(questions[0].path, 2, "?!")])
     assert batches.words == [[UNKNOWN, VOCABULARY.words.index("red")], [UNKNOWN]]
