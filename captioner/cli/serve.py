@@ -1,6 +1,5 @@
 """captioner serve: the web page on this machine."""
 
-import ipaddress
 import socket
 from typing import Annotated
 
@@ -29,13 +28,23 @@ def serve(
             min=0, max=65535, help="0 takes any that is free.", metavar="N", rich_help_panel=SERVER
         ),
     ] = 8000,
+    fetch: Annotated[
+        bool | None,
+        typer.Option(
+            "--fetch/--no-fetch",
+            help="Whether the page may fetch pictures from public web addresses.",
+            show_default="only where no other machine gets in",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
 ) -> None:
     """Serve a web page and a JSON API until Ctrl-C.
 
     The page, the API's description under /docs and the model are all on this machine: nothing is
-    loaded from elsewhere, and no picture is kept. Needs the extra `web`.
+    loaded from elsewhere but a picture whose address you enter, and no picture is kept. Needs the
+    extra `web`.
     """
     try:
         import python_multipart  # noqa: F401
@@ -43,11 +52,12 @@ def serve(
 
         from captioner.serve.app import create_app
         from captioner.serve.connections import create_server
+        from captioner.serve.fetching import is_loopback
         from captioner.serve.limits import Limits
     except ImportError as error:
         raise CaptionerError(
             f"the web page needs more packages ({error.name} is missing): pip install "
-            "'captioner[web]', or '.[web]' in a clone"
+            "'.[web]' in the folder that captioner was installed from"
         ) from error
 
     from captioner.api import Captioner
@@ -56,10 +66,12 @@ def serve(
     model = Captioner.load(checkpoint, device)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}", flush=True)
-    if not is_loopback(host):
+    alone = is_loopback(host)
+    if not alone:
         print_warning("other machines can reach this")
     limits = Limits()
-    server = create_server(create_app(model, host=host, limits=limits), limits)
+    fetches = alone if fetch is None else fetch
+    server = create_server(create_app(model, host=host, limits=limits, fetches=fetches), limits)
     server.run(sockets=[listening])
 
 
@@ -73,11 +85,3 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {error.strerror or error}; "
             "choose another --port or --host"
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

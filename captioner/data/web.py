@@ -16,14 +16,16 @@ MAX_REDIRECTS = 5
 _IN_URLS = "%/:=&?~#+!$,;'@()*[]"  # what stands for itself in a web address
 
 
-def fetch(url: str, *, max_bytes: int, seconds: float) -> bytes:
+def fetch(url: str, *, max_bytes: int, seconds: float, public_only: bool = False) -> bytes:
     """The content at a web address.
+
+    public_only: refuse a private address even where no public one has redirected to it.
 
     Raises CaptionerError if there is none, if it is larger than max_bytes or takes longer than
     seconds in all, and for redirects that do not end, that lead to anything but http and https, or
     that lead from a public address to a private one, such as a service of this machine.
     """
-    fetching = _Fetch(url, max_bytes, seconds)
+    fetching = _Fetch(url, max_bytes, seconds, public_only)
     # In a thread: a name's look-up, a handshake and headers that trickle in have no deadline.
     thread = threading.Thread(target=fetching.run, daemon=True)
     thread.start()
@@ -44,7 +46,7 @@ def fetch(url: str, *, max_bytes: int, seconds: float) -> bytes:
 class _Fetch:
     """One fetch in its thread; error: why it failed, content: what was received."""
 
-    def __init__(self, url: str, max_bytes: int, seconds: float) -> None:
+    def __init__(self, url: str, max_bytes: int, seconds: float, public_only: bool) -> None:
         self.url = url
         self.max_bytes = max_bytes
         self.seconds = seconds
@@ -52,7 +54,7 @@ class _Fetch:
         self.error: Exception | None = None
         self.socket: socket.socket | None = None
         self.stopped = False
-        self.public = False  # whether a public address has been connected to
+        self.public = public_only  # from the first public address on, no private one is allowed
 
     def run(self) -> None:
         try:
@@ -104,7 +106,7 @@ class _Fetch:
             self.public = True
         elif not proxied and self.public:
             self.socket.close()
-            raise OSError(f"it redirects to {peer}, which is no public address")
+            raise OSError(f"it leads to {peer}, which is no public address")
         return self.socket
 
 

@@ -1,7 +1,7 @@
 """The web application: the page, the JSON API and its description."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
@@ -19,23 +19,18 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from captioner.api import Captioner
 from captioner.config.settings import MAX_SEED, DecodingConfig
 from captioner.errors import CaptionerError
-from captioner.files import asset
 from captioner.serve import schemas
+from captioner.serve.fetching import PictureFetcher
 from captioner.serve.inference import InferenceService
 from captioner.serve.limits import Guard, Limits, Refusal
+from captioner.serve.pages import SAMPLES, add_pages, sample_pictures
 from captioner.serve.picture_decoder import Prepared
 from captioner.version import __version__
 from captioner.visualization.explorer import write_explorer
 
-ASSETS = {  # file: room, media type
-    "explorer.css": ("captioner.visualization", "text/css"),
-    "explorer.js": ("captioner.visualization", "text/javascript"),
-    "page.css": ("captioner.serve", "text/css"),
-    "page.js": ("captioner.serve", "text/javascript"),
-    "docs.js": ("captioner.serve", "text/javascript"),
-}
 Image = Annotated[UploadFile, File(description="A picture in a usual format, such as JPEG or PNG")]
 Question = Annotated[str, Field(min_length=1, max_length=500)]
+Address = Annotated[str, Field(max_length=2000, description="http:// or https://")]
 MOST_QUESTIONS = 20  # in one explorer
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Error, "description": text}
@@ -76,8 +71,18 @@ class FormRoute(APIRoute):
         return read_form
 
 
-def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | None = None) -> Any:
-    """The ASGI application over a model; host: the name it is reached by, beside localhost."""
+def create_app(
+    model: Captioner,
+    *,
+    host: str = "127.0.0.1",
+    limits: Limits | None = None,
+    fetches: bool = False,
+) -> Any:
+    """The ASGI application over a model.
+
+    host: the name it is reached by, beside localhost; fetches: whether it may fetch pictures from
+    public web addresses, which else no request makes it do.
+    """
     limits = limits or Limits()
     service = InferenceService(model, limits)
 
@@ -97,40 +102,21 @@ def create_app(model: Captioner, *, host: str = "127.0.0.1", limits: Limits | No
         lifespan=lifespan,
     )
     app.router.route_class = FormRoute
-    add_pages(app)
-    add_api(app, model, service, limits)
+    samples = sample_pictures()
+    add_pages(app, samples)
+    add_about(app, model, limits, list(samples), fetches=fetches)
+    add_answering(app, model, service)
+    add_captioning(app, model, service)
+    if fetches:
+        add_fetching(app, PictureFetcher(service, limits))
     add_error_handlers(app)
     return Guard(app, limits=limits, host=host)
 
 
-def add_pages(app: FastAPI) -> None:
-    """The page, its scripts and styles, and the description of the API."""
-    page, description = (asset("captioner.serve", name) for name in ("page.html", "docs.html"))
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> HTMLResponse:
-        return HTMLResponse(page)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(description)
-
-    for name, (room, media_type) in ASSETS.items():
-        app.add_route(f"/{name}", serve_asset(room, name, media_type), include_in_schema=False)
-
-
-def serve_asset(room: str, name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that gives one file, read here and now: no request ever names a path."""
-    content = asset(room, name)
-
-    async def give(_: Request) -> Response:
-        return Response(content, media_type=media_type)
-
-    return give
-
-
-def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: Limits) -> None:
-    """/api/about, /api/answer, /api/caption and /api/explorer."""
+def add_about(
+    app: FastAPI, model: Captioner, limits: Limits, samples: Sequence[str], *, fetches: bool
+) -> None:
+    """/api/about."""
 
     @app.get("/api/about", summary="What this server can do")
     async def about() -> schemas.About:
@@ -146,7 +132,15 @@ def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: L
             ),
             max_bytes=limits.upload_bytes,
             max_pixels=limits.pixels,
+            fetches=fetches,
+            samples=[
+                schemas.Sample(address=f"/samples/{name}", text=SAMPLES[name]) for name in samples
+            ],
         )
+
+
+def add_answering(app: FastAPI, model: Captioner, service: InferenceService) -> None:
+    """/api/answer."""
 
     @app.post("/api/answer", summary="Answer a question about a picture", responses=ERRORS)
     async def answer(image: Image, question: Annotated[Question, Form()]) -> schemas.Answer:
@@ -155,7 +149,18 @@ def add_api(app: FastAPI, model: Captioner, service: InferenceService, limits: L
         result = await service.run(prepared, None, [question])
         return schemas.Answer.model_validate(result.answers[0])
 
-    add_captioning(app, model, service)
+
+def add_fetching(app: FastAPI, fetcher: PictureFetcher) -> None:
+    """/api/fetch, which the page uses for a picture of which it has the address."""
+
+    @app.post(
+        "/api/fetch",
+        summary="Fetch a picture from a public web address",
+        responses=ERRORS,
+        response_class=Response,
+    )
+    async def fetch(address: Annotated[Address, Form()]) -> Response:
+        return Response(await fetcher.fetch(address), media_type="application/octet-stream")
 
 
 def add_captioning(app: FastAPI, model: Captioner, service: InferenceService) -> None:

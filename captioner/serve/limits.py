@@ -51,6 +51,8 @@ class Limits:
     decoders: pictures decoded at once, each for turn_seconds; then slow_decoders of them may go on
     beside the next ones. Of each, decode_cpu_seconds of computing, decode_seconds altogether, and
     decode_bytes of memory.
+
+    fetches: pictures fetched from the web at once, each within fetch_seconds.
     """
 
     upload_bytes: int = 16 * MIB
@@ -71,6 +73,8 @@ class Limits:
     decode_cpu_seconds: int = 5
     decode_seconds: float = 20
     decode_bytes: int = 450_000_000
+    fetches: int = 4
+    fetch_seconds: float = 20
 
 
 class Refusal(Exception):

@@ -67,6 +67,13 @@ class Decoding(BaseModel):
     max_words: int
 
 
+class Sample(BaseModel):
+    """A picture to try."""
+
+    address: str = Field(description="on this server")
+    text: str = Field(description="what it shows")
+
+
 class About(BaseModel):
     """What this server can do."""
 
@@ -76,6 +83,8 @@ class About(BaseModel):
     decoding: Decoding
     max_bytes: int = Field(description="of a request")
     max_pixels: int = Field(description="of a picture")
+    fetches: bool = Field(description="whether /api/fetch is there")
+    samples: list[Sample]
 
 
 class Error(BaseModel):

@@ -99,17 +99,20 @@ def write_explorer(pictures: Sequence[Record]) -> str:
     Its content security policy allows no script except its own. Without scripts, as in the preview
     of an e-mail, it shows the pictures with their captions and answers.
     """
-    style, script, page = (
-        asset("captioner.visualization", f"explorer.{kind}") for kind in ("css", "js", "html")
+    names = ("style.css", "explorer.css", "heat_map.js", "explorer.js", "explorer.html")
+    style, layout, heat_map, explorer, page = (
+        asset("captioner.visualization", name) for name in names
     )
     data = [{key: picture[key] for key in picture if key != "picture"} for picture in pictures]
     return Template(page).substitute(
         policy=(
-            f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-            f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+            f"default-src 'none'; img-src data:; style-src {_digests(style, layout)}; "
+            f"script-src {_digests(heat_map, explorer)}; base-uri 'none'; form-action 'none'"
         ),
         style=style,
-        script=script,
+        layout=layout,
+        heat_map=heat_map,
+        explorer=explorer,
         figures="\n".join(_figure(picture) for picture in pictures),
         # Inside a script element, "<" could start an end tag or a comment.
         data=json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c"),
@@ -144,6 +147,6 @@ def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _digest(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
+def _digests(*texts: str) -> str:
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

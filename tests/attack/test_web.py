@@ -113,12 +113,18 @@ def test_redirects_from_a_public_address_lead_to_public_ones(
     assert get(f"http://127.0.0.1:{port}/127.0.0.1") == b"secret"
     assert get(f"http://127.0.0.2:{port}/127.0.0.1") == b"secret"
     asked.clear()
-    with pytest.raises(CaptionerError, match="redirects to 127.0.0.2, which is no public"):
+    with pytest.raises(CaptionerError, match="leads to 127.0.0.2, which is no public"):
         get(f"http://127.0.0.1:{port}/127.0.0.2")
     assert asked == ["/127.0.0.2"]  # the private one was not even asked
-    with pytest.raises(CaptionerError, match="redirects to 127.0.0.2, which is no public"):
+    with pytest.raises(CaptionerError, match="leads to 127.0.0.2, which is no public"):
         get(f"http://127.0.0.1:{port}/127.0.0%2e2")  # the same address, spelled to look like a name
     assert "/secret" not in asked
+    asked.clear()
+    with pytest.raises(CaptionerError, match="leads to 127.0.0.2, which is no public"):
+        fetch(f"http://127.0.0.2:{port}/secret", max_bytes=1000, seconds=5, public_only=True)
+    assert asked == []
+    content = fetch(f"http://127.0.0.1:{port}/secret", max_bytes=9, seconds=5, public_only=True)
+    assert content == b"secret"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_without_the_extra_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     status, out, err = run()
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "pip install 'captioner[web]'" in err
+    assert "pip install '.[web]'" in err
 
 
 def test_a_port_that_is_taken(run: Callable) -> None:

@@ -3,6 +3,8 @@
 import io
 import json
 import struct
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -243,6 +245,83 @@ def test_the_description_names_every_path_and_loads_nothing_from_elsewhere(addre
         assert path in page.text
         assert httpx.get(address + path).status_code == 200
     assert httpx.get(address + "/redoc").status_code == 404
+
+
+def test_samples_are_served_and_named_by_about(address: str) -> None:
+    samples = httpx.get(address + "/api/about").json()["samples"]
+    assert len(samples) == 5
+    for sample in samples:
+        picture = httpx.get(address + sample["address"])
+        assert picture.headers["content-type"] == "image/jpeg"
+        Image.open(io.BytesIO(picture.content)).verify()
+    assert httpx.get(address + "/samples/README.md").status_code == 404
+
+
+class Web:
+    """Stands for the web: a page at each address that ends so, a picture at the others."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, object]] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def fetch(self, url: str, **limits: object) -> bytes:
+        self.asked.append(limits)
+        assert self.go_on.wait(60)
+        return b"<html>" if url.endswith(".html") else make_picture(1)
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Web:
+    stand_in = Web()
+    monkeypatch.setattr("captioner.serve.fetching.fetch", stand_in.fetch)
+    return stand_in
+
+
+def test_pictures_alone_are_fetched_and_only_where_that_is_allowed(
+    address: str, model: Captioner, serve_app: Serve, web: Web
+) -> None:
+    def ask(server: str, url: str) -> httpx.Response:
+        return httpx.post(server + "/api/fetch", files={"address": (None, url)})
+
+    assert ask(address, "https://a.example/a.png").status_code == 404
+    assert httpx.get(address + "/api/about").json()["fetches"] is False
+    fetching = serve_app(create_app(model, fetches=True))
+    assert httpx.get(fetching + "/api/about").json()["fetches"] is True
+    found = ask(fetching, "https://a.example/a.png")
+    assert (found.content, found.headers["content-type"]) == (
+        make_picture(1),
+        "application/octet-stream",
+    )
+    assert web.asked == [{"max_bytes": 16 * MIB, "seconds": 20, "public_only": True}]
+    for url, message in (
+        ("https://a.example/a.html", "is not a picture"),
+        ("file:///etc/passwd", "expected an address that starts with https://"),
+        ("ftp://a.example/a.png", "expected an address that starts with https://"),
+    ):
+        refused = ask(fetching, url)
+        assert refused.status_code == 400 and message in refused.json()["error"]
+    assert len(web.asked) == 2
+    foreign = {"origin": "https://evil.example"}
+    files = {"address": (None, "https://a.example/a.png")}
+    assert httpx.post(fetching + "/api/fetch", files=files, headers=foreign).status_code == 403
+
+
+def test_only_a_few_pictures_are_fetched_at_once(
+    model: Captioner, serve_app: Serve, web: Web
+) -> None:
+    fetching = serve_app(create_app(model, fetches=True))
+    web.go_on.clear()
+    files = {"address": (None, "https://a.example/a.png")}
+    with ThreadPoolExecutor(6) as clients:
+        sent = [
+            clients.submit(httpx.post, fetching + "/api/fetch", files=files, timeout=60)
+            for _ in range(6)
+        ]
+        while sum(one.done() for one in sent) < 2:
+            time.sleep(0.02)
+        web.go_on.set()
+        assert sorted(one.result().status_code for one in sent) == [200] * 4 + [429] * 2
 
 
 def test_every_answer_has_the_security_headers(address: str) -> None:

@@ -75,31 +75,84 @@ def brightest(page: Page) -> tuple[int, int]:
 
 def test_hovering_a_word_shows_its_map_and_description(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
-    spoken = page.locator("[aria-live]")
-    expect(spoken).to_have_text("two: 50 %, looked at the upper left")
-    assert brightest(page) == (0, 0)
-    word(page, "dogs").hover()
-    expect(spoken).to_have_text("dogs: 91 %, looked at the lower right")
+    spoken = page.locator(".spoken")
+    expect(spoken).to_have_text("dogs: 91 %, looked at the lower right")  # "two" says little
     assert brightest(page) == (2, 4)
-    assert page.locator(".others li").all_text_contents() == ["dogs (chosen)91 %", "cats5.0 %"]
+    assert page.locator(".others li").all_text_contents() == ["cats5.0 %"]
     word(page, "run").hover()
     expect(spoken).to_have_text("run: < 0.1 %, looked at the centre")
     assert brightest(page) == (1, 2)
+    expect(page.locator(".others")).to_be_hidden()
     word(page, "two").hover()
+    expect(spoken).to_have_text("two: 50 %, looked at the upper left")
+    assert brightest(page) == (0, 0)
+    expect(page.get_by_role("heading", name="Other words it considered")).to_be_visible()
     others = page.locator(".others li")
-    assert others.all_text_contents() == ["a60 %", "two (chosen)50 %", "(end)10 %"]
+    assert others.all_text_contents() == ["a60 %", "(end of the sentence)10 %"]
     assert all(url.startswith(("file:", "data:")) for url in visit.asked)
 
 
 def test_map_is_right_after_fading(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer, reduced_motion="no-preference")
-    word(page, "dogs").hover()
+    word(page, "run").hover()
     page.wait_for_timeout(600)
-    assert brightest(page) == (2, 4)
+    assert brightest(page) == (1, 2)
+
+
+def test_a_caption_says_how_sure_it_is_and_can_be_copied(visit: Visit, explorer: str) -> None:
+    page = visit.open(explorer)
+    verdict = page.locator(".verdict")
+    expect(verdict).to_contain_text("Unsure: 47 % per word on average")  # (50 + 91.2 + 0.04) / 3
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "two dogs run"
+    page.get_by_label("a cat").check()
+    expect(verdict).to_contain_text("Sure: 65 %")
+    # As on a page from another machine without TLS.
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "a cat"
+    page.get_by_label("what color is it? red").check()
+    expect(verdict).to_contain_text("Sure: 70 %")
+
+
+def test_the_caption_is_the_largest_text(visit: Visit, explorer: str) -> None:
+    page = visit.open(explorer)
+    sizes = page.evaluate(
+        """() => Object.fromEntries(["h1", ".words button", ".spoken", ".verdict", "h2"].map(
+          (name) => [name, parseFloat(getComputedStyle(document.querySelector(name)).fontSize)]))"""
+    )
+    assert sizes.pop(".words button") > 1.4 * max(sizes.values())
+
+
+@pytest.mark.parametrize("size", [(64, 40), (40, 400)])
+def test_small_pictures_fill_the_column_and_tall_ones_fit_the_window(
+    visit: Visit, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    caption = Caption(
+        "a dog", (Word("a", 0.5), Word("dog", 0.5)), -1.0, np.stack([one_cell(0, 0)] * 2)
+    )
+    record = picture_record("a", Image.new("RGB", size), [caption_record(caption, ((), ()))], [])
+    save_explorer([record], tmp_path / "small.html")
+    page = visit.open((tmp_path / "small.html").as_uri())
+    expect(word(page, "dog")).to_have_attribute("aria-current", "true")
+    stage, canvas, column = (
+        page.locator(name).bounding_box()
+        for name in (".stage", ".stage canvas", ".viewer > :first-child")
+    )
+    assert stage == canvas
+    assert stage["width"] / stage["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+    if size[0] > size[1]:
+        assert stage["width"] == pytest.approx(column["width"], abs=1)
+    else:
+        assert 500 < stage["height"] < 800
 
 
 def test_views_of_cells_and_of_the_picture_alone(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
+    word(page, "two").focus()
     canvas = page.locator(".stage canvas")
     smooth = canvas.evaluate("canvas => canvas.toDataURL()")
     page.get_by_label("Cells").check()
@@ -121,15 +174,15 @@ def test_views_of_cells_and_of_the_picture_alone(visit: Visit, explorer: str) ->
 
 def test_keyboard_alone_is_enough(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
-    spoken = page.locator("[aria-live]")
+    spoken = page.locator(".spoken")
     page.keyboard.press("ArrowRight")  # without a focused element
-    expect(spoken).to_contain_text("dogs")
+    expect(spoken).to_contain_text("run")
     page.reload()
-    for _ in range(4):  # two pictures, the captions, the words
+    for _ in range(3):  # two pictures, the words
         page.keyboard.press("Tab")
-    expect(word(page, "two")).to_be_focused()
+    expect(word(page, "dogs")).to_be_focused()
     for key, expected in [
-        ("ArrowRight", "dogs"), ("ArrowDown", "run"), ("ArrowRight", "run"), ("Home", "two"),
+        ("ArrowDown", "run"), ("ArrowRight", "run"), ("Home", "two"),
         ("ArrowLeft", "two"), ("End", "run"), ("ArrowUp", "dogs"),
     ]:  # fmt: skip
         page.keyboard.press(key)
@@ -139,7 +192,8 @@ def test_keyboard_alone_is_enough(visit: Visit, explorer: str) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_focused()
     page.keyboard.press("Shift+Tab")
     expect(word(page, "dogs")).to_be_focused()
-    page.keyboard.press("Shift+Tab")
+    for _ in range(4):  # play, copy, the view, the captions
+        page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")  # the next caption
     expect(word(page, "cat")).to_be_visible()
 
@@ -150,7 +204,7 @@ def test_play_button_goes_through_the_words(visit: Visit, explorer: str) -> None
     page.clock.pause_at(3_600_000)  # from now on time passes only in run_for
     word(page, "two").focus()
     page.keyboard.press("Space")
-    spoken = page.locator("[aria-live]")
+    spoken = page.locator(".spoken")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     expect(spoken).to_contain_text("dogs")
     page.clock.run_for(1000)
@@ -162,6 +216,9 @@ def test_play_button_goes_through_the_words(visit: Visit, explorer: str) -> None
     page.get_by_role("button", name="Pause").click()
     page.clock.run_for(5000)
     expect(spoken).to_contain_text("two")
+    page.get_by_label("a cat").check()  # of another sentence the first word comes first
+    page.get_by_role("button", name="Play").click()
+    expect(spoken).to_contain_text("a:")
 
 
 def test_tapping_on_a_phone(visit: Visit, explorer: str) -> None:
@@ -169,9 +226,10 @@ def test_tapping_on_a_phone(visit: Visit, explorer: str) -> None:
         explorer, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
     word(page, "dogs").tap()
-    expect(page.locator("[aria-live]")).to_contain_text("dogs: 91 %")
+    expect(page.locator(".spoken")).to_contain_text("dogs: 91 %")
     assert brightest(page) == (2, 4)
     # The picture stays visible while its words are tapped.
+    page.mouse.wheel(0, 300)
     word(page, "run").tap()
     assert page.locator(".stage").bounding_box()["y"] >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -185,9 +243,9 @@ def test_several_captions_and_an_answer_with_two_looks(visit: Visit, explorer: s
     assert brightest(page) == (0, 4)
     page.get_by_label("what color is it? red").check()
     word(page, "2nd look").hover()
-    expect(page.locator("[aria-live]")).to_have_text("2nd look: looked at the upper centre")
+    expect(page.locator(".spoken")).to_have_text("2nd look: looked at the upper centre")
     assert brightest(page) == (0, 2)
-    assert page.locator(".others li").all_text_contents() == ["red (chosen)70 %", "blue20 %"]
+    assert page.locator(".others li").all_text_contents() == ["blue20 %"]
 
 
 def test_gallery_and_a_name_with_markup(visit: Visit, explorer: str) -> None:
@@ -219,7 +277,7 @@ def test_words_with_markup(visit: Visit, tmp_path: Path) -> None:
     )
     page = visit.open((tmp_path / "hostile.html").as_uri())
     expect(page.get_by_role("toolbar").get_by_role("button")).to_have_text(HOSTILE)
-    page.get_by_role("radio").nth(1).check()
+    page.locator(".sentences").get_by_role("radio").nth(1).check()
     expect(page.locator(".question")).to_contain_text(HOSTILE)
     assert page.evaluate("window.bad") is None
 
@@ -236,7 +294,7 @@ def test_answer_without_a_look(visit: Visit, tmp_path: Path) -> None:
     record = picture_record("a", Image.new("RGB", (9, 9)), [], [answer_record("what?", answer)])
     save_explorer([record], tmp_path / "blind.html")
     page = visit.open((tmp_path / "blind.html").as_uri())
-    expect(page.locator("[aria-live]")).to_have_text("no look: looked at nothing")
+    expect(page.locator(".spoken")).to_have_text("no look: looked at nothing")
     expect(page.locator(".stage canvas")).to_be_hidden()
 
 

@@ -159,7 +159,7 @@ def hostile() -> dict:
 def test_names_and_words_cannot_become_markup(hostile: dict) -> None:
     page = write_explorer([hostile])
     assert HOSTILE not in page
-    assert page.count("<script") == page.count("</script>") == 2
+    assert page.count("<script") == page.count("</script>") == 3
     assert page.count("<img") == 1
     assert "<!--" not in page
     [shown] = data_of(page)
@@ -171,11 +171,13 @@ def test_policy_allows_only_the_scripts_of_the_page(hostile: dict) -> None:
     page = write_explorer([hostile])
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
     allowed = dict(part.strip().split(" ", 1) for part in policy.split(";"))
-    for kind, name in (("script", "explorer.js"), ("style", "explorer.css")):
-        [content] = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
-        assert content == asset("captioner.visualization", name)
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        assert allowed[f"{kind}-src"] == f"'sha256-{digest}'"
+    names = {"script": ("heat_map.js", "explorer.js"), "style": ("style.css", "explorer.css")}
+    for kind, files in names.items():
+        contents = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        assert contents == [asset("captioner.visualization", name) for name in files]
+        digests = [hashlib.sha256(content.encode()).digest() for content in contents]
+        expected = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+        assert allowed[f"{kind}-src"].split() == expected
     assert allowed["default-src"] == "'none'"
     assert allowed["img-src"] == "data:"
 
