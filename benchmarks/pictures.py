@@ -7,6 +7,7 @@ alternate in one process; medians of five rounds, in wall-clock and processor se
 """
 
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -20,12 +21,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from captioner import Captioner
-from captioner.data.feature_cache import GIB, build_cache
+from captioner.data.feature_cache import GIB, FeatureCache, build_cache
 from captioner.data.images import open_picture, to_tensor
 from captioner.decoding.beam_search import decode
 from captioner.decoding.step import limits_in_tokens
 from captioner.model.checkpoint import default_checkpoint
 from captioner.model.checkpoint import load as load_checkpoint
+from captioner.model.encoder import Encoder
 from captioner.training.setup import make_map_source
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -37,6 +39,12 @@ Seconds = dict[str, list[tuple[float, float]]]  # task -> (wall-clock, processor
 
 def choose_pictures(folder: Path, count: int) -> list[Path]:
     return list(islice(cycle(sorted(folder.glob("*.jpg"))), count))
+
+
+def copy_pictures(folder: Path, count: int, to: Path) -> list[Path]:
+    """The same as files of their own, as the cache encodes each file once."""
+    chosen = enumerate(choose_pictures(folder, count))
+    return [Path(shutil.copy(path, to / f"{number}.jpg")) for number, path in chosen]
 
 
 def measure(tasks: dict[str, Callable[[], object]], rounds: int) -> Seconds:
@@ -117,46 +125,45 @@ def cache_table(folder: Path, rounds: int) -> str:
     """Time building the feature cache and the frozen stages on pictures already read."""
     torch.set_num_threads(1)
     encoder = load_checkpoint(default_checkpoint()).model.encoder
-    paths = choose_pictures(folder, PICTURES)
-    read = torch.stack([to_tensor(open_picture(path), encoder.image_size) for path in paths])
-
     folded = load_checkpoint(default_checkpoint()).model.encoder
     folded.fold_batch_norms()
+    with tempfile.TemporaryDirectory() as copies:
+        paths = copy_pictures(folder, PICTURES, Path(copies))
+        read = torch.stack([to_tensor(open_picture(path), encoder.image_size) for path in paths])
 
-    def build() -> None:
-        with tempfile.TemporaryDirectory() as cache:
-            build_cache(
-                make_map_source(encoder, autocast=False),
-                paths,
-                Path(cache),
-                mirrored=False,
-                max_gib=9,
-                progress=lambda done: None,
-            )
+        def build() -> None:
+            with tempfile.TemporaryDirectory() as cache:
+                make_cache(encoder, paths, Path(cache), mirrored=False)
 
-    tasks: dict[str, Callable[[], object]] = {
-        "frozen stages alone": lambda: [folded.trunk(batch) for batch in read.split(BATCH)],
-        "building the cache": build,
-    }
-    seconds = measure(tasks, rounds)
+        tasks: dict[str, Callable[[], object]] = {
+            "frozen stages alone": lambda: [folded.trunk(batch) for batch in read.split(BATCH)],
+            "building the cache": build,
+        }
+        seconds = measure(tasks, rounds)
     return "\n".join(head("1 thread") + lines(seconds, PICTURES, "frozen stages alone"))
+
+
+def make_cache(
+    encoder: Encoder, paths: list[Path], folder: Path, *, mirrored: bool
+) -> FeatureCache:
+    return build_cache(
+        make_map_source(encoder, autocast=False),
+        paths,
+        folder,
+        mirrored=mirrored,
+        max_gib=9,
+        progress=lambda done: None,
+    )
 
 
 def reading_table(folder: Path, rounds: int) -> str:
     """Time random access to a cache and copies of as many bytes in memory; and its size on disk."""
     encoder = load_checkpoint(default_checkpoint()).model.encoder
-    with tempfile.TemporaryDirectory() as cache_folder:
-        paths = choose_pictures(folder, 256)
-        cache = build_cache(
-            make_map_source(encoder, autocast=False),
-            paths,
-            Path(cache_folder),
-            mirrored=True,
-            max_gib=9,
-            progress=lambda done: None,
-        )
+    with tempfile.TemporaryDirectory() as to:
+        paths = copy_pictures(folder, 256, Path(to))
+        cache = make_cache(encoder, paths, Path(to), mirrored=True)
         order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(0)).tolist()
-        memory = [torch.from_numpy(maps.copy()) for maps in cache.maps[:, 0]]
+        memory = [cache.read(index, False) for index in range(len(paths))]
         tasks: dict[str, Callable[[], object]] = {
             "a copy in memory": lambda: [memory[index].clone() for index in order],
             "FeatureCache.read": lambda: [cache.read(index, False) for index in order],
@@ -164,7 +171,7 @@ def reading_table(folder: Path, rounds: int) -> str:
         rows = ["| random access | GB/s of the processor | maps/s |", "| --- | --- | --- |"]
         for name, times in measure(tasks, rounds).items():
             per_map = statistics.median(cpu for _, cpu in times) / len(paths)
-            size = cache.maps[0, 0].nbytes
+            size = cache.maps[0].nbytes
             rows.append(f"| {name} | {size / per_map / 1e9:.2f} | {1 / per_map:.0f} |")
     for mirrored in (False, True):
         size = make_map_source(encoder, autocast=False).cache_size(COCO, mirrored=mirrored)

@@ -21,37 +21,45 @@ BATCH = 32
 SAVE_BATCHES = 20
 GIB = 2**30
 
+_KEY_BYTES = 16
+_ENTRY = np.dtype([("key", f"V{_KEY_BYTES}"), ("checksum", "<u4")])
+
 
 class FeatureCache:
-    """The maps of each picture and of its mirror image, float16, on disk.
+    """The maps of pictures and of their mirror images, float16, on disk.
 
-    The file is memory-mapped, so reading costs no more memory than a batch. Its name holds a
-    fingerprint of the frozen weights and of the pictures' names, sizes and times, so that a
-    cache never serves another encoder or other pictures. Beside it stand the checksums of the maps
-    that are done, from which an interrupted build goes on.
+    The maps of one encoder are in one file, each picture's and each mirror image's at a place of
+    its own, so that whoever needs more of them adds only those. The file's name holds a fingerprint
+    of the frozen weights. Beside it, the index has an entry for each place in order: a key, made
+    from the picture's path, size and time, and the checksum of the maps. The file is memory-mapped,
+    so reading costs no more memory than a batch. Maps that are no longer needed stay until the file
+    is deleted.
     """
 
-    def __init__(self, file: Path, checksums: np.ndarray, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, file: Path, index: np.ndarray, places: np.ndarray, shape: tuple[int, ...]
+    ) -> None:
         self.file = file
-        self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(*checksums.shape, *shape))
-        self.checksums = checksums  # (pictures, views)
-        self.verified = np.zeros(checksums.shape, dtype=bool)
+        self.places = places  # (pictures, views)
+        self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(len(index), *shape))
+        self.checksums = index["checksum"]  # (places,)
+        self.verified = np.zeros(len(index), dtype=bool)
 
     def read(self, picture: int, mirrored: bool) -> Tensor:
         """One picture's maps, float16; CaptionerError where they are not those that were written.
 
         They are verified when they are first read.
         """
-        key = (picture, int(mirrored))
-        maps = self.maps[key].copy()
-        if not self.verified[key]:
-            if zlib.crc32(maps) != self.checksums[key]:
+        place = self.places[picture, int(mirrored)]
+        maps = self.maps[place].copy()
+        if not self.verified[place]:
+            if zlib.crc32(maps) != self.checksums[place]:
                 raise CaptionerError(
                     f"{self.file}: the feature cache is damaged (the maps of picture {picture} are "
                     "not those that were written); delete it and go on with --resume, which builds "
                     "it again"
                 )
-            self.verified[key] = True
+            self.verified[place] = True
         return torch.from_numpy(maps)
 
 
@@ -71,7 +79,20 @@ class MapSource:
 
     def cache_size(self, pictures: int, *, mirrored: bool) -> int:
         """Bytes that a cache of so many pictures takes on disk."""
-        return int(np.prod(self.map_shape)) * 2 * pictures * (2 if mirrored else 1)
+        return self.map_bytes * pictures * (2 if mirrored else 1)
+
+    @property
+    def map_bytes(self) -> int:
+        """Bytes of the maps of one picture."""
+        return int(np.prod(self.map_shape)) * 2
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """A picture of which the cache lacks maps; their keys, by whether they are mirrored."""
+
+    path: Path
+    keys: dict[bool, bytes]
 
 
 def build_cache(
@@ -83,96 +104,134 @@ def build_cache(
     max_gib: float,
     progress: Callable[[int], None],
 ) -> FeatureCache:
-    """Compute or complete the cache of these pictures; progress is called with how many are done.
+    """Compute what the cache lacks of these pictures; progress is called with how many it has.
 
     mirrored: keep each picture's mirror image too. Raises CaptionerError before any work where
-    the cache would be larger than max_gib or than the free space, and for a picture that cannot
-    be read.
+    the maps of these pictures would take more than max_gib, or those to be added more than the
+    free space, and for a picture that cannot be read.
     """
-    views = 2 if mirrored else 1
-    size = layers.cache_size(len(pictures), mirrored=mirrored)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"features-{_fingerprint(layers, pictures, mirrored)}.f16"
+    file = folder / f"features-{_fingerprint(layers)}.f16"
+    keys = _keys(pictures, mirrored=mirrored)
     with exclusive_lock(file.with_suffix(".lock"), wait=True):
-        checksums = _read_checksums(file, size, len(pictures), views)
-        if not len(checksums):
-            # First of all, or what is begun would count as done; and then as space that is taken.
-            _checksum_file(file).unlink(missing_ok=True)
-            file.unlink(missing_ok=True)
-            _check_space(folder, size, max_gib)
-            _reserve(file, size)
-        if len(checksums) < len(pictures):
-            shape = (len(pictures), views, *layers.map_shape)
-            maps = np.memmap(file, np.float16, "r+", shape=shape)
-            checksums = _complete(maps, checksums, layers, pictures, file, progress)
-    return FeatureCache(file, checksums, layers.map_shape)
+        index = _read_index(file, layers.map_bytes)
+        missing = _find_missing(pictures, keys, index)
+        if missing:
+            _check_limit(layers.cache_size(len(pictures), mirrored=mirrored), max_gib)
+            new = sum(len(item.keys) for item in missing)
+            _make_room(file, len(index) * layers.map_bytes, new * layers.map_bytes)
+            before = len(pictures) - len(missing)
+            index = _complete(file, index, layers, missing, lambda done: progress(before + done))
+    places = {key: place for place, key in enumerate(index["key"].tolist())}
+    found = np.array([[places[key] for key in views] for views in keys])
+    return FeatureCache(file, index, found, layers.map_shape)
 
 
 def _complete(
-    maps: np.memmap,
-    checksums: np.ndarray,
-    layers: MapSource,
-    pictures: Sequence[Path],
     file: Path,
+    index: np.ndarray,
+    layers: MapSource,
+    missing: Sequence[_Missing],
     progress: Callable[[int], None],
 ) -> np.ndarray:
-    """Compute the maps that have no checksum yet; returns the checksums of all."""
-    batches = _encode(layers, pictures[len(checksums) :], mirrored=maps.shape[1] == 2)
-    for number, encoded in enumerate(batches, start=1):
-        start, end = len(checksums), len(checksums) + len(encoded)
-        maps[start:end] = encoded
-        new = [[zlib.crc32(view) for view in picture] for picture in encoded]
-        checksums = np.concatenate([checksums, np.array(new, np.uint32)])
-        if number % SAVE_BATCHES == 0 or end == len(pictures):
-            maps.flush()
-            atomic_write(_checksum_file(file), checksums.tofile)
-        progress(end)
-    return checksums
+    """Compute the maps that are missing and add them; returns the new index."""
+    start, done = len(index), 0
+    total = start + sum(len(item.keys) for item in missing)
+    maps = np.memmap(file, np.float16, "r+", shape=(total, *layers.map_shape))
+    new: list[tuple[bytes, int]] = []
+    for number, encoded in enumerate(_encode(layers, missing), start=1):
+        keys = [key for item in missing[done : done + BATCH] for key in item.keys.values()]
+        new += [(key, zlib.crc32(view)) for key, view in zip(keys, encoded, strict=True)]
+        maps[start : start + len(encoded)] = encoded
+        start, done = start + len(encoded), min(done + BATCH, len(missing))
+        if number % SAVE_BATCHES == 0 or done == len(missing):
+            maps.flush()  # before the index says that they are there
+            index = np.concatenate([index, np.array(new, _ENTRY)])
+            new.clear()
+            atomic_write(_index_file(file), index.tofile)
+        progress(done)
+    return index
 
 
-def _encode(layers: MapSource, pictures: Sequence[Path], *, mirrored: bool) -> Iterator[np.ndarray]:
-    """The maps (B, views, *map_shape) of the pictures, batch by batch, float16."""
+def _encode(layers: MapSource, missing: Sequence[_Missing]) -> Iterator[np.ndarray]:
+    """The missing maps (views, *map_shape) of BATCH pictures at a time, in order, float16."""
 
-    def read(picture: Path) -> Tensor:
-        return to_tensor(open_picture(picture), layers.image_size)
+    def read(item: _Missing) -> Tensor:
+        return to_tensor(open_picture(item.path), layers.image_size)
 
-    def encode(batch: list[tuple[Path, Tensor]]) -> np.ndarray:
-        pixels = torch.stack([pixels for _, pixels in batch]).to(layers.device)
-        both = [pixels, pixels.flip(3)] if mirrored else [pixels]
-        encoded = torch.stack([layers.encode(view) for view in both], dim=1)
-        return np.ascontiguousarray(encoded.to(torch.float16).cpu().numpy())
+    def encode(batch: list[tuple[_Missing, Tensor]]) -> np.ndarray:
+        maps: dict[bytes, Tensor] = {}
+        for mirrored in (False, True):
+            views = {item.keys[mirrored]: pixels for item, pixels in batch if mirrored in item.keys}
+            if views:
+                pixels = torch.stack(list(views.values())).to(layers.device)
+                encoded = layers.encode(pixels.flip(3) if mirrored else pixels)
+                maps |= zip(views, encoded.to(torch.float16).cpu(), strict=True)
+        return torch.stack([maps[key] for item, _ in batch for key in item.keys.values()]).numpy()
 
-    return side_by_side(read_ahead(pictures, read, BATCH), encode, layers.device)
+    return side_by_side(read_ahead(missing, read, BATCH), encode, layers.device)
 
 
-def _checksum_file(file: Path) -> Path:
-    return file.with_suffix(".crc32")
+def _find_missing(
+    pictures: Sequence[Path], keys: Sequence[Sequence[bytes]], index: np.ndarray
+) -> list[_Missing]:
+    """The pictures with views that the index does not have, each once."""
+    known = set(index["key"].tolist())
+    missing: dict[Path, _Missing] = {}
+    for path, views in zip(pictures, keys, strict=True):
+        lacking = {bool(view): key for view, key in enumerate(views) if key not in known}
+        if lacking:
+            missing[path] = _Missing(path, lacking)
+    return list(missing.values())
 
 
-def _read_checksums(file: Path, size: int, pictures: int, views: int) -> np.ndarray:
-    """Checksums (done, views) of the maps that a cache holds; of one cut short none are done."""
+def _index_file(file: Path) -> Path:
+    return file.with_suffix(".index")
+
+
+def _read_index(file: Path, map_bytes: int) -> np.ndarray:
+    """The index of a cache; empty where there is none, or one that says more than there is."""
     try:
-        content = _checksum_file(file).read_bytes()
-        done, rest = divmod(len(content), 4 * views)
-        if file.stat().st_size == size and done <= pictures and not rest:
-            return np.frombuffer(content, np.uint32).reshape(-1, views)
+        content = _index_file(file).read_bytes()
+        entries, rest = divmod(len(content), _ENTRY.itemsize)
+        if file.stat().st_size >= entries * map_bytes and not rest:
+            return np.frombuffer(content, _ENTRY)
     except OSError:
         pass
-    return np.zeros((0, views), np.uint32)
+    return np.empty(0, _ENTRY)
 
 
-def _check_space(folder: Path, size: int, max_gib: float) -> None:
-    free = shutil.disk_usage(folder).free
+def _make_room(file: Path, kept: int, added: int) -> None:
+    """Take the space of so many more bytes now; CaptionerError where the disk has less.
+
+    A disk that fills later would end the process without a word. kept: the bytes of the maps that
+    are there; what lies beyond them was begun only, and gives its space back first.
+    """
+    if not kept:
+        # In this order, or what is begun would count as done. Others may still read the old file.
+        _index_file(file).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        file.touch()
+    os.truncate(file, kept)
+    free = shutil.disk_usage(file.parent).free
+    if added > free:
+        raise CaptionerError(
+            f"the feature cache needs {_size(added)} but {file.parent} has {_size(free)} "
+            "free; free some space or choose another output folder"
+        )
+    with file.open("r+b") as opened:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(opened.fileno(), kept, added)
+        else:
+            opened.truncate(kept + added)
+
+
+def _check_limit(size: int, max_gib: float) -> None:
     if size > max_gib * GIB:
         raise CaptionerError(
             f"the feature cache would take {_size(size)}, more than max_cache_gib "
             f"{max_gib:g}; raise that, use fewer pictures or a smaller image_size, or set augment, "
             "which keeps no cache"
-        )
-    if size > free:
-        raise CaptionerError(
-            f"the feature cache needs {_size(size)} but {folder} has {_size(free)} "
-            "free; free some space or choose another output folder"
         )
 
 
@@ -180,18 +239,23 @@ def _size(size: int) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.1f} MiB"
 
 
-def _reserve(file: Path, size: int) -> None:
-    """Take the whole space now: a disk that fills later would end the process without a word."""
-    with file.open("wb") as opened:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(opened.fileno(), 0, size)
-        else:
-            opened.truncate(size)
+def _fingerprint(layers: MapSource) -> str:
+    about = f"{layers.fingerprint} {layers.image_size} {layers.map_shape}"
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
-def _fingerprint(layers: MapSource, pictures: Sequence[Path], mirrored: bool) -> str:
-    digest = hashlib.sha256(f"{layers.fingerprint} {layers.image_size} {mirrored}\n".encode())
+def _keys(pictures: Sequence[Path], *, mirrored: bool) -> list[tuple[bytes, ...]]:
+    """The keys of each picture's views: of its path, size and time, and whether it is mirrored."""
+    folders: dict[Path, Path] = {}  # to resolve every file would take seconds
+    keys = []
     for path in pictures:
-        stat = path.stat()
-        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+        stat, folder = path.stat(), path.parent
+        if folder not in folders:
+            folders[folder] = folder.resolve()
+        about = f"{folders[folder]}/{path.name} {stat.st_size} {stat.st_mtime_ns}"
+        keys.append(tuple(_key(f"{about} {view}") for view in (False, True)[: 1 + mirrored]))
+    return keys
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:_KEY_BYTES]

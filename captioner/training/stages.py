@@ -29,13 +29,13 @@ def fit_stages(
 ) -> Path:
     """Fit one stage after the other, each in a folder of its name; returns the last folder.
 
-    Stages that freeze the same weights and train on the same pictures share a feature cache. A
-    stage starts from the best checkpoint of the one before, unless it sets start_from or
-    average_of. One that starts from a checkpoint which no earlier stage makes has the settings that
-    suit fine-tuning, and keeps that model as its best until an epoch's is better. All texts and
-    such checkpoints are read before training begins. A resumed run continues in its current stage.
-    A run without stages has one stage named "", which trains in `output` itself. Raises what `fit`
-    raises, and CaptionerError if another run is using `output` or a batch cannot be divided.
+    Stages that freeze the same weights share a feature cache. A stage starts from the best
+    checkpoint of the one before, unless it sets start_from or average_of. One that starts from a
+    checkpoint which no earlier stage makes has the settings that suit fine-tuning, and keeps that
+    model as its best until an epoch's is better. All texts and such checkpoints are read before
+    training begins. A resumed run continues in its current stage. A run without stages has one
+    stage named "", which trains in `output` itself. Raises what `fit` raises, and CaptionerError if
+    another run is using `output` or a batch cannot be divided.
     """
     finished = _finished_starts(stages, output)
     stages = {

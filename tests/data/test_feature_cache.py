@@ -1,6 +1,8 @@
 """The feature cache: what it holds, that it resumes, and what it refuses."""
 
+import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -9,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from captioner.data.feature_cache import BATCH, FeatureCache, build_cache
 from captioner.data.images import open_picture, to_tensor
@@ -47,12 +50,22 @@ def build(
     folder: Path,
     progress: list[int] | Callable[[int], None],
     max_gib: float = 1.0,
+    mirrored: bool = True,
+    encoded: list[int] | None = None,
 ) -> FeatureCache:
+    """Build a cache; encoded: gets how many pictures the encoder was given, batch by batch."""
+    source = make_map_source(encoder, autocast=False)
+
+    def encode(pixels: Tensor) -> Tensor:
+        if encoded is not None:
+            encoded.append(len(pixels))
+        return source.encode(pixels)
+
     return build_cache(
-        make_map_source(encoder, autocast=False),
+        dataclasses.replace(source, encode=encode),
         pictures,
         folder,
-        mirrored=True,
+        mirrored=mirrored,
         max_gib=max_gib,
         progress=progress.append if isinstance(progress, list) else progress,
     )
@@ -97,16 +110,75 @@ def test_an_interrupted_build_goes_on_and_a_finished_one_is_reused(
     assert progress == []
 
 
-@pytest.mark.parametrize("damage", ["cut checksums", "short file", "long checksums"])
+def assert_same_maps(cache: FeatureCache, pictures: list[int], whole: FeatureCache) -> None:
+    """The cache holds, in its order, these pictures of another one, both ways round."""
+    for index, picture in enumerate(pictures):
+        for mirrored in (False, True):
+            assert torch.equal(cache.read(index, mirrored), whole.read(picture, mirrored))
+
+
+def test_another_list_of_pictures_encodes_only_what_is_new(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path
+) -> None:
+    whole = build(encoder, pictures, tmp_path / "whole", [])
+    first = build(encoder, pictures[3:6], tmp_path, [])
+    progress, encoded = list[int](), list[int]()
+    chosen = [7, 5, 1, 4, 3, 8, 7]  # in another order, one of them twice
+    second = build(encoder, [pictures[i] for i in chosen], tmp_path, progress, encoded=encoded)
+    assert progress == [len(chosen)]
+    assert sum(encoded) == 2 * len({7, 1, 8})
+    assert_same_maps(second, chosen, whole)
+    assert_same_maps(first, [3, 4, 5], whole)  # opened before the file grew
+    [file] = tmp_path.glob("*.f16")
+    one = make_map_source(encoder, autocast=False).cache_size(1, mirrored=True)
+    assert file.stat().st_size == 6 * one
+
+
+def test_mirror_images_are_added_to_what_was_kept_without(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path
+) -> None:
+    whole = build(encoder, pictures, tmp_path / "whole", [])
+    plain = build(encoder, pictures[:4], tmp_path, [], mirrored=False)
+    encoded: list[int] = []
+    both = build(encoder, pictures[2:7], tmp_path, [], encoded=encoded)
+    assert encoded == [3, 5]  # as they are, and mirrored
+    assert_same_maps(both, [2, 3, 4, 5, 6], whole)
+    assert torch.equal(plain.read(3, False), whole.read(3, False))
+    encoded.clear()
+    build(encoder, pictures[:7], tmp_path, [], mirrored=False, encoded=encoded)
+    assert encoded == []
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_a_picture_that_changed_is_encoded_again(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path, change: str
+) -> None:
+    files = [Path(shutil.copy2(picture, tmp_path)) for picture in pictures[:3]]
+    before = build(encoder, files, tmp_path, [])
+    stat = files[1].stat()
+    if change == "size":
+        Image.new("RGB", (50, 20), "red").save(files[1])
+        os.utime(files[1], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    else:
+        os.utime(files[1], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1000))
+    encoded: list[int] = []
+    after = build(encoder, files, tmp_path, [], encoded=encoded)
+    assert encoded == [1, 1]
+    assert torch.equal(after.read(1, True), before.read(1, True)) == (change == "time")
+    assert torch.equal(after.read(2, True), before.read(2, True))
+
+
+@pytest.mark.parametrize("damage", ["cut index", "short file", "long index"])
 def test_a_damaged_cache_is_made_anew_and_that_too_can_be_interrupted(
     encoder: Encoder, pictures: list[Path], tmp_path: Path, damage: str
 ) -> None:
-    whole = build(encoder, pictures, tmp_path, []).maps.copy()
-    [file], [checksums] = tmp_path.glob("*.f16"), tmp_path.glob("*.crc32")
+    whole = build(encoder, pictures, tmp_path / "whole", [])
+    build(encoder, pictures, tmp_path, [])
+    [file], [index] = tmp_path.glob("*.f16"), tmp_path.glob("*.index")
     if damage == "short file":
         os.truncate(file, 1000)
     else:
-        os.truncate(checksums, checksums.stat().st_size + (-3 if damage == "cut checksums" else 8))
+        os.truncate(index, index.stat().st_size + (-3 if damage == "cut index" else 8))
 
     def interrupt(done: int) -> None:
         raise KeyboardInterrupt
@@ -114,31 +186,31 @@ def test_a_damaged_cache_is_made_anew_and_that_too_can_be_interrupted(
     with pytest.raises(KeyboardInterrupt):
         build(encoder, pictures, tmp_path, interrupt)
     progress: list[int] = []
-    assert (build(encoder, pictures, tmp_path, progress).maps == whole).all()
+    assert (build(encoder, pictures, tmp_path, progress).maps == whole.maps).all()
     assert progress == [BATCH, BATCH + 5]
 
 
 def test_a_flipped_bit_is_found_when_it_is_first_read(
     encoder: Encoder, pictures: list[Path], tmp_path: Path
 ) -> None:
-    whole = build(encoder, pictures, tmp_path, []).maps.copy()
+    whole = build(encoder, pictures, tmp_path / "whole", [])
+    cache = build(encoder, pictures, tmp_path, [])
     [file] = tmp_path.glob("*.f16")
-    place = whole[:3].nbytes + whole[3, 0].nbytes  # the first byte of picture 3's mirror image
+    byte_index = int(cache.places[3, 1]) * cache.maps[0].nbytes  # of picture 3's mirror image
     with file.open("r+b") as opened:
-        opened.seek(place)
+        opened.seek(byte_index)
         [byte] = opened.read(1)
-        opened.seek(place)
+        opened.seek(byte_index)
         opened.write(bytes([byte ^ 4]))
     damaged = build(encoder, pictures, tmp_path, [])
-    for picture in (2, 3, 4):
-        assert torch.equal(damaged.read(picture, False), torch.from_numpy(whole[picture, 0]))
-    assert torch.equal(damaged.read(4, True), torch.from_numpy(whole[4, 1]))
+    for picture, mirrored in ((2, True), (3, False), (4, False), (4, True)):
+        assert torch.equal(damaged.read(picture, mirrored), whole.read(picture, mirrored))
     with pytest.raises(
         CaptionerError, match=r"damaged \(the maps of picture 3.*delete it and go on"
     ):
         damaged.read(3, True)
     file.unlink()
-    assert (build(encoder, pictures, tmp_path, []).maps == whole).all()
+    assert (build(encoder, pictures, tmp_path, []).maps == whole.maps).all()
 
 
 def test_of_two_that_build_one_cache_the_second_waits_and_uses_it(
@@ -158,28 +230,40 @@ def test_of_two_that_build_one_cache_the_second_waits_and_uses_it(
     assert progress == []
 
 
-def test_what_was_begun_is_no_room_that_is_taken(
-    encoder: Encoder, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kept", [0, 4])
+def test_room_is_needed_for_what_is_new_alone(
+    encoder: Encoder,
+    pictures: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
 ) -> None:
-    build(encoder, pictures, tmp_path, [])
-    [file], [checksums] = tmp_path.glob("*.f16"), tmp_path.glob("*.crc32")
-    checksums.unlink()  # stopped before the first were saved
-    disk = make_map_source(encoder, autocast=False).cache_size(len(pictures), mirrored=True) + 1000
+    if kept:
+        build(encoder, pictures[:kept], tmp_path, [])
+    size = make_map_source(encoder, autocast=False).cache_size(1, mirrored=True)
+    disk = 6 * size + 1000
 
     def usage(folder: Path) -> SimpleNamespace:
-        return SimpleNamespace(free=disk - (file.stat().st_size if file.exists() else 0))
+        return SimpleNamespace(free=disk - sum(f.stat().st_size for f in folder.glob("*.f16")))
+
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
 
     monkeypatch.setattr("captioner.data.feature_cache.shutil.disk_usage", usage)
-    progress: list[int] = []
-    build(encoder, pictures, tmp_path, progress)
-    assert progress == [BATCH, BATCH + 5]
+    with pytest.raises(CaptionerError, match=r"needs .* but .* has"):
+        build(encoder, pictures[:7], tmp_path, [])
+    monkeypatch.setattr("captioner.data.feature_cache.BATCH", 1)
+    with pytest.raises(KeyboardInterrupt):  # before the index says anything of the new ones
+        build(encoder, pictures[:6], tmp_path, interrupt)
+    encoded: list[int] = []
+    build(encoder, pictures[:6], tmp_path, [], encoded=encoded)
+    assert sum(encoded) == 2 * (6 - kept)
 
 
-def test_other_weights_or_pictures_get_a_cache_of_their_own(
+def test_other_weights_get_a_cache_of_their_own(
     encoder: Encoder, pictures: list[Path], tmp_path: Path
 ) -> None:
     build(encoder, pictures, tmp_path, [])
-    build(encoder, pictures[1:], tmp_path, [])
     torch.manual_seed(1)
     other = Encoder(
         backbone="mobilenet_v2",
@@ -189,14 +273,14 @@ def test_other_weights_or_pictures_get_a_cache_of_their_own(
         feature_dropout=0.0,
     )
     build(other, pictures, tmp_path, [])
-    assert len(list(tmp_path.glob("*.f16"))) == 3
+    assert len(list(tmp_path.glob("*.f16"))) == 2
     weight = next(other.stages.parameters())
     with torch.no_grad():
         weight[0] = 0.0
         build(other, pictures, tmp_path, [])
         weight[0] = -0.0  # what rounding leaves of the smallest weights, and no other weight
         build(other, pictures, tmp_path, [])
-    assert len(list(tmp_path.glob("*.f16"))) == 4
+    assert len(list(tmp_path.glob("*.f16"))) == 3
 
 
 def test_a_cache_too_large_or_a_bad_picture_is_refused(
