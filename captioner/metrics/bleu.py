@@ -25,11 +25,6 @@ class BleuCounts:
     lengths: np.ndarray  # (P,) words in the caption
     reference_lengths: np.ndarray  # (P,) words in the reference closest in length
 
-    @property
-    def table(self) -> np.ndarray:
-        """All counts of each caption in one row, (P, 10), to be summed for `from_table`."""
-        return np.column_stack([self.matches, self.ngrams, self.lengths, self.reference_lengths])
-
 
 def count(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
@@ -63,22 +58,28 @@ def count(
 
 def per_picture(counts: BleuCounts) -> np.ndarray:
     """Return BLEU-1..4 of each caption, (P, 4), from 0 to 1."""
-    return from_table(counts.table)
+    return from_counts(counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths)
 
 
 def corpus(counts: BleuCounts) -> np.ndarray:
     """Return the BLEU-1..4 of all captions together, (4,), from 0 to 1."""
-    return from_table(counts.table.sum(0))
+    return from_counts(
+        counts.matches.sum(0),
+        counts.ngrams.sum(0),
+        counts.lengths.sum(),
+        counts.reference_lengths.sum(),
+    )
 
 
-def from_table(table: np.ndarray) -> np.ndarray:
-    """Compute BLEU-1..4 from counts, or sums of them, as in `BleuCounts.table`: (..., 4), 0 to 1.
+def from_counts(
+    matches: np.ndarray, ngrams: np.ndarray, lengths: np.ndarray, reference_lengths: np.ndarray
+) -> np.ndarray:
+    """Compute BLEU-1..4 from counts, (..., 4), from 0 to 1.
 
     BLEU-n = BP * (p_1 ... p_n)^(1/n) (Papineni et al. 2002, section 2.3), where p_n is the share of
-    n-grams that match and BP = min(1, exp(1 - reference length / length)). table: (..., 10).
+    n-grams that match and BP = min(1, exp(1 - reference length / length)).
+    matches, ngrams: (..., 4); lengths, reference_lengths: (...), in words.
     """
-    matches, ngrams = table[..., :ORDERS], table[..., ORDERS : 2 * ORDERS]
-    lengths, reference_lengths = table[..., -2], table[..., -1]
     precision = (matches + _TINY) / (ngrams + _SMALL)
     ratio = (lengths + _TINY) / (reference_lengths + _SMALL)
     with np.errstate(under="ignore"):

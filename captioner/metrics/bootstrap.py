@@ -80,16 +80,19 @@ def mean_interval(totals: np.ndarray, counts: np.ndarray) -> Interval:
     totals, counts (P,): the sum and the number of the values of each picture. A picture is drawn
     with all its values, since values of one picture are not independent.
     """
-    drawn = resampled_sums(np.column_stack([totals, counts]).astype(float))
-    return Interval(float(totals.sum() / counts.sum()), *percentiles(drawn[:, 0] / drawn[:, 1]))
+    return Interval(
+        float(totals.sum() / counts.sum()), *percentiles(resampled_means(totals, counts))
+    )
 
 
-def resampled_sums(table: np.ndarray) -> np.ndarray:
-    """Sum the rows of a table (P, columns), drawn with replacement: (DRAWS, columns).
+def resampled_means(totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the mean on each draw of the P pictures, (DRAWS,); totals, counts as `mean_interval`.
 
-    The draws of two tables with as many rows are the same, so that their results are paired.
+    The draws are the same for every P pictures, so that two results are paired.
     """
-    return np.array([multiplicity @ table for multiplicity in _draws(len(table))])
+    table = np.column_stack([totals, counts]).astype(float)
+    sums = np.array([multiplicity @ table for multiplicity in _draws(len(table))])
+    return sums[:, 0] / sums[:, 1]
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:
@@ -100,17 +103,20 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
 
 def _resample(scores: CaptionScores) -> dict[str, np.ndarray]:
     """Score pictures drawn with replacement: for each metric the scores, (DRAWS,)."""
-    counts = scores.bleu_counts.table
+    counts = scores.bleu_counts
     # METEOR is not a mean over pictures and gets no interval.
     means = [metric.name for metric in METRICS if metric.is_mean and metric.name in scores.values]
-    totals = resampled_sums(
-        np.column_stack([counts, *(scores.per_picture[name] for name in means)])
+    columns = [counts.matches, counts.ngrams, counts.lengths, counts.reference_lengths]
+    columns += [scores.per_picture[name] for name in means]
+    table = np.column_stack(columns)
+    totals = np.array([multiplicity @ table for multiplicity in _draws(len(table))])
+    n = bleu.ORDERS
+    by_order = bleu.from_counts(
+        totals[:, :n], totals[:, n : 2 * n], totals[:, 2 * n], totals[:, 2 * n + 1]
     )
-    width = counts.shape[1]
-    by_order = bleu.from_table(totals[:, :width])
-    drawn = {f"BLEU-{order + 1}": by_order[:, order] for order in range(bleu.ORDERS)}
+    drawn = {f"BLEU-{order + 1}": by_order[:, order] for order in range(n)}
     for index, name in enumerate(means):
-        drawn[name] = totals[:, width + index] / len(counts)
+        drawn[name] = totals[:, 2 * n + 2 + index] / len(table)
     return drawn
 
 

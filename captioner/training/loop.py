@@ -27,7 +27,6 @@ from captioner.training.optimizer import make_optimizer, set_learning_rates, upd
 from captioner.training.selection import (
     Validation,
     gain,
-    is_beyond_chance,
     selection_score,
     validation_loss,
 )
@@ -219,7 +218,7 @@ def _finish_epoch(task: Task, average: CaptioningModel, position: Position) -> N
     if score > position.best:
         position.best, position.epochs_since_best = score, 0
         gained = gain(validation, position.start) if position.start else None
-        better = gained is None or is_beyond_chance(gained)
+        better = gained is None or gained.low > 0
         if better:
             position.gain = gained
     _write(task, average, position, validation, ["last", "best"] if better else ["last"])
@@ -265,7 +264,7 @@ def _write(
 def _compare_with_start(position: Position) -> str:
     """What was gained over the model that the run started from, for people."""
     assert position.start is not None
-    names = " plus ".join(name for name in ("BLEU-4", "accuracy") if name in position.start.scores)
+    names = " plus ".join(name for name in ("CIDEr", "accuracy") if name in position.start.scores)
     pictures = max(len(position.start.captions), len(position.start.answers))
     if position.gain is None:
         return (

@@ -4,22 +4,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from captioner.metrics import bleu
-from captioner.metrics.bootstrap import DRAWS, Interval, percentiles, resampled_sums
-
-# BLEU-4 of captions without any right n-gram is not 0, but up to 1e-4.
-NEGLIGIBLE = 1e-3
+from captioner.metrics.bootstrap import Interval, percentiles, resampled_means
 
 
 @dataclass
 class Validation:
     """The scores of a model, and what each held-out picture adds to them.
 
-    captions: the rows of `BleuCounts.table` of the captioned pictures, P lists of 10; answers: for
-    each picture with questions, the sum of their accuracies and their number. Both are in the same
-    order for every model of a run.
+    captions: the CIDEr of each captioned picture and 1; answers: for each picture with questions,
+    the sum of their accuracies and their number. Both are in the same order for all models of a
+    run.
     """
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -38,25 +33,15 @@ def validation_loss(scores: dict[str, Any]) -> float:
 
 
 def gain(model: Validation, start: Validation) -> Interval:
-    """The selection score of a model minus that of the start, with its 95% interval.
+    """The CIDEr, accuracy or both of a model less those of the start, with the 95% interval.
 
-    Both are scored on the same 1,000 draws of the pictures (paired bootstrap, Koehn 2004).
+    Both are scored on the same draws of the pictures (paired bootstrap, Koehn 2004). CIDEr in place
+    of BLEU-4, which says little about few pictures: it is 0 where no four words are right.
     """
-    difference = selection_score(model.scores) - selection_score(start.scores)
-    return Interval(difference, *percentiles(_drawn_scores(model) - _drawn_scores(start)))
-
-
-def is_beyond_chance(gained: Interval) -> bool:
-    """Whether a gain is more than the choice of the pictures explains."""
-    return gained.low > NEGLIGIBLE
-
-
-def _drawn_scores(validation: Validation) -> NDArray[np.float64]:
-    """The selection score on each draw of the pictures, (DRAWS,)."""
-    drawn = np.zeros(DRAWS)
-    if validation.captions:
-        drawn += bleu.from_table(resampled_sums(np.array(validation.captions)))[:, bleu.ORDERS - 1]
-    if validation.answers:
-        right, asked = resampled_sums(np.array(validation.answers)).T
-        drawn += right / asked
-    return drawn
+    value, drawn = 0.0, np.zeros(1)
+    for own, others in ((model.captions, start.captions), (model.answers, start.answers)):
+        if own:
+            (total, count), (other_total, _) = np.array(own).T, np.array(others).T
+            value += float((total - other_total).sum() / count.sum())
+            drawn = drawn + resampled_means(total - other_total, count)
+    return Interval(value, *percentiles(drawn))

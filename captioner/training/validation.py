@@ -10,7 +10,7 @@ from captioner.data.caption_batches import CaptionBatches
 from captioner.data.question_batches import QuestionBatches
 from captioner.decoding.beam_search import decode
 from captioner.decoding.step import limits_in_tokens
-from captioner.metrics import bleu
+from captioner.metrics.bleu import bleu
 from captioner.metrics.cider import cider_d
 from captioner.metrics.ptb_tokenizer import tokenize
 from captioner.metrics.vqa_accuracy import vqa_accuracy
@@ -69,14 +69,14 @@ def evaluate_captions(
     references = [
         [tokenize(text) for text in batches.pictures[index].captions] for index, _ in whole
     ]
-    counts = bleu.count(candidates, references)
+    consensus = cider_d(candidates, references)  # (P,)
     scores = {
         "validation loss": loss / words,
-        "BLEU-4": float(bleu.corpus(counts)[3]),
-        "CIDEr": float(cider_d(candidates, references).mean()),
+        "BLEU-4": float(bleu(candidates, references)[3]),
+        "CIDEr": float(consensus.mean()),
         "different words": len({word for caption in candidates for word in caption}),
     }
-    return Validation(scores, captions=counts.table.tolist())
+    return Validation(scores, captions=[[value, 1.0] for value in consensus.tolist()])
 
 
 @torch.no_grad()

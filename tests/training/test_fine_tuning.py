@@ -11,7 +11,6 @@ from helpers import CPU, Quiet, assert_equal, settings, weights
 from captioner.config.run import RunConfig
 from captioner.config.settings import DecodingConfig, TrainingConfig
 from captioner.config.toml_file import read_stages
-from captioner.metrics import bleu
 from captioner.model import checkpoint
 from captioner.training import loop
 from captioner.training.fine_tuning import for_fine_tuning
@@ -20,15 +19,12 @@ from captioner.training.selection import Validation, gain
 from captioner.training.setup import Interrupted
 from captioner.training.stages import fit_stages
 
-GOOD = [["a", "dog", "runs", "on", "the", "grass"]]
-
 
 def validation(right: int, pictures: int = 12) -> Validation:
     """Of a model that captions some of the pictures exactly and the others not at all."""
-    candidates = [GOOD[0] if index < right else ["x"] * 6 for index in range(pictures)]
-    counts = bleu.count(candidates, [GOOD] * pictures)
-    scores = {"BLEU-4": float(bleu.corpus(counts)[3])}
-    return Validation(scores, captions=counts.table.tolist())
+    consensus = [10.0] * right + [0.0] * (pictures - right)
+    scores = {"BLEU-4": right / pictures, "CIDEr": sum(consensus) / pictures}
+    return Validation(scores, captions=[[value, 1.0] for value in consensus])
 
 
 @pytest.fixture
@@ -92,7 +88,7 @@ def test_a_gain_beyond_chance_replaces_the_start_and_is_reported(
     gained = gain(validation(12), validation(4))
     assert 0 < gained.low < gained.value < gained.high
     assert reporter.notes[-1].startswith(
-        f"better than the model you started from by {gained.value:.3f} BLEU-4 (95% interval "
+        f"better than the model you started from by {gained.value:.3f} CIDEr (95% interval "
         f"{gained.low:.3f} to {gained.high:.3f}, 12 validation pictures)"
     )
 
@@ -117,7 +113,7 @@ def test_gain_is_paired_over_pictures() -> None:
     same = gain(validation(6), validation(6))
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     chance = gain(validation(7), validation(6))
-    assert chance.value > 0 == chance.low
+    assert chance.value == pytest.approx(10 / 12) and chance.low == 0.0
     answers = [[1.0, 2.0], [0.0, 1.0], [3.0, 3.0]]
     worse = [[0.0, 2.0], [0.0, 1.0], [3.0, 3.0]]
     lost = gain(
