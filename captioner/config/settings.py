@@ -144,7 +144,7 @@ class TrainingConfig:
     start_from: training goes on from its whole model and its vocabularies; with it encoder_weights
     does not count, and of [model] only the dropouts do. A task that it has not learned yet is added
     to it. Settings that are not given are then those for fine-tuning: a tenth of the learning
-    rates, patience 5, and the decoding of the checkpoint.
+    rates, 8 pictures_per_batch, patience 5, and the decoding of the checkpoint.
     average_of: such as "words/best" and "words/last"; empty: a stage goes on from the best of the
     one before. freeze_captioner: the captions stay as they are.
     update_batch_norm: needed from scratch, harmful with few pictures a batch on pretrained weights.

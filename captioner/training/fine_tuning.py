@@ -8,8 +8,10 @@ from captioner.config.settings import DecodingConfig, TrainingConfig
 from captioner.model.checkpoint import checkpoint_path
 from captioner.model.description import read_description
 
-# Learning rates are a tenth of those for new weights.
+# Learning rates are a tenth of those for new weights. With few pictures, small batches make more of
+# them: 48 pictures of another kind were learned in 20 epochs of 8 a step, not in 20 of 24.
 TRAINING = {
+    "pictures_per_batch": 8,
     "learning_rate": TrainingConfig.learning_rate / 10,
     "encoder_learning_rate": TrainingConfig.encoder_learning_rate / 10,
     "patience": 5,
