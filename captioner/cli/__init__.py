@@ -18,6 +18,7 @@ from captioner.cli import (
     ask,
     attend,
     average,
+    bulk,
     caption,
     data,
     evaluate,
@@ -47,6 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(cls=Command, epilog=caption.EXAMPLES)(caption.caption)
+app.command(cls=Command, epilog=bulk.EXAMPLES)(bulk.bulk)
 app.command(cls=Command, epilog=ask.EXAMPLES)(ask.ask)
 app.command(cls=Command, epilog=attend.EXAMPLES)(attend.attend)
 app.command(cls=Command, epilog=match.EXAMPLES)(match.match)

@@ -15,9 +15,22 @@ TRAINING = "Training"
 MODEL = "Model"
 SCORES = "Scores"
 SERVER = "Server"
+CLUSTER = "Cluster"
 OUTPUT = "Output"
 OTHERS = "Options"
-PANELS = (ARGUMENTS, PICTURES, DATA, DECODING, TRAINING, MODEL, SCORES, SERVER, OUTPUT, OTHERS)
+PANELS = (
+    ARGUMENTS,
+    PICTURES,
+    DATA,
+    DECODING,
+    TRAINING,
+    MODEL,
+    SCORES,
+    SERVER,
+    CLUSTER,
+    OUTPUT,
+    OTHERS,
+)
 
 FROM_CHECKPOINT = "from the checkpoint"
 
