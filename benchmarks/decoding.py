@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -24,29 +24,53 @@ from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import END, PADDING, START
 from captioner.decoding.beam_search import decode
 from captioner.model.attention import SpatialAttention
-from captioner.model.decoder import CaptionDecoder
+from captioner.model.decoder import CaptionDecoder, TeacherForced
 from captioner.model.recurrence import LSTMCell
 from captioner.training.losses import caption_loss
 
 BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
+ADAPTED, HEADS = 512, 8  # of the bundled model
 
 
 def make_decoders() -> tuple[PlainDecoder, CaptionDecoder]:
     """The plain decoder and captioner's, with the same weights."""
     torch.manual_seed(0)
     plain = PlainDecoder(D, A, E, H, V)
-    decoder = CaptionDecoder(
-        attention=SpatialAttention(query_size=H, feature_size=D, attention_size=A, additive=True),
+    attention = SpatialAttention(query_size=H, feature_size=D, attention_size=A, additive=True)
+    decoder = make_decoder(attention, D)
+    copy_weights(plain, decoder)
+    return plain, decoder
+
+
+def make_decoder(attention: SpatialAttention, feature_size: int) -> CaptionDecoder:
+    return CaptionDecoder(
+        attention=attention,
         cell=LSTMCell(hidden_size=H),
         vocabulary_size=V,
-        feature_size=D,
+        feature_size=feature_size,
         embedding_size=E,
         context_gate=True,
         embedding_dropout=0.0,
         hidden_dropout=0.0,
     )
-    copy_weights(plain, decoder)
-    return plain, decoder
+
+
+class Bundled(nn.Module):
+    """The bundled model's arrangement: an adapter after the backbone, attention by dot products."""
+
+    def __init__(self, locations: int) -> None:
+        super().__init__()
+        self.adapter = nn.Sequential(nn.Linear(D, ADAPTED), nn.LayerNorm(ADAPTED), nn.ReLU())
+        self.positions = nn.Parameter(torch.zeros(locations, ADAPTED))
+        attention = SpatialAttention(
+            query_size=H, feature_size=ADAPTED, attention_size=A, heads=HEADS
+        )
+        self.decoder = make_decoder(attention, ADAPTED)
+
+    def forward(
+        self, tokens: Tensor, lengths: list[int], rows: Tensor, features: Tensor
+    ) -> TeacherForced:
+        return self.decoder(tokens, lengths, rows, self.adapter(features) + self.positions)
 
 
 def make_captions(shortest: int, longest: int) -> tuple[Tensor, list[int]]:
@@ -62,10 +86,14 @@ def make_captions(shortest: int, longest: int) -> tuple[Tensor, list[int]]:
 
 
 def training_steps(
-    locations: int, shortest: int, longest: int, autocast: bool = False
+    locations: int, shortest: int, longest: int, *, bundled: bool, autocast: bool = False
 ) -> dict[str, Callable[[], float]]:
-    """A training step of each implementation, on the same batch; each returns the loss."""
-    plain, decoder = make_decoders()
+    """A training step of each implementation, on the same batch; each returns the loss.
+
+    bundled: captioner in the arrangement of the bundled model, else in that of the plain decoder.
+    """
+    plain, same = make_decoders()
+    decoder = Bundled(locations) if bundled else same
     features = torch.randn(BATCH, locations, D).relu()
     tokens, lengths = make_captions(shortest, longest)
     rows = torch.arange(BATCH)
@@ -98,17 +126,18 @@ def training_steps(
     }
 
 
-def training_flops(locations: int, shortest: int, longest: int) -> float:
+def training_flops(locations: int, shortest: int, longest: int, *, bundled: bool) -> float:
     """FLOPs of the matrix products that a training step needs: 2 per multiply-add.
 
     Each weight takes part in three products: forward, backward for the weight and backward for its
-    input. The features need no gradient.
+    input; so do keys and features. The pictures themselves need no gradient.
     """
     words = sum(make_captions(shortest, longest)[1])
-    keys = BATCH * locations * D * A * 2
-    per_word = H * A + H * D + (E + D + H) * 4 * H + H * E + D * E + E * V
-    attention = locations * (A + D)
-    return 2 * (keys + 3 * words * per_word + 2 * words * attention)
+    d = ADAPTED if bundled else D
+    once = BATCH * locations * (2 * D * ADAPTED + 3 * ADAPTED * A if bundled else 2 * D * A)
+    per_word = H * A + H * d + (E + d + H) * 4 * H + H * E + d * E + E * V
+    attention = locations * (3 if bundled else 2) * (A + d)
+    return 2 * (once + words * (3 * per_word + attention))
 
 
 def beam_flops(pictures: int, locations: int, beams: int, words: int) -> float:
@@ -162,13 +191,14 @@ HEADER = (
 )
 
 
-def training_table(rounds: int, *, autocast: bool = False) -> str:
+def training_table(rounds: int, *, bundled: bool, autocast: bool = False) -> str:
     """Training steps; autocast: captioner in bfloat16, if the processor has instructions for it."""
     lines = [HEADER]
     for locations, shortest, longest in ((196, 19, 19), (196, 8, 20), (49, 19, 19), (49, 8, 20)):
-        seconds = measure(training_steps(locations, shortest, longest, autocast), rounds)
+        sizes = (locations, shortest, longest)
+        seconds = measure(training_steps(*sizes, bundled=bundled, autocast=autocast), rounds)
         name = f"{locations} locations, {shortest} to {longest} tokens"
-        lines.append(row(name, seconds, training_flops(locations, shortest, longest)))
+        lines.append(row(name, seconds, training_flops(*sizes, bundled=bundled)))
     return "\n".join(lines)
 
 
@@ -198,7 +228,7 @@ def beam_table(rounds: int) -> str:
 
 def added_memory(implementation: str, locations: int) -> float:
     """MiB that three training steps add to the peak memory of this process."""
-    step = training_steps(locations, STEPS, STEPS)[implementation]
+    step = training_steps(locations, STEPS, STEPS, bundled=False)[implementation]
     before = peak_memory()
     for _ in range(3):
         step()
@@ -231,4 +261,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
         print(added_memory(sys.argv[2], int(sys.argv[3])))
     else:
-        print(training_table(5), memory_table(), beam_table(5), sep="\n\n")
+        for bundled in (False, True):
+            print(training_table(5, bundled=bundled), end="\n\n", flush=True)
+        print(memory_table(), beam_table(5), sep="\n\n")

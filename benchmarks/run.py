@@ -33,11 +33,12 @@ def main() -> None:
     print("Everything runs on the processor; nothing is measured on a GPU.")
     begin("Start-up")
     print(startup.table(rounds=5), flush=True)
-    begin("Training step")
-    print(decoding.training_table(rounds=5), flush=True)
+    for name, bundled in (("plain decoder", False), ("bundled model", True)):
+        begin(f"Training step, arrangement of the {name}")
+        print(decoding.training_table(rounds=5, bundled=bundled), flush=True)
     if torch.cpu._is_avx512_bf16_supported():
-        begin("Training step, captioner in bfloat16")
-        print(decoding.training_table(rounds=5, autocast=True), flush=True)
+        begin("Training step, arrangement of the bundled model, captioner in bfloat16")
+        print(decoding.training_table(rounds=5, bundled=True, autocast=True), flush=True)
     else:
         print("\nThis processor has no bfloat16 instructions: bfloat16 is not measured.")
     begin("Memory that training steps add")

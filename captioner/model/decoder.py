@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from captioner.model.attention import FixedContext, SpatialAttention
+from captioner.model.attention_gradient import WordByWordAttention
 from captioner.model.recurrence import Cell, StackedCells, State, start_biases
 
 if TYPE_CHECKING:
@@ -180,35 +181,34 @@ class CaptionDecoder(nn.Module):
         tokens, pictures = tokens[rows], pictures[rows]
         state: State = tuple(part[pictures] for part in self.start(features))
         grouping = _Grouping(pictures.tolist())
+        positions = range(lengths[order[0]])
+        rows_by_word = [grouping.rows(sum(n > position for n in lengths)) for position in positions]
         # The pictures of the longest captions come first: the others are cut off as theirs end.
-        features = features.index_select(0, pictures[grouping.first])
-        keys = self.attention.project(features)  # (B, N, A)
-        # Under autocast the keys are bfloat16; features as well then, converted once for all steps.
-        features = features.to(keys.dtype)
+        attention = self._attention_to(
+            features.index_select(0, pictures[grouping.first]),
+            [each.group for each in rows_by_word],
+        )
         embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))  # (captions, T, E)
         # Taken apart at once: the gradient of a part of a tensor is as large as all of it, filled
         # with zeros.
         word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)
         steps = []
-        for position in range(lengths[order[0]]):
-            count = sum(length > position for length in lengths)  # captions that have not ended
+        for position, active in enumerate(rows_by_word):
+            count, slots = active.captions, torch.tensor(active.slots, device=tokens.device)
             state = tuple(part[:count] for part in state)
             if truncate_steps and position and position % truncate_steps == 0:
                 state = tuple(part.detach() for part in state)
-            active, group, slots = grouping.slots(count, tokens.device)
-            if active < len(keys):
-                keys, features = keys[:active], features[:active]
             word_input, words = word_inputs[position][:count], embedded_words[position][:count]
             projected, query_state, state = self.attention_step(word_input, state)
             query = self.query(words, query_state)  # (count, H)
-            queries = query.new_zeros(active * group, query.shape[1])
+            queries = query.new_zeros(active.pictures * active.group, query.shape[1])
             queries = queries.index_copy(0, slots, query)
-            context, weights = (part[slots] for part in self.attend(queries, keys, features))
+            context, weights = (part[slots] for part in attention(queries, active.pictures))
             context, state = self.decoder_step(projected, context, query_state, state)
             targets = tokens[:count, position + 1]
-            positions = torch.full_like(rows[:count], position)
-            steps.append((words, context, state[0], weights, targets, rows[:count], positions))
-        words, contexts, hidden, weights, targets, captions, positions = (
+            numbers = torch.full_like(rows[:count], position)
+            steps.append((words, context, state[0], weights, targets, rows[:count], numbers))
+        words, contexts, hidden, weights, targets, captions, numbers = (
             torch.cat(parts) for parts in zip(*steps, strict=True)
         )
         return TeacherForced(
@@ -216,8 +216,31 @@ class CaptionDecoder(nn.Module):
             targets=targets,
             weights=weights,
             captions=captions,
-            positions=positions,
+            positions=numbers,
         )
+
+    def _attention_to(self, features: Tensor, groups: list[int]) -> WordByWordAttention:
+        """The attention to features (B, N, D) for every word of a batch; groups: of each word."""
+        keys = self.attention.project(features)  # (B, N, A)
+        # Under autocast the keys are bfloat16; features as well then, converted once for all steps.
+        features = features.to(keys.dtype)
+        # To compute additive scores again costs more than it saves.
+        cheap = isinstance(self.attention, SpatialAttention) and self.attention.score is None
+        at_once = cheap and keys.requires_grad
+        return WordByWordAttention(self.attend, keys, features, groups, at_once=at_once)
+
+
+@dataclass(frozen=True)
+class _ActiveRows:
+    """The rows of a word: of how many captions, of which pictures, and their slots in the groups.
+
+    See _Grouping.
+    """
+
+    captions: int
+    pictures: int
+    group: int
+    slots: list[int]
 
 
 class _Grouping:
@@ -240,10 +263,9 @@ class _Grouping:
         self.ranks = [ranks[picture] for picture in pictures]
         self.first = [index == 0 for index in self.indices]
 
-    def slots(self, count: int, device: torch.device) -> tuple[int, int, Tensor]:
-        """Of the first `count` captions: their pictures, the size of a group, their slots."""
-        pictures = max(self.ranks[:count]) + 1
-        group = max(self.indices[:count]) + 1
-        pairs = zip(self.ranks[:count], self.indices[:count], strict=True)
-        slots = torch.tensor([rank * group + index for rank, index in pairs], device=device)
-        return pictures, group, slots
+    def rows(self, captions: int) -> _ActiveRows:
+        """The rows of a word that the first so many captions have, and no others."""
+        ranks, indices = self.ranks[:captions], self.indices[:captions]
+        group = max(indices) + 1
+        slots = [rank * group + index for rank, index in zip(ranks, indices, strict=True)]
+        return _ActiveRows(captions, max(ranks) + 1, group, slots)
