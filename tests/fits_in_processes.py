@@ -3,7 +3,8 @@
 python -m torch.distributed.run --nproc-per-node 2 fits_in_processes.py FOLDER
 
 FOLDER holds a file NAME.toml for each run; what it fits goes into FOLDER/NAME, and goes on if that
-is there. A run named "stopped" is stopped in its first epoch, by the first process alone.
+is there. A run named "stopped" or "halves" is stopped in its first epoch, by the first process
+alone; that of "halves" then goes on.
 """
 
 import sys
@@ -19,20 +20,23 @@ from captioner.training.setup import Interrupted
 from captioner.training.stages import fit_stages
 
 
+def fit_file(file: Path, device: torch.device, *, stop: bool) -> None:
+    output = file.with_suffix("")
+    resume = distributed.from_first(output.exists())
+    # It is asked once for each of two caches, and then after every step.
+    reporter = Quiet(stop_after=4 if stop and distributed.is_first() else None)
+    with suppress(Interrupted):
+        fit_stages(read_stages(file), output, device=device, resume=resume, reporter=reporter)
+    distributed.wait_for_all()
+
+
 def main() -> None:
-    folder = Path(sys.argv[1])
     with distributed.joined("cpu") as device:
         assert device == torch.device("cpu")
-        for file in sorted(folder.glob("*.toml")):
-            output = folder / file.stem
-            resume = distributed.from_first(output.exists())
-            stops = file.stem == "stopped" and distributed.is_first()
-            # It is asked once for each of two caches, and then after every step.
-            reporter = Quiet(stop_after=4 if stops else None)
-            stages = read_stages(file)
-            with suppress(Interrupted):
-                fit_stages(stages, output, device=device, resume=resume, reporter=reporter)
-            distributed.wait_for_all()
+        for file in sorted(Path(sys.argv[1]).glob("*.toml")):
+            fit_file(file, device, stop=file.stem in ("stopped", "halves"))
+            if file.stem == "halves":
+                fit_file(file, device, stop=False)
 
 
 if __name__ == "__main__":

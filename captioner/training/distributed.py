@@ -55,7 +55,11 @@ def is_first() -> bool:
 
 def is_restarted() -> bool:
     """Whether torchrun has started the processes again (--max-restarts), since one had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
@@ -71,12 +75,16 @@ def joined(device: str | None) -> Iterator[torch.device]:
         yield choose_device(device)
         return
     store, number, _ = next(dist.rendezvous("env://", timeout=timedelta(minutes=10)))
+    # torchrun may keep its store when it starts the processes again, with what the former ones
+    # wrote into it, such as their addresses.
+    store = dist.PrefixStore(f"attempt {_attempt()}", store)
     try:
         chosen = _own_device(device)
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        dist.init_process_group(
-            backend, store=store, rank=number, world_size=count, timeout=_LONGEST_WAIT
-        )
+        with _noticing_the_end():
+            dist.init_process_group(
+                backend, store=store, rank=number, world_size=count, timeout=_LONGEST_WAIT
+            )
         yield chosen
     except CaptionerError as error:
         failed_before = 0

@@ -58,10 +58,12 @@ def train_step(
             losses["caption loss"], rewarded = _caption_part(task, captions[part], drawn, part)
             measured |= {name: measured[name] + value for name, value in rewarded.items()}
         if questions:
-            losses |= _answer_part(task, questions[part], alone=not captions)
+            weight = config.answer_weight if captions else 1.0
+            losses["answer loss"] = weight * _answer_part(task, questions[part])
         if losses:
             losses["loss"] = torch.stack(list(losses.values())).sum()
-            losses["loss"].backward()
+            if losses["loss"].requires_grad:  # not that of a part which is empty
+                losses["loss"].backward()
         measured |= {
             name: measured[name] + losses[name].detach() for name in names if name in losses
         }
@@ -116,11 +118,8 @@ def _caption_part(
         return _self_critical(task, batch, drawn.captions[part], drawn.words, features)
 
 
-def _answer_part(task: Task, batch: QuestionBatch, *, alone: bool) -> dict[str, Tensor]:
-    """The share of a part in the loss of the whole batch of questions, and in that of its pairs.
-
-    alone: no captions are learned. Nothing where the part is empty and there are no pairs.
-    """
+def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
+    """The share of a part in the loss of the whole batch of questions, and in that of its pairs."""
     config, device = task.run.training, task.device
     loss = torch.zeros((), device=device)
     logits = torch.zeros(batch.targets.shape, device=device)
@@ -137,9 +136,7 @@ def _answer_part(task: Task, batch: QuestionBatch, *, alone: bool) -> dict[str, 
         paired = config.pair_weight * pair_loss(whole, best, pairs)
         # All processes compute it, each with the gradient of its own logits.
         loss = loss + paired - paired.detach() * (1 - 1 / distributed.size())
-    if not loss.requires_grad:
-        return {}
-    return {"answer loss": loss if alone else config.answer_weight * loss}
+    return loss
 
 
 def _of_whole_batch(logits: Tensor, first: int, questions: int) -> Tensor:

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import CPU, Quiet, settings, weights
+from helpers import CPU, Quiet, assert_equal, settings, weights
 from torch import Tensor
 
 from captioner.config.run import RunConfig
+from captioner.config.settings import TrainingConfig
 from captioner.config.toml_file import to_toml
 from captioner.data.parts import Parts
+from captioner.errors import CaptionerError
 from captioner.training.loop import fit
 from captioner.training.setup import Interrupted
+from captioner.training.stages import fit_stages
 
 TESTS = Path(__file__).parents[1]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
@@ -71,16 +74,19 @@ def kinds(folder: Path) -> dict[str, RunConfig]:
     }
 
 
-def torchrun(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+def torchrun(
+    processes: int, *arguments: str, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     return subprocess.run(
         [*LAUNCH, str(processes), *arguments],
         env=environment,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=120,
     )
 
 
@@ -140,6 +146,9 @@ def test_two_processes_equal_one_and_each_goes_on_where_the_other_stopped(
     captions = runs["captions"]
     for name in ("started", "stopped"):
         (together / f"{name}.toml").write_text(to_toml(captions))
+    for name in ("dropout", "halves"):
+        dropping = captions.changed({"model": {"hidden_dropout": 0.5}}, "test")
+        (together / f"{name}.toml").write_text(to_toml(dropping))
     with pytest.raises(Interrupted):
         fit(
             captions,
@@ -157,3 +166,63 @@ def test_two_processes_equal_one_and_each_goes_on_where_the_other_stopped(
     fit(captions, together / "stopped", device=CPU, resume=True, reporter=Quiet())
     for name in ("started", "stopped"):
         assert_close(weights(together / name), weights(alone / "captions"))
+    # What dropout draws is another thing in two processes, but the same after a stop.
+    assert_equal(weights(together / "halves"), weights(together / "dropout"))
+
+
+def test_a_killed_process_is_started_again_and_goes_on_from_the_last_save(
+    asked: Path, tmp_path: Path
+) -> None:
+    run = kinds(asked)["captions"]
+    run = run.changed({"training": {"epochs": 2, "save_steps": 2}}, "test")
+    (tmp_path / "run.toml").write_text(to_toml(run))
+    fit(run, tmp_path / "alone", device=CPU, resume=False, reporter=Quiet())
+    options = ["--config", str(tmp_path / "run.toml"), "--output", str(tmp_path / "run")]
+    driver = str(TESTS / "train_in_processes.py")
+    done = torchrun(2, "--max-restarts=1", driver, "killed", *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'run' / 'best.safetensors'}\n"
+    assert done.stderr.count("resuming at step ") == 1
+    assert_close(weights(tmp_path / "run"), weights(tmp_path / "alone"))
+
+
+def test_a_process_without_the_data_says_so_once_with_its_rank(asked: Path, tmp_path: Path) -> None:
+    data = ["--images", ".", "--captions", "captions.jsonl", "--val-captions", "captions.jsonl"]
+    driver = str(TESTS / "train_in_processes.py")
+    done = torchrun(2, driver, "elsewhere", *data, "--output", str(tmp_path / "run"), cwd=asked)
+    said = [line for line in done.stderr.splitlines() if line.startswith("captioner: ")]
+    assert [line for line in said if "error" in line] == [
+        "captioner: error: rank 1 of 2: cannot read captions.jsonl: No such file or directory"
+    ]
+    assert "exitcode  : 2" in done.stderr
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes", "message"),
+    [
+        (4, {}, "pictures_per_batch is 3, of all processes together, fewer than 4 processes"),
+        (2, {"pictures_per_batch": 8, "accumulate": 8}, "than 2 processes times accumulate 8"),
+        (1, {"accumulate": 2}, "accumulate is 2, which does not divide pictures_per_batch 3"),
+        (1, {"questions_per_batch": 7, "accumulate": 3}, "divide questions_per_batch 7"),
+        (2, {"questions_per_batch": 1}, "questions_per_batch is 1, of all processes together"),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_is_refused_at_once(
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+    changes: dict[str, int],
+    message: str,
+) -> None:
+    monkeypatch.setattr("captioner.training.distributed.size", lambda: processes)
+    run = kinds(asked)["both"].changed({"training": changes}, "test")
+    with pytest.raises(CaptionerError, match=message):
+        fit_stages({"": run}, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_questions_in_pairs_are_not_divided_into_parts() -> None:
+    with pytest.raises(CaptionerError, match="accumulate is 2; set it to 1 or pair_weight to 0"):
+        TrainingConfig(pair_weight=0.5, accumulate=2)
