@@ -77,7 +77,8 @@ def captions(
 ) -> None:
     """Caption every picture of a set and score the captions.
 
-    Prints BLEU, ROUGE-L and CIDEr with a signature that says how they were computed. The
+    Prints BLEU, ROUGE-L and CIDEr with a signature that says how they were computed, and how far
+    the confidence of the captions is from the share of their words that a reference has. The
     references are a caption file of any form that data/README.md shows; of one without captions,
     as of a test set, only the results are written. Pictures that cannot be read are named and left
     out, and the exit status is 1. Decoding options that are not given come from the checkpoint.
@@ -89,6 +90,7 @@ def captions(
     from captioner.data.caption_files import has_captions, locate_pictures, read_caption_file
     from captioner.evaluation import describe_decoding
     from captioner.metrics import bootstrap, score_captions
+    from captioner.metrics.calibration import caption_calibration
     from captioner.metrics.caption_results import references_of
     from captioner.model.checkpoint import add_score
 
@@ -103,7 +105,7 @@ def captions(
     decoding = options.choose_decoding(model.decoding, arguments | {"num_captions": 1})
     paths = [picture.path for picture in pictures]
     captioned = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
-    said, failed = {}, 0
+    said, confidences, failed = {}, {}, 0
     for picture, (_, result) in zip(
         pictures, show_progress(captioned, total=len(paths)), strict=True
     ):
@@ -112,6 +114,7 @@ def captions(
             print_error(result)
         else:
             said[picture.image_id] = result[0].text
+            confidences[picture.image_id] = result[0].confidence
     if results is not None:
         write_records([{"image_id": key, "caption": text} for key, text in said.items()], results)
     if not said or not has_references:
@@ -123,7 +126,9 @@ def captions(
         decoding=describe_decoding(decoding),
     )
     intervals = bootstrap.intervals(scores)
-    show_captions(scores, intervals, None, as_json=as_json)
+    show_captions(
+        scores, intervals, None, caption_calibration(scores, confidences), as_json=as_json
+    )
     if record is not None and checkpoint is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
         add_score(checkpoint, kept)

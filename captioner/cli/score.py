@@ -121,7 +121,7 @@ def captions(
     if html is not None:
         page = score_report.page_html(results.name, scores, intervals, said, references)
         atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
-    show_captions(scores, intervals, differences, as_json=as_json)
+    show_captions(scores, intervals, differences, None, as_json=as_json)
 
 
 @app.command(

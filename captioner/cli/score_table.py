@@ -1,5 +1,6 @@
 """Scores of captions and of answers, as printed tables and as JSON."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from captioner.cli.printable import print_warning, printable
 if TYPE_CHECKING:
     from captioner.metrics import CaptionScores
     from captioner.metrics.bootstrap import Difference, Interval
+    from captioner.metrics.calibration import Calibration
     from captioner.metrics.vqa_accuracy import AnswerScores, GroupAccuracy
 
 MOST_TYPES = 15  # question types in the table; VQA v2 has 65
@@ -21,14 +23,15 @@ def show_captions(
     scores: "CaptionScores",
     intervals: "dict[str, Interval]",
     differences: "dict[str, Difference] | None",
+    calibration: "Calibration | None",
     *,
     as_json: bool,
 ) -> None:
     """Print scores of captions as JSON or as a table, and what is suspicious on stderr."""
     if as_json:
-        print(json.dumps(captions_record(scores, intervals, differences)))
+        print(json.dumps(captions_record(scores, intervals, differences, calibration)))
     else:
-        print_captions(scores, intervals, differences)
+        print_captions(scores, intervals, differences, calibration)
     for warning in scores.warnings:
         print_warning(warning)
 
@@ -52,6 +55,7 @@ def captions_record(
     scores: "CaptionScores",
     intervals: "dict[str, Interval]",
     differences: "dict[str, Difference] | None",
+    calibration: "Calibration | None",
 ) -> dict[str, object]:
     """Return all scores, those of each picture too, ready for JSON."""
     record: dict[str, object] = {
@@ -72,6 +76,8 @@ def captions_record(
             name: {"value": gap.value, "interval": [gap.low, gap.high], "p_value": gap.p_value}
             for name, gap in differences.items()
         }
+    if calibration is not None:
+        record["calibration"] = dataclasses.asdict(calibration)
     return record
 
 
@@ -79,6 +85,7 @@ def print_captions(
     scores: "CaptionScores",
     intervals: "dict[str, Interval]",
     differences: "dict[str, Difference] | None",
+    calibration: "Calibration | None",
 ) -> None:
     """Print scores as fractions with their intervals, the diversity and the signature."""
     width = max(map(len, (*scores.values, *scores.diversity)))
@@ -94,6 +101,10 @@ def print_captions(
         print(line)
     for name, value in scores.diversity.items():
         print(f"{name:{width}}  {value:g}")
+    if calibration is not None:
+        print(f"{'confidence':{width}}  {calibration.confidence:.4f}, mean over captions")
+        print(f"{'right words':{width}}  {calibration.accuracy:.4f}, mean share per caption")
+        print(f"{'their gap':{width}}  {calibration.error:.4f}, expected calibration error")
     print(scores.signature)
 
 

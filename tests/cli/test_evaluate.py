@@ -93,6 +93,20 @@ def test_the_table_shows_the_same_scores_and_ends_in_the_signature(run):
         assert float(values[name]) == pytest.approx(value, abs=5e-5)
 
 
+def test_the_calibration_compares_the_confidences_with_the_words_of_the_references(
+    run, tiny_checkpoint
+):
+    _, as_json, _ = run(*COCO, "--json")
+    found = json.loads(as_json)["calibration"]
+    model = Captioner.load(tiny_checkpoint)
+    paths = ["one/30.png", "two/10.png", "one/20.png"]
+    assert found["confidence"] == pytest.approx(
+        np.mean([caption.confidence for caption in model.caption(paths)]), abs=1e-5
+    )
+    _, table, _ = run(*COCO)
+    assert f"{found['error']:.4f}, expected calibration error" in table
+
+
 def test_the_signature_says_how_captions_were_found(run):
     signatures = {
         run(*COCO, "--json", *options)[1].split('"signature": ')[1]
