@@ -1,33 +1,42 @@
 """The Python interface: Captioner.load().caption("photo.jpg"), .answer("photo.jpg", "a dog?")."""
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, Literal, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeGuard, TypeVar, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from captioner.config.settings import DecodingConfig, ModelConfig
-from captioner.data.images import grey_picture, open_picture, to_tensor
-from captioner.decoding.beam_search import decode
+from captioner.data.images import grey_picture, open_picture, to_array
+from captioner.decoding.beam_search import search
 from captioner.decoding.outputs import Answer, Caption, CaptionFit, to_caption
+from captioner.decoding.runtime import (
+    Features,
+    Floats,
+    Runtime,
+    caption_vocabulary,
+    question_vocabulary,
+)
 from captioner.decoding.step import limits_in_tokens
 from captioner.errors import CaptionerError
+from captioner.files import default_checkpoint
 from captioner.kept_picture import KeptPicture
-from captioner.model import checkpoint as checkpoints
-from captioner.model.captioning_model import CaptioningModel
-from captioner.runtime import choose_device, read_ahead, side_by_side
+from captioner.runtime import choose_device, read_ahead
+
+if TYPE_CHECKING:
+    import torch
+
+    from captioner.model.captioning_model import CaptioningModel
+    from captioner.model.checkpoint import Checkpoint
 
 Picture = str | Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 Source = TypeVar("Source", bound=Picture)
-Read = Tensor | CaptionerError  # pixels (3, S, S), or why there are none
+Read = Floats | CaptionerError  # pixels (3, S, S), or why there are none
 
 _PIL_LOCK = Lock()  # two threads must not load the same PIL image
 
@@ -36,23 +45,23 @@ class Captioner:
     """A trained model that captions pictures and answers questions about them.
 
     Get one with `Captioner.load()`. decoding: the search settings stored in the checkpoint; scores:
-    what the checkpoint scored, and on what; device: where the model computes; checkpoint: its file.
+    what the checkpoint scored, and on what; device: where the model computes; checkpoint: its file;
+    runtime: what computes it.
     """
 
     def __init__(
         self,
-        loaded: checkpoints.Checkpoint,
-        device: torch.device,
+        loaded: "Checkpoint",
+        device: "torch.device",
         checkpoint: Path | None = None,
     ) -> None:
-        self.model: CaptioningModel = copy.deepcopy(loaded.model).to(device)
-        self.model.encoder.fold_batch_norms()
-        if self.model.decoder is not None and device.type == "cpu":
-            self.model.decoder.store_transposed()
+        from captioner.decoding.torch_runtime import TorchRuntime
+
+        self.runtime: Runtime = TorchRuntime(loaded.model, device)
         self.config: ModelConfig = loaded.model.config
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores
-        self.device = device
+        self.device = self.runtime.device
         self.checkpoint = checkpoint
 
     def __repr__(self) -> str:
@@ -69,9 +78,23 @@ class Captioner:
         >>> model.checkpoint.name
         'default.safetensors'
         """
+        from captioner.model import checkpoint as checkpoints
+
         chosen = choose_device(device)
-        file = checkpoints.default_checkpoint() if checkpoint is None else Path(checkpoint)
+        file = default_checkpoint() if checkpoint is None else Path(checkpoint)
         return cls(checkpoints.load(file), chosen, file)
+
+    @property
+    def model(self) -> "CaptioningModel":
+        """The modules that torch computes, made ready to describe pictures.
+
+        >>> model.model.encoder.grid
+        (10, 10)
+        """
+        from captioner.decoding.torch_runtime import TorchRuntime
+
+        assert isinstance(self.runtime, TorchRuntime)
+        return self.runtime.model
 
     @property
     def can_caption(self) -> bool:
@@ -80,7 +103,7 @@ class Captioner:
         >>> model.can_caption
         True
         """
-        return self.model.decoder is not None
+        return self.runtime.vocabulary is not None
 
     @property
     def can_answer(self) -> bool:
@@ -89,7 +112,7 @@ class Captioner:
         >>> model.can_answer
         True
         """
-        return self.model.answers is not None
+        return self.runtime.question_vocabulary is not None
 
     # A str is a sequence too, which mypy reports as an overlap; the first match is the right one.
     @overload
@@ -187,7 +210,7 @@ class Captioner:
         given: dict[str, Any] = {k: value for k, value in changes.items() if value is not None}
         chosen = replace(decoding or self.decoding, **given)
         if not _several(pictures):
-            self.model.caption_parts()
+            caption_vocabulary(self.runtime)
             _check_batch_size(batch_size)
             features, kept = self._look(pictures)  # (1, N, D)
             captions = _with_picture(kept, self.caption_features(features, chosen)[0])
@@ -214,13 +237,13 @@ class Captioner:
         chelsea.jpg a cat sitting on top of a wooden table
         gone.jpg cannot be read
         """
-        self.model.caption_parts()
+        caption_vocabulary(self.runtime)
         _check_batch_size(batch_size)
 
         def caption_batch(
             batch: list[tuple[Source, Read]],
         ) -> list[tuple[Source, list[Caption] | CaptionerError]]:
-            pixels = [read for _, read in batch if isinstance(read, Tensor)]
+            pixels = [read for _, read in batch if isinstance(read, np.ndarray)]
             features = self._encode(pixels)  # (B, N, D)
             captions = iter(self.caption_features(features, decoding))
             return [
@@ -234,7 +257,7 @@ class Captioner:
             ]
 
         batches = read_ahead(pictures, self._read, batch_size)
-        for captioned in side_by_side(batches, caption_batch, self.device):
+        for captioned in self.runtime.map(batches, caption_batch):
             yield from captioned
 
     def match(self, picture: Picture, captions: Sequence[str]) -> list[CaptionFit]:
@@ -250,7 +273,9 @@ class Captioner:
         from captioner.decoding.likelihood import match_captions
 
         grey = grey_picture(self.config.image_size)
-        return match_captions(self.model, self.encode([picture, grey]), captions)
+        features = self.encode([picture, grey])
+        assert not isinstance(features, np.ndarray)  # those of `model`, which torch computes
+        return match_captions(self.model, features, captions)
 
     @overload
     def answer(  # type: ignore[overload-overlap]
@@ -313,7 +338,7 @@ class Captioner:
         def answer_batch(
             batch: list[tuple[tuple[Source, Sequence[str]], Read]],
         ) -> list[tuple[Source, list[Answer | CaptionerError]]]:
-            readable = [(qs, read) for (_, qs), read in batch if isinstance(read, Tensor)]
+            readable = [(qs, read) for (_, qs), read in batch if isinstance(read, np.ndarray)]
             features = self._encode([pixels for _, pixels in readable])  # (B, N, D)
             answers = iter(self.answer_features(features, [qs for qs, _ in readable], top))
             return [
@@ -327,37 +352,37 @@ class Captioner:
             ]
 
         batches = read_ahead(asked, lambda pair: self._read(pair[0]), batch_size)
-        for answered in side_by_side(batches, answer_batch, self.device):
+        for answered in self.runtime.map(batches, answer_batch):
             yield from answered
 
-    def encode(self, pictures: Sequence[Picture]) -> Tensor:
+    def encode(self, pictures: Sequence[Picture]) -> Features:
         """Features (B, N, D) of pictures; raises CaptionerError for one that cannot be read.
 
         >>> model.encode(["chelsea.jpg", "camera.jpg"]).shape
         torch.Size([2, 100, 512])
         """
-        size = self.model.encoder.image_size
-        return self._encode([to_tensor(open_picture(picture), size) for picture in pictures])
+        size = self.config.image_size
+        return self._encode([to_array(open_picture(picture), size) for picture in pictures])
 
-    def caption_features(self, features: Tensor, decoding: DecodingConfig) -> list[list[Caption]]:
+    def caption_features(self, features: Features, decoding: DecodingConfig) -> list[list[Caption]]:
         """Captions of pictures by their features (B, N, D): for each, the best first.
 
         >>> [[best]] = model.caption_features(model.encode(["chelsea.jpg"]), model.decoding)
         >>> print(best)
         a cat sitting on top of a wooden table
         """
-        decoder, vocabulary = self.model.caption_parts()
+        vocabulary = caption_vocabulary(self.runtime)
         if not len(features):
             return []
-        found = decode(decoder, features, limits_in_tokens(decoding, vocabulary))
-        grid, sentinel = self.model.encoder.grid, self.config.sentinel
+        found = search(self.runtime.start(features), limits_in_tokens(decoding, vocabulary))
+        grid, sentinel = self.runtime.grid, self.config.sentinel
         return [
             [to_caption(hypothesis, vocabulary, grid, sentinel=sentinel) for hypothesis in group]
             for group in found
         ]
 
     def answer_features(
-        self, features: Tensor, questions: Sequence[Sequence[str]], top: int
+        self, features: Features, questions: Sequence[Sequence[str]], top: int
     ) -> list[list[Answer | CaptionerError]]:
         """Answers to the questions about each of B pictures, by their features (B, N, D).
 
@@ -372,7 +397,7 @@ class Captioner:
         """
         from captioner.decoding.answers import find_answers
 
-        return find_answers(self.model, features, questions, top)
+        return find_answers(self.runtime, features, questions, top)
 
     def parse(self, question: str) -> list[int]:
         """The ids of a question's words; raises UnknownWords where the model knows none of them.
@@ -382,34 +407,31 @@ class Captioner:
         """
         from captioner.decoding.answers import parse_question
 
-        return parse_question(question, self.model.answer_parts()[1])
+        return parse_question(question, question_vocabulary(self.runtime))
 
     def _check_asking(self, top: int, batch_size: int) -> None:
-        self.model.answer_parts()
+        question_vocabulary(self.runtime)
         if top < 1:
             raise CaptionerError(f"top is {top}; expected 1 or more answers")
         _check_batch_size(batch_size)
 
     def _read(self, picture: Picture) -> Read:
         try:
-            return to_tensor(_open(picture), self.model.encoder.image_size)
+            return to_array(_open(picture), self.config.image_size)
         except CaptionerError as error:
             return error
 
-    def _look(self, picture: Any) -> tuple[Tensor, KeptPicture]:
+    def _look(self, picture: Any) -> tuple[Features, KeptPicture]:
         """Features (1, N, D) of one Picture, and what is kept of it."""
         opened = _open(picture)
-        features = self._encode([to_tensor(opened, self.model.encoder.image_size)])
+        features = self._encode([to_array(opened, self.config.image_size)])
         if isinstance(picture, (str, Path)):
             return features, KeptPicture.by_path(picture)
         return features, KeptPicture.small(opened)
 
-    @torch.no_grad()
-    def _encode(self, pixels: Sequence[Tensor]) -> Tensor:
+    def _encode(self, pixels: Sequence[Floats]) -> Features:
         """Features (B, N, D) of pixels, each (3, S, S); of none, empty."""
-        if not pixels:
-            return torch.empty(0)
-        return self.model.encoder(torch.stack(list(pixels)).to(self.device))
+        return self.runtime.encode(np.stack(pixels)) if pixels else np.empty(0, np.float32)
 
 
 def _open(picture: Picture) -> Image.Image:

@@ -30,6 +30,7 @@ def caption_with_features(
     """
     for start in range(0, len(paths), batch_size):
         features = model.encode(paths[start : start + batch_size])  # (B, N, D)
+        assert isinstance(features, Tensor)
         captions = model.caption_features(features, decoding)
         yield from zip((best for best, *_ in captions), features, strict=True)
 

@@ -1,20 +1,26 @@
 """Where and how work runs: the device, pictures read ahead, batches side by side on a CPU."""
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from captioner.errors import CaptionerError
 
+if TYPE_CHECKING:
+    import torch
 
-def choose_device(name: str | None) -> torch.device:
+# torch is imported where it is used, since ONNX Runtime does without.
+
+
+def choose_device(name: str | None) -> "torch.device":
     """The device of this name, or without one the GPU if there is one; CaptionerError if not."""
+    import torch
+
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -36,7 +42,8 @@ def _after_fork() -> None:
     """
     global _STARTING
     _STARTING = threading.Lock()
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
@@ -74,29 +81,45 @@ Batch = TypeVar("Batch")
 Done = TypeVar("Done")
 
 # Each holds a batch in memory.
-_AT_ONCE = 4
+AT_ONCE = 4
 
 _STARTING = threading.Lock()
 
 
 def side_by_side(
-    batches: Iterable[Batch], work: Callable[[Batch], Done], device: torch.device
+    batches: Iterable[Batch], work: Callable[[Batch], Done], device: "torch.device"
 ) -> Iterator[Done]:
     """What `work` makes of each batch, in order; on a processor of several at once, at most 4.
 
     Two cores on one batch are 1.5 times as fast as one core; with a batch each, 1.75 times. So
     torch's threads are divided among as many batches, if there are more batches than that. Fewer
-    batches, and those of a GPU, follow one another in the caller's thread.
+    batches, and those of a GPU, follow one another in the caller's thread; else see `in_pool`.
+    `work` has to set contexts such as autocast itself.
+    """
+    import torch
+
+    with _STARTING:
+        threads = torch.get_num_threads()
+    each = -(-threads // AT_ONCE)
+    workers = threads // each if device.type == "cpu" else 1
+    yield from in_pool(batches, work, workers, lambda: _start(workers, each, threads))
+
+
+def in_pool(
+    batches: Iterable[Batch],
+    work: Callable[[Batch], Done],
+    workers: int,
+    start: Callable[[], ThreadPoolExecutor],
+) -> Iterator[Done]:
+    """What `work` makes of each batch, in order, in the pool of so many workers that `start` gives.
+
+    No more batches than workers follow one another in the caller's thread, without a pool.
 
     Batches are asked for in the caller's thread, at most one more than are worked on. An error of
     the batches is raised here after the results before it, an error of `work` when its batch is
-    due. `work` has to set contexts such as autocast itself. A caller that stops early does not
-    wait; the results of batches that have begun are dropped.
+    due. A caller that stops early does not wait; the results of batches that have begun are
+    dropped.
     """
-    with _STARTING:
-        threads = torch.get_num_threads()
-    each = -(-threads // _AT_ONCE)
-    workers = threads // each if device.type == "cpu" else 1
     waiting = iter(batches)
     ahead = list(islice(waiting, workers + 1)) if workers > 1 else []
     together, pending = len(ahead) > workers, chain(ahead, waiting)
@@ -105,7 +128,7 @@ def side_by_side(
         for batch in pending:
             yield work(batch)
         return
-    pool = _start(workers, each, threads)
+    pool = start()
     running: deque[Future[Done]] = deque()
     failure: Exception | None = None
     try:
@@ -128,6 +151,8 @@ def side_by_side(
 
 def _start(workers: int, each: int, threads: int) -> ThreadPoolExecutor:
     """A pool of threads with so many of torch's each; the caller's, and others', stay `threads`."""
+    import torch
+
     ready = threading.Barrier(workers + 1)
 
     def begin() -> None:

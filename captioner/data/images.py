@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Each channel's 256 values as `to_tensor` normalises them: looking them up is faster.
+# Each channel's 256 values as `to_array` normalises them: looking them up is faster.
 _NORMALISED = [
     (np.arange(256, dtype=np.float32) / 255 - np.float32(mean)) / np.float32(std)
     for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
@@ -90,20 +90,25 @@ def open_picture(
         ) from error
 
 
-def to_tensor(picture: Image.Image, size: int) -> "torch.Tensor":
-    """Squash a whole RGB picture to a square and normalise it: (3, size, size) float32.
+def to_array(picture: Image.Image, size: int) -> NDArray[np.float32]:
+    """Squash a whole RGB picture to a square and normalise it: (3, size, size).
 
     Bilinear with antialiasing; a value v in 0..1 becomes (v - mean) / std of ImageNet's pictures,
     channel by channel.
     """
-    import torch  # here, so that a process that only decodes pictures does without
-
     resized = picture.resize((size, size), Image.Resampling.BILINEAR)
     planes = [
         values[np.asarray(channel)]
         for values, channel in zip(_NORMALISED, resized.split(), strict=True)
     ]
-    return torch.from_numpy(np.stack(planes))
+    return np.stack(planes)
+
+
+def to_tensor(picture: Image.Image, size: int) -> "torch.Tensor":
+    """The pixels of `to_array` as a tensor: (3, size, size) float32."""
+    import torch  # here, so that a process that only decodes pictures does without
+
+    return torch.from_numpy(to_array(picture, size))
 
 
 def grey_picture(size: int) -> Image.Image:

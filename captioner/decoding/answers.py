@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from captioner.data.padding import pad_questions
+from captioner.data.padding import pad
 from captioner.data.vocabulary import UNKNOWN, Vocabulary, encode_question
 from captioner.decoding.outputs import Answer, AnswerChoice
+from captioner.decoding.runtime import Features, Runtime, question_vocabulary
 from captioner.errors import CaptionerError, UnknownWords
-from captioner.model.captioning_model import CaptioningModel
 
 QUESTIONS_AT_ONCE = 256
 
@@ -30,13 +29,13 @@ def parse_question(question: str, vocabulary: Vocabulary) -> list[int]:
 
 
 def find_answers(
-    model: CaptioningModel, features: Tensor, questions: Sequence[Sequence[str]], top: int
+    model: Runtime, features: Features, questions: Sequence[Sequence[str]], top: int
 ) -> list[list[Answer | CaptionerError]]:
     """Answers to the questions about each of B pictures, by their features (B, N, D).
 
     A question without any known word gives the error in place of an answer.
     """
-    _, vocabulary = model.answer_parts()
+    vocabulary = question_vocabulary(model)
     found: list[list[Answer | CaptionerError | None]] = []
     asked: list[Asked] = []
     for row, texts in enumerate(questions):
@@ -51,29 +50,21 @@ def find_answers(
     return [[next(answers) if item is None else item for item in row] for row in found]
 
 
-@torch.no_grad()
 def _answer(
-    model: CaptioningModel, features: Tensor, asked: Sequence[Asked], top: int
+    model: Runtime, features: Features, asked: Sequence[Asked], top: int
 ) -> Iterator[Answer]:
-    head, _ = model.answer_parts()
-    keys = head.attention.project(features) if asked else features  # (B, N, A)
     for start in range(0, len(asked), QUESTIONS_AT_ONCE):
         rows, texts, questions = zip(*asked[start : start + QUESTIONS_AT_ONCE], strict=True)
-        words, lengths = pad_questions(questions)  # (R, Q)
-        pictures = torch.tensor(rows, device=features.device)
-        answered = head(words.to(features.device), lengths, pictures, features, keys)
-        probs = torch.softmax(answered.logits.float(), dim=-1)  # (R, answers)
-        best = probs.topk(min(top, probs.shape[1]), dim=-1)
-        for text, values, indices, weights in zip(
-            texts,
-            best.values.tolist(),
-            best.indices.tolist(),
-            answered.weights.cpu(),
-            strict=True,
+        lengths = np.array([len(question) for question in questions])  # (R,)
+        probs, weights = model.answer(pad(questions), lengths, np.array(rows), features)
+        best = np.argsort(-probs, axis=1, kind="stable")[:, :top]  # (R, top)
+        values = np.take_along_axis(probs, best, axis=1)
+        maps = weights.reshape(*weights.shape[:2], *model.grid)  # (R, G, rows, columns)
+        for text, indices, row_values, looks in zip(
+            texts, best.tolist(), values.tolist(), maps, strict=True
         ):
             choices = tuple(
                 AnswerChoice(model.answer_texts[index], value)
-                for value, index in zip(values, indices, strict=True)
+                for index, value in zip(indices, row_values, strict=True)
             )
-            maps = weights.float().view(-1, *model.encoder.grid).numpy()
-            yield Answer(choices[0].text, choices[0].probability, choices, maps, question=text)
+            yield Answer(choices[0].text, choices[0].probability, choices, looks, question=text)

@@ -1,32 +1,41 @@
-"""Beam search with the decoder's step, for all pictures of a batch together."""
+"""Beam search over the rows that a runtime computes, for all pictures of a batch together."""
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import END, START
-from captioner.decoding.step import ActiveRows, History, Hypothesis, next_log_probs
-from captioner.model.decoder import CaptionDecoder
+from captioner.decoding.runtime import ActiveRows, Candidates, Floats, Ints
+from captioner.decoding.step import History, Hypothesis, find_bans
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from captioner.model.decoder import CaptionDecoder
 
 
 def decode(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
+    decoder: "CaptionDecoder", features: "Tensor", config: DecodingConfig
 ) -> list[list[Hypothesis]]:
     """Caption pictures by their features (B, N, D), with sampling or beam search as configured."""
+    from captioner.decoding.torch_runtime import TorchRows
+
+    return search(TorchRows(decoder, features), config)
+
+
+def search(rows: ActiveRows, config: DecodingConfig) -> list[list[Hypothesis]]:
+    """Caption the pictures of these rows, with sampling or beam search as configured."""
     if config.sample:
         from captioner.decoding.sampling import sample
 
-        return sample(decoder, features, config)
-    return beam_search(decoder, features, config)
+        return sample(rows, config)
+    return beam_search(rows, config)
 
 
-@torch.no_grad()
-def beam_search(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
-) -> list[list[Hypothesis]]:
-    """Find the config.num_captions best captions of each picture of features (B, N, D), best first.
+def beam_search(rows: ActiveRows, config: DecodingConfig) -> list[list[Hypothesis]]:
+    """Find the config.num_captions best captions of each picture, best first.
 
     The score of a caption is its log probability divided by length^length_penalty (END counted). A
     finished caption frees its slot in the beam. A picture is done when its whole beam has finished,
@@ -36,37 +45,41 @@ def beam_search(
     Captions have 1 to config.max_words tokens, never padding, start or unknown. A picture gets
     fewer than num_captions only if fewer different captions exist.
     """
-    max_words, block_ngrams = config.max_words, config.block_ngrams
-    device, pictures = features.device, len(features)
-    rows, beams = ActiveRows(decoder, features), _Beams(pictures, config)
+    pictures = rows.pictures
+    beams = _Beams(pictures, config)
     # A row is an unfinished caption, G per picture; at first the empty caption.
-    words = torch.full((pictures,), START, device=device)  # (B·G,)
-    written = words.new_zeros(pictures, 0)  # (B·G, t)
-    totals = torch.zeros(pictures, 1, device=device)  # (B, G)
-    for length in range(1, max_words + 2):
-        if length <= max_words:
-            logits, weights = rows.step(words)  # (B·G, V), (B·G, N)
-        else:  # only END is allowed, whatever the logits are
-            logits, weights = (x[:1].repeat(len(words), 1) for x in (logits, weights))
-        log_probs = next_log_probs(logits, written, max_words, block_ngrams)  # (B·G, V)
-        candidates = (totals.view(-1, 1) + log_probs).view(pictures, -1)  # (B, G·V)
-        slots = min(beams.open_slots(), candidates.shape[1])
-        scores, choice = candidates.topk(slots, dim=1)  # (B, K)
-        first_row = torch.arange(pictures, device=device).unsqueeze(1) * totals.shape[1]  # (B, 1)
-        parents = (first_row + choice // log_probs.shape[1]).view(-1)  # (B·K,)
-        words = (choice % log_probs.shape[1]).view(-1)  # (B·K,)
-        finished, kept, active = beams.extend(
-            parents, words, scores, log_probs[parents, words], weights
-        )
+    words = np.full(pictures, START)  # (B·G,)
+    written = np.empty((pictures, 0), np.int64)  # (B·G, t)
+    totals = np.zeros((pictures, 1), np.float32)  # (B, G)
+    for length in range(1, config.max_words + 2):
+        slots = beams.open_slots()
+        if length <= config.max_words:
+            found = rows.best(words, find_bans(written, config.block_ngrams), slots)
+        else:
+            found = _only_end(found.weights, len(words))
+        size = found.words.shape[1]  # C
+        candidates = (totals.reshape(-1, 1) + found.log_probs).reshape(pictures, -1)  # (B, G·C)
+        choice = np.argsort(-candidates, axis=1, kind="stable")[:, :slots]  # (B, K)
+        scores = np.take_along_axis(candidates, choice, axis=1)  # (B, K)
+        choice = (choice + np.arange(pictures)[:, None] * totals.shape[1] * size).reshape(-1)
+        parents, words = choice // size, found.words.reshape(-1)[choice]  # (B·K,)
+        log_probs = found.log_probs.reshape(-1)[choice]  # (B·K,)
+        finished, kept, active = beams.extend(parents, words, scores, log_probs, found.weights)
         if not active:
             break
-        scores = scores.masked_fill(torch.tensor(finished, device=device), -math.inf)  # (B, K)
-        pictures, chosen = len(active), torch.tensor(kept, device=device)
-        totals = scores.view(-1)[chosen].view(pictures, -1)  # (B, G)
-        parents, words = parents[chosen], words[chosen]  # (B·G,)
+        scores[np.array(finished)] = -math.inf  # (B, K)
+        pictures = len(active)
+        totals = scores.reshape(-1)[kept].reshape(pictures, -1)  # (B, G)
+        parents, words = parents[kept], words[kept]  # (B·G,)
         rows.select(parents, active)
-        written = torch.cat([written[parents], words.unsqueeze(1)], dim=1)  # (B·G, t + 1)
+        written = np.concatenate([written[parents], words[:, None]], axis=1)  # (B·G, t + 1)
     return beams.best(config.num_captions)
+
+
+def _only_end(weights: Floats, rows: int) -> Candidates:
+    """After the last word only END can come, whatever the decoder would say; weights (_, N)."""
+    words = np.full((rows, 1), END)
+    return Candidates(np.zeros((rows, 1), np.float32), words, weights[:1].repeat(rows, axis=0))
 
 
 class _Beams:
@@ -85,7 +98,7 @@ class _Beams:
         return self.config.beam_size - min(len(self.finished[picture]) for picture in self.active)
 
     def extend(
-        self, parents: Tensor, words: Tensor, scores: Tensor, log_probs: Tensor, weights: Tensor
+        self, parents: Ints, words: Ints, scores: Floats, log_probs: Floats, weights: Floats
     ) -> tuple[list[list[bool]], list[int], list[int]]:
         """Record one step's choices: K per active picture, best first.
 

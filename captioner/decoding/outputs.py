@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from captioner.data.vocabulary import Vocabulary
 from captioner.decoding.step import Hypothesis
@@ -156,18 +155,18 @@ def to_caption(
         for indices in groups
     )
     maps = [hypothesis.weights[indices].mean(0) for indices in groups]  # each (N,)
-    weights = torch.stack(maps) if maps else hypothesis.weights[:0]  # (T, N)
+    weights = np.stack(maps) if maps else hypothesis.weights[:0]  # (T, N)
     looking = None
     if sentinel:
-        looking = weights.sum(1).numpy()  # (T,)
+        looking = weights.sum(1)  # (T,)
         # If all the weight went to the sentinel, the map is uniform.
         weights = weights + _SMALLEST_WEIGHT  # (T, N)
-        weights = weights / weights.sum(1, keepdim=True)  # (T, N)
+        weights = weights / weights.sum(1, keepdims=True)  # (T, N)
     return Caption(
         text=" ".join(word.word for word in words),
         words=words,
         log_probability=hypothesis.log_probability,
-        attention=weights.view(-1, *grid).numpy(),
+        attention=weights.reshape(-1, *grid),
         tokens=hypothesis.tokens,
         looking=looking,
     )

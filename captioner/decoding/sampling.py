@@ -1,50 +1,62 @@
 """Sampling: captions drawn word by word from the distribution of the next word."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import END, START
-from captioner.decoding.step import ActiveRows, History, Hypothesis, next_log_probs
-from captioner.model.decoder import CaptionDecoder
+from captioner.decoding.runtime import ActiveRows, Drawn, Floats, Ints
+from captioner.decoding.step import History, Hypothesis, find_bans
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from captioner.model.decoder import CaptionDecoder
 
 
-@torch.no_grad()
 def draw(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig, seeds: Sequence[int]
+    decoder: "CaptionDecoder", features: "Tensor", config: DecodingConfig, seeds: Sequence[int]
 ) -> list[list[Hypothesis]]:
-    """Draw config.num_captions captions of each picture of features (B, N, D); equal ones together.
+    """Draw captions of pictures by their features (B, N, D), see `draw_captions`."""
+    from captioner.decoding.torch_runtime import TorchRows
+
+    return draw_captions(TorchRows(decoder, features), config, seeds)
+
+
+def draw_captions(
+    rows: ActiveRows, config: DecodingConfig, seeds: Sequence[int]
+) -> list[list[Hypothesis]]:
+    """Draw config.num_captions captions of each picture; equal ones together.
 
     Captions with the same beginning share a row until they differ, which saves computation. The
     probabilities returned are those of the model before temperature, top-k and top-p. seeds: one
     per picture, so that its captions do not depend on the other pictures of the batch or on the
     device, except for rounding.
     """
-    max_words, block_ngrams = config.max_words, config.block_ngrams
-    device, pictures = features.device, len(seeds)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    rows, history = ActiveRows(decoder, features), History()
+    pictures = len(seeds)
+    generators = [_Uniforms(seed) for seed in seeds]
+    history = History()
     drawn: list[list[Hypothesis]] = [[] for _ in seeds]
     # A row is a different beginning, G per picture; counts: the number of captions that share it.
     active = list(range(pictures))
     kept = list(range(pictures))  # the choices of the last step that are continued
-    counts = torch.full((pictures, 1), config.num_captions)  # (B, G)
-    words = torch.full((pictures,), START, device=device)  # (B·G,)
-    written = words.new_zeros(pictures, 0)  # (B·G, t)
+    counts = np.full((pictures, 1), config.num_captions)  # (B, G)
+    words = np.full(pictures, START)  # (B·G,)
+    written = np.empty((pictures, 0), np.int64)  # (B·G, t)
     while active:
-        logits, weights = rows.step(words)  # (B·G, V), (B·G, N)
-        log_probs = next_log_probs(logits, written, max_words, block_ngrams)  # (B·G, V)
-        uniforms = [
-            1 - torch.rand(unfinished, generator=generators[picture])  # in (0, 1]
-            for picture, unfinished in zip(active, counts.sum(1).tolist(), strict=True)
-        ]
-        parents, words, multiplicity = _draw_words(
-            _truncate(log_probs, config), counts.view(-1, 1), torch.cat(uniforms)
-        )
-        parent_indices = [kept[row] for row in parents.tolist()]
-        history.add(parent_indices, words, log_probs[parents, words], weights[parents])
+        if written.shape[1] < config.max_words:
+            uniforms = [
+                generators[picture].draw(unfinished)
+                for picture, unfinished in zip(active, counts.sum(1).tolist(), strict=True)
+            ]
+            bans = find_bans(written, config.block_ngrams)
+            found = rows.draw(words, bans, counts.reshape(-1), np.concatenate(uniforms), config)
+        else:
+            found = _only_end(counts.reshape(-1), found.weights)
+        parents, words, multiplicity, log_probs, weights = found
+        history.add([kept[row] for row in parents], words, log_probs, weights[parents])
         unfinished: list[list[int]] = [[] for _ in active]
         for index, (row, word) in enumerate(zip(parents.tolist(), words.tolist(), strict=True)):
             group = row // counts.shape[1]
@@ -63,49 +75,38 @@ def draw(
             for group in groups
         ]
         kept = [index for indices in padded for index in indices]
-        sizes = torch.tensor([[len(unfinished[group])] for group in groups])  # (B, 1)
-        real = torch.arange(most) < sizes  # (B, G)
-        counts = multiplicity[kept].view(len(groups), most) * real  # (B, G)
+        sizes = np.array([[len(unfinished[group])] for group in groups])  # (B, 1)
+        real = np.arange(most) < sizes  # (B, G)
+        counts = multiplicity[kept].reshape(len(groups), most) * real  # (B, G)
         parents, words = parents[kept], words[kept]  # (B·G,)
         rows.select(parents, groups)
-        written = torch.cat([written[parents], words.unsqueeze(1)], dim=1)  # (B·G, t + 1)
+        written = np.concatenate([written[parents], words[:, None]], axis=1)  # (B·G, t + 1)
     return drawn
 
 
-def _draw_words(probs: Tensor, counts: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw counts (rows, 1) words from each row of probs (rows, V) by inverse transform sampling.
+class _Uniforms:
+    """Random numbers of a seed, the same ones with every runtime and release: 24 random bits each.
 
-    uniforms: one number in (0, 1] per word, row by row. Returns the different pairs of row and word
-    (both on the device of probs) and how often each was drawn, all (M,).
+    They are those of torch.rand on a processor.
     """
-    cumulative = probs.cumsum(dim=-1)  # (rows, V)
-    rows, size = cumulative.shape
-    wanted = torch.arange(int(counts.max())) < counts  # (rows, most)
-    table = torch.zeros(wanted.shape).masked_scatter(wanted, uniforms)  # (rows, most)
-    codes = torch.searchsorted(cumulative, table.to(cumulative.device) * cumulative[:, -1:])
-    codes += size * torch.arange(rows, device=cumulative.device).unsqueeze(1)  # (rows, most)
-    different, multiplicity = torch.unique(codes[wanted.to(codes.device)], return_counts=True)
-    return different // size, different % size, multiplicity.cpu()
+
+    def __init__(self, seed: int) -> None:
+        self.generator = np.random.RandomState(seed & 0xFFFFFFFF)
+
+    def draw(self, count: int) -> Floats:
+        """So many numbers in (0, 1]."""
+        bits = self.generator.randint(0, 2**32, count, dtype=np.uint32) & 0xFFFFFF
+        return 1 - bits.astype(np.float32) / np.float32(2**24)
 
 
-def _truncate(log_probs: Tensor, config: DecodingConfig) -> Tensor:
-    """Probabilities (rows, V) after temperature, top-k, then top-p (Holtzman et al. 2020)."""
-    log_probs = log_probs / config.temperature  # (rows, V)
-    if config.top_k:
-        best = log_probs.topk(min(config.top_k, log_probs.shape[1]), dim=-1).values  # (rows, top_k)
-        log_probs = log_probs.masked_fill(log_probs < best[:, -1:], float("-inf"))
-    if config.top_p < 1:
-        ordered, order = torch.log_softmax(log_probs, dim=-1).sort(dim=-1, descending=True)
-        before = ordered.exp().cumsum(-1) - ordered.exp()  # (rows, V)
-        outside = torch.zeros_like(before, dtype=torch.bool)
-        outside.scatter_(1, order, before >= config.top_p)
-        log_probs = log_probs.masked_fill(outside, float("-inf"))
-    return torch.softmax(log_probs, dim=-1)
+def _only_end(counts: Ints, weights: Floats) -> Drawn:
+    """After the last word every caption ends, whatever the decoder would say; counts (rows,)."""
+    (rows,) = counts.nonzero()  # (M,)
+    words, log_probs = np.full(len(rows), END), np.zeros(len(rows), np.float32)
+    return Drawn(rows, words, counts[rows], log_probs, weights[:1].repeat(len(counts), axis=0))
 
 
-def sample(
-    decoder: CaptionDecoder, features: Tensor, config: DecodingConfig
-) -> list[list[Hypothesis]]:
+def sample(rows: ActiveRows, config: DecodingConfig) -> list[list[Hypothesis]]:
     """Draw config.num_captions captions of each picture with config.seed, most probable first."""
-    drawn = draw(decoder, features, config, [config.seed] * len(features))
+    drawn = draw_captions(rows, config, [config.seed] * rows.pictures)
     return [sorted(group, key=lambda caption: -caption.log_probability) for group in drawn]

@@ -1,14 +1,13 @@
-"""What every search shares: the decoder's step over its active rows, and a caption found."""
+"""What every search shares: what must not come next, the words so far, a caption found."""
 
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import END, NEVER_WRITTEN, Vocabulary
-from captioner.model.decoder import CaptionDecoder
-from captioner.model.recurrence import State
+from captioner.decoding.runtime import Bans, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Hypothesis:
     tokens: tuple[int, ...]
     log_probability: float
     probabilities: tuple[float, ...]
-    weights: Tensor
+    weights: Floats
 
 
 def limits_in_tokens(decoding: DecodingConfig, vocabulary: Vocabulary) -> DecodingConfig:
@@ -38,39 +37,30 @@ def limits_in_tokens(decoding: DecodingConfig, vocabulary: Vocabulary) -> Decodi
     )
 
 
-class ActiveRows:
-    """The decoder at work on rows of unfinished captions: one per picture at first.
+def find_bans(written: Ints, block_ngrams: int) -> Bans:
+    """What must not follow the tokens written (rows, t) so far.
 
-    decoder: its attention, cell and output; features (B, N, D) of B pictures. Later G consecutive
-    rows share a picture, as `select` decides.
+    Padding, start and unknown never come, END never comes first. With block_ngrams = n > 0 no token
+    completes an n-gram that is already written.
     """
-
-    def __init__(self, decoder: CaptionDecoder, features: Tensor) -> None:
-        self.decoder = decoder
-        self.features = features  # (B, N, D)
-        self.keys = decoder.attention.project(features)  # (B, N, A)
-        self.state: State = decoder.start(features)  # parts (B·G, H)
-
-    def step(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """The words (rows,) written last to the next word's logits (rows, V), weights (rows, N)."""
-        logits, self.state, weights = self.decoder.step(words, self.state, self.features, self.keys)
-        return logits, weights
-
-    def select(self, rows: Tensor, pictures: list[int]) -> None:
-        """Continue with these rows, equally many for each of these pictures, in their order."""
-        self.state = tuple(part[rows] for part in self.state)
-        if len(pictures) < len(self.keys):
-            self.features = self.features[pictures]
-            self.keys = self.keys[pictures]
+    length = written.shape[1]
+    everywhere = NEVER_WRITTEN if length else [*NEVER_WRITTEN, END]
+    if not block_ngrams or length < block_ngrams:
+        none = np.empty(0, np.int64)
+        return Bans(everywhere, none, none)
+    windows = sliding_window_view(written, block_ngrams, axis=1)  # (rows, windows, n)
+    last = written[:, None, length - block_ngrams + 1 :]  # (rows, 1, n - 1)
+    row, window = (windows[..., :-1] == last).all(-1).nonzero()  # (M,)
+    return Bans(everywhere, row, windows[row, window, -1])
 
 
 class History:
     """The words of a search step by step, each with the index of the word that it follows."""
 
     def __init__(self) -> None:
-        self.steps: list[tuple[list[int], list[int], list[float], Tensor]] = []
+        self.steps: list[tuple[list[int], list[int], list[float], Floats]] = []
 
-    def add(self, parents: list[int], words: Tensor, log_probs: Tensor, weights: Tensor) -> None:
+    def add(self, parents: list[int], words: Ints, log_probs: Floats, weights: Floats) -> None:
         """Record one step: words (M,), their log_probs (M,) and weights (M, N).
 
         parents: for each word, the index among the previous step's words of the one it follows.
@@ -88,30 +78,6 @@ class History:
         return Hypothesis(
             tokens=tuple(reversed(words[1:])),
             log_probability=sum(log_probs),
-            probabilities=tuple(torch.tensor(log_probs[:0:-1]).exp().tolist()),
-            weights=torch.stack(weights[:0:-1]).float().cpu(),
+            probabilities=tuple(np.exp(np.array(log_probs[:0:-1], np.float32)).tolist()),
+            weights=np.stack(weights[:0:-1]),
         )
-
-
-def next_log_probs(logits: Tensor, written: Tensor, max_words: int, block_ngrams: int) -> Tensor:
-    """Log probabilities (rows, V) of the next token from logits (rows, V), with bans applied.
-
-    written (rows, t): the tokens so far. Padding, start and unknown never come; END never comes
-    first, and only END comes after max_words tokens. With block_ngrams = n > 0 no token completes
-    an n-gram that is already written; where that leaves nothing, END.
-    """
-    logits = logits.float()
-    logits[:, NEVER_WRITTEN] = float("-inf")
-    length = written.shape[1]
-    if length == 0:
-        logits[:, END] = float("-inf")
-    if length >= max_words:
-        logits = torch.full_like(logits, float("-inf"))
-        logits[:, END] = 0.0
-    elif block_ngrams and length >= block_ngrams:
-        windows = written.unfold(1, block_ngrams, 1)  # (rows, windows, n)
-        last = written[:, length - block_ngrams + 1 :].unsqueeze(1)  # (rows, 1, n - 1)
-        repeated = (windows[..., :-1] == last).all(-1)  # (rows, windows)
-        row, window = repeated.nonzero(as_tuple=True)
-        logits[row, windows[row, window, -1]] = float("-inf")
-    return torch.log_softmax(logits, dim=-1)

@@ -11,18 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from captioner.config.settings import DecodingConfig, ModelConfig, from_dict, without_retired
-from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD
-from captioner.data.vocabulary import SPECIAL_TOKENS, VOCABULARIES, Vocabulary
+from captioner.config.settings import DecodingConfig, ModelConfig
+from captioner.data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from captioner.errors import CaptionerError
 from captioner.files import best_of_run, default_checkpoint, exclusive_lock
 from captioner.model.captioning_model import CaptioningModel
+from captioner.model.contents import (
+    FORMAT_VERSION,
+    damage_reported,
+    preprocessing,
+    read_contents,
+)
+from captioner.model.description import FORMAT
 from captioner.model.encoder import materialise
 from captioner.model.tensor_file import read_tensors, write_tensors
 from captioner.version import __version__
-
-FORMAT = "captioner"
-FORMAT_VERSION = 1
 
 
 @dataclass
@@ -69,7 +72,7 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
         "vocabulary": _own_words(checkpoint.model.vocabulary),
         "question_vocabulary": _own_words(checkpoint.model.question_vocabulary),
         "answers": list(checkpoint.model.answer_texts),
-        "preprocessing": _preprocessing(checkpoint.model.config),
+        "preprocessing": preprocessing(checkpoint.model.config),
         "training": checkpoint.training,
         "decoding": dataclasses.asdict(checkpoint.decoding),
         "scores": checkpoint.scores,
@@ -101,65 +104,27 @@ def load(file: Path) -> Checkpoint:
     tensors, metadata = read_tensors(file)
     if FORMAT not in metadata:
         raise CaptionerError(f"{file}: holds tensors but is not a captioner checkpoint")
-    try:
+    with damage_reported(file):
         return _interpret(json.loads(metadata[FORMAT]), tensors, file)
-    except CaptionerError:
-        raise
-    # RuntimeError, OverflowError: sizes beyond what a tensor can have; too deeply nested JSON.
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as error:
-        raise CaptionerError(
-            f"{file}: the checkpoint's description of itself is damaged ({error!r}); "
-            "copy or train it again"
-        ) from error
 
 
 def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) -> Checkpoint:
-    version = about["format_version"]
-    if version != FORMAT_VERSION:
-        raise CaptionerError(
-            f"{file}: checkpoint format {version}, this captioner reads format {FORMAT_VERSION}; "
-            "install the captioner release that wrote it, or a newer one"
-        )
-    source = f"{file} model"
-    config = from_dict(ModelConfig, without_retired(about["model"], source), source)
-    if about["preprocessing"] != _preprocessing(config):
-        raise CaptionerError(
-            f"{file}: pictures were prepared as {about['preprocessing']}, "
-            f"this captioner prepares them as {_preprocessing(config)}"
-        )
-    words, questions = _texts(about, "vocabulary"), _texts(about, "question_vocabulary")
-    answers = tuple(_texts(about, "answers") or ())
-    _check_bounds(config, tensors, file, asked=questions is not None)
+    contents = read_contents(about, file)
+    questions = contents.question_vocabulary
+    _check_bounds(contents.config, tensors, file, asked=questions is not None)
     with _WithoutValues():
         model = CaptioningModel(
-            config,
-            None if words is None else VOCABULARIES[config.tokens](words),
-            None if questions is None else Vocabulary(questions),
-            answers,
+            contents.config, contents.vocabulary, questions, contents.answer_texts
         )
     _check_fit(model, tensors, file)
     fill(materialise(model), tensors, file)
     return Checkpoint(
         model=model.eval(),
         training=dict(about["training"]),
-        decoding=from_dict(
-            DecodingConfig, without_retired(about["decoding"], f"{file} decoding"), file.name
-        ),
-        scores=[dict(score) for score in about["scores"]],
+        decoding=contents.decoding,
+        scores=contents.scores,
         data=dict(about["data"]),
     )
-
-
-def _texts(about: dict[str, Any], name: str) -> list[str] | None:
-    """A list of different texts in the checkpoint's description of itself, or None."""
-    texts = about.get(name)
-    if texts is None:
-        return None
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"{name} is no list of texts")
-    if len(set(texts)) < len(texts):
-        raise ValueError(f"{name} holds a text twice")
-    return texts
 
 
 def _check_bounds(
@@ -248,15 +213,6 @@ def _is_finite(tensor: Tensor) -> bool:
 
 def _shape(tensors: dict[str, Tensor], name: str) -> str:
     return str(tuple(tensors[name].shape)) if name in tensors else "absent"
-
-
-def _preprocessing(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "size": config.image_size,
-        "resize": "squash",
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
-    }
 
 
 def _versions() -> dict[str, str]:

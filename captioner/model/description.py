@@ -9,6 +9,7 @@ from typing import Any
 from captioner.errors import CaptionerError
 from captioner.files import best_of_run
 
+FORMAT = "captioner"
 _MAX_HEADER_BYTES = 100 * 2**20  # as much as safetensors itself reads
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -38,7 +39,7 @@ def read_description(file: Path) -> Description:
             if length > _MAX_HEADER_BYTES:
                 raise ValueError(f"a header of {length} bytes")
             tensors = json.loads(opened.read(length))
-        about = json.loads(tensors.pop("__metadata__", {}).get("captioner", "null"))
+        about = json.loads(tensors.pop("__metadata__", {}).get(FORMAT, "null"))
         sizes = {name: math.prod(tensor["shape"]) for name, tensor in tensors.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CaptionerError(f"{file}: not a readable .safetensors checkpoint ({error})") from error

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from captioner.api import Captioner
 from captioner.config.settings import DecodingConfig
 from captioner.decoding.alternatives import Alternatives, find_alternatives
 from captioner.decoding.outputs import Answer, Caption
+from captioner.decoding.runtime import Features
 from captioner.files import asset, atomic_write
 from captioner.visualization.attention_maps import where
 from captioner.visualization.preview import data_uri
@@ -26,13 +26,13 @@ Record = dict[str, Any]  # written as a JSON object
 
 
 def caption_records(
-    model: Captioner, features: Tensor, decoding: DecodingConfig
+    model: Captioner, features: Features, decoding: DecodingConfig
 ) -> list[list[Record]]:
     """Caption pictures by their features (B, N, D): a list of records per picture, best first."""
     groups = model.caption_features(features, decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    others = iter(find_alternatives(model.model, features, captions, rows, decoding))
+    others = iter(find_alternatives(model.runtime, features, captions, rows, decoding))
     return [[caption_record(caption, next(others)) for caption in group] for group in groups]
 
 

@@ -267,7 +267,8 @@ def test_maps_sum_to_1_and_looking_is_the_share_of_the_picture(
     assert (looking > 0).all() and (looking < 1).all()
     maps = torch.from_numpy(caption.attention).flatten(1)
     torch.testing.assert_close(maps.sum(1), torch.ones(len(maps)))
-    torch.testing.assert_close(maps * looking.unsqueeze(1), hypothesis.weights)
+    weights = torch.from_numpy(hypothesis.weights)
+    torch.testing.assert_close(maps * looking.unsqueeze(1), weights)
 
 
 def test_map_without_any_weight_is_uniform(

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def test_alternatives_and_the_word_share_one_distribution(
     groups = model.caption(pictures, decoding=decoding)
     captions = [caption for group in groups for caption in group]
     rows = [row for row, group in enumerate(groups) for _ in group]
-    alternatives = find_alternatives(model.model, features, captions, rows, decoding, count=1000)
+    alternatives = find_alternatives(model.runtime, features, captions, rows, decoding, count=1000)
     banned = 0
     for caption, others in zip(captions, alternatives, strict=True):
         assert len(others) == len(caption.words)
@@ -80,7 +79,7 @@ def test_only_the_most_probable_alternatives_are_returned(
     [caption] = model.caption(pictures[:1])
     features = model.encode(pictures[:1])
     everything, three = (
-        find_alternatives(model.model, features, [caption], [0], model.decoding, count=count)[0]
+        find_alternatives(model.runtime, features, [caption], [0], model.decoding, count=count)[0]
         for count in (1000, 3)
     )
     assert three == tuple(others[:3] for others in everything)
@@ -205,9 +204,8 @@ def test_character_models_have_no_alternatives(
 ) -> None:
     from captioner.data.vocabulary import CharacterVocabulary
 
-    letters: Callable[[], object] = lambda: (None, CharacterVocabulary(["a", " "]))  # noqa: E731
-    monkeypatch.setattr(model.model, "caption_parts", letters)
+    monkeypatch.setattr(model.runtime, "vocabulary", CharacterVocabulary(["a", " "]))
     caption = Caption("aa a", (Word("aa", 0.5), Word("a", 0.5)), -1.0, np.ones((2, 1, 1)))
-    assert find_alternatives(model.model, torch.empty(0), [caption], [0], model.decoding) == [
+    assert find_alternatives(model.runtime, torch.empty(0), [caption], [0], model.decoding) == [
         ((), ())
     ]
