@@ -235,6 +235,17 @@ def test_case_and_punctuation_of_a_question_do_not_matter_but_its_words_do(
     assert model.answer(files[1], "is there the dog").top != plain
 
 
+def test_a_question_that_offers_answers_gets_one_of_them(
+    model: Captioner, files: list[Path]
+) -> None:
+    offered = model.answer(files[0], "is it red or a night stand?").top
+    assert {choice.text for choice in offered} == {"red", "night stand"}
+    assert sum(choice.probability for choice in offered) == pytest.approx(1)
+    free = model.answer(files[0], "is there red or a night stand?").top
+    assert len(free) == len(ANSWERS)
+    assert model.answer(files[0], "is it red or a night stand?", top=1).top == offered[:1]
+
+
 def test_questions_of_many_pictures_are_answered_as_each_alone_in_order(
     model: Captioner, files: list[Path], tmp_path: Path
 ) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from captioner.data.offered_answers import offered_answers
 from captioner.data.padding import pad
 from captioner.data.vocabulary import UNKNOWN, Vocabulary, encode_question
 from captioner.decoding.outputs import Answer, AnswerChoice
-from captioner.decoding.runtime import Features, Runtime, question_vocabulary
+from captioner.decoding.runtime import Features, Floats, Runtime, question_vocabulary
 from captioner.errors import CaptionerError, UnknownWords
 
 QUESTIONS_AT_ONCE = 256
@@ -33,7 +34,8 @@ def find_answers(
 ) -> list[list[Answer | CaptionerError]]:
     """Answers to the questions about each of B pictures, by their features (B, N, D).
 
-    A question without any known word gives the error in place of an answer.
+    A question that offers its answers ("a dog or a cat?") is answered with one of them; their
+    probabilities then sum to 1. One without any known word gives the error in place of an answer.
     """
     vocabulary = question_vocabulary(model)
     found: list[list[Answer | CaptionerError | None]] = []
@@ -53,18 +55,25 @@ def find_answers(
 def _answer(
     model: Runtime, features: Features, asked: Sequence[Asked], top: int
 ) -> Iterator[Answer]:
+    indices = {text: index for index, text in enumerate(model.answer_texts)}
     for start in range(0, len(asked), QUESTIONS_AT_ONCE):
         rows, texts, questions = zip(*asked[start : start + QUESTIONS_AT_ONCE], strict=True)
         lengths = np.array([len(question) for question in questions])  # (R,)
         probs, weights = model.answer(pad(questions), lengths, np.array(rows), features)
-        best = np.argsort(-probs, axis=1, kind="stable")[:, :top]  # (R, top)
-        values = np.take_along_axis(probs, best, axis=1)
         maps = weights.reshape(*weights.shape[:2], *model.grid)  # (R, G, rows, columns)
-        for text, indices, row_values, looks in zip(
-            texts, best.tolist(), values.tolist(), maps, strict=True
-        ):
+        for text, row, looks in zip(texts, probs, maps, strict=True):
+            offered = [indices[answer] for answer in offered_answers(text, indices.keys())]
+            if offered:
+                row = _only(row, offered)
+            best = np.argsort(-row, kind="stable")[: min(top, len(offered) or top)]  # (top,)
             choices = tuple(
-                AnswerChoice(model.answer_texts[index], value)
-                for index, value in zip(indices, row_values, strict=True)
+                AnswerChoice(model.answer_texts[index], float(row[index])) for index in best
             )
             yield Answer(choices[0].text, choices[0].probability, choices, looks, question=text)
+
+
+def _only(probs: Floats, indices: list[int]) -> Floats:
+    """The probabilities (answers,) where no other answer is possible."""
+    kept = np.zeros_like(probs)
+    kept[indices] = probs[indices] / probs[indices].sum()
+    return kept
