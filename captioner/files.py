@@ -1,6 +1,7 @@
 """Files written whole or not at all, locks between processes, and files of this package."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from captioner.errors import CaptionerError
+
+# Path writes s3://bucket/key with one slash. Two letters at least: one is a drive of Windows.
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 
 
 def atomic_write(file: Path, write: Callable[[Path], object]) -> None:
@@ -89,6 +93,16 @@ def exclusive_lock(lock: Path, *, wait: bool) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def remote_address(name: str | Path) -> str | None:
+    """The address of a file in a store; None for a path of this machine."""
+    text = str(name)
+    found = _SCHEME.match(text)
+    if not found:
+        return None
+    slashes = ":///" if found[1].lower() in ("file", "local") else "://"
+    return f"{found[1]}{slashes}{text[found.end() :]}"
 
 
 def asset(package: str, name: str) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from captioner.data.addresses import open_file, read_file, remote_address, reported
+from captioner.data.addresses import open_file, read_file, reported
 from captioner.data.picture_bounds import MAX_BYTES
 from captioner.data.tar_files import CutShort, pictures_of_tar
 from captioner.errors import CaptionerError
+from captioner.files import remote_address
 
 ROWS_AT_ONCE = 64  # of a Parquet file
 

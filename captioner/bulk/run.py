@@ -14,8 +14,7 @@ from captioner.bulk.parts import Part
 from captioner.bulk.sources import absolute, list_parts
 from captioner.bulk.worker import Job, NumberedPart, Outcome, checkpoint_file, digest_of
 from captioner.config.settings import DecodingConfig
-from captioner.data.addresses import remote_address
-from captioner.files import exclusive_lock, remove_partial
+from captioner.files import exclusive_lock, remote_address, remove_partial
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from captioner.data.addresses import (
     is_folder,
     open_file,
     read_file,
-    remote_address,
     reported,
 )
 from captioner.data.picture_folder import PICTURE_SUFFIXES, pictures_in
 from captioner.data.tar_files import is_tar
 from captioner.errors import CaptionerError
+from captioner.files import remote_address
 
 COLUMNS = ("picture", "image", "bytes", "path", "file_path", "file_name", "url")
 _AT_ONCE = 16  # Parquet files whose ends are read

@@ -11,6 +11,7 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.data_questions import BALANCE_EXAMPLES, QUESTIONS_EXAMPLES, balance, questions
+from captioner.cli.data_shard import SHARD_EXAMPLES, shard
 from captioner.cli.help_pages import DATA, OUTPUT, Command, examples, show_help_alone
 from captioner.cli.printable import print_summary, print_warning, printable
 from captioner.cli.progress import Progress, show_progress
@@ -249,5 +250,6 @@ def coco(
     print(output)
 
 
+app.command(cls=Command, epilog=SHARD_EXAMPLES)(shard)
 app.command(cls=Command, epilog=QUESTIONS_EXAMPLES)(questions)
 app.command(cls=Command, epilog=BALANCE_EXAMPLES)(balance)

@@ -10,6 +10,7 @@ from typing import Any
 from captioner.config.run import CACHE_FOLDER, KEYWORDS, DataConfig, RunConfig
 from captioner.config.settings import DROPOUTS, DecodingConfig, ModelConfig
 from captioner.errors import CaptionerError
+from captioner.files import remote_address
 
 # The settings that a run which starts from a checkpoint takes from it.
 _FROM_CHECKPOINT = {f.name for f in dataclasses.fields(ModelConfig)} - set(DROPOUTS)
@@ -90,7 +91,9 @@ def _with_absolute_paths(run: RunConfig, folder: Path) -> RunConfig:
     """The same settings with their relative paths taken from a folder."""
 
     def resolve(name: str, path: str) -> str:
-        return path if path in KEYWORDS.get(name.removeprefix("val_"), ()) else str(folder / path)
+        if path in KEYWORDS.get(name.removeprefix("val_"), ()):
+            return path
+        return remote_address(path) or str(folder / path)
 
     training = dataclasses.replace(
         run.training,

@@ -8,23 +8,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from captioner.errors import CaptionerError
-from captioner.files import atomic_write
+from captioner.files import atomic_write, remote_address
 
-# Path writes s3://bucket/key with one slash. Two letters at least: one is a drive of Windows.
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _NUMBERS = re.compile(r"(\d+)\.\.(\d+)")
 MAX_NAMES = 10_000_000  # from one pattern of braces
-
-
-def remote_address(name: str | Path) -> str | None:
-    """The address of a file in a store; None for a path of this machine."""
-    text = str(name)
-    found = _SCHEME.match(text)
-    if not found:
-        return None
-    slashes = ":///" if found[1].lower() in ("file", "local") else "://"
-    return f"{found[1]}{slashes}{text[found.end() :]}"
 
 
 def open_file(name: str | Path) -> IO[bytes]:
@@ -61,6 +49,16 @@ def read_file(name: str | Path, most: int = -1) -> bytes:
     """The content of a file, or its first `most` bytes; CaptionerError where it can't be read."""
     with open_file(name) as file, reported(name):
         return file.read(most)
+
+
+def size_of(name: str | Path) -> int:
+    """The bytes of a file; raises CaptionerError where it cannot be asked for."""
+    address = remote_address(name)
+    with reported(name):
+        if address is None:
+            return Path(name).stat().st_size
+        store, path = _store(address)
+        return int(store.size(path))
 
 
 def write_file(name: str | Path, content: bytes) -> None:

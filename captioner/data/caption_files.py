@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from captioner.data import caption_json, caption_tables
+from captioner.data import caption_json, caption_tables, shards
 from captioner.data.caption_source import CaptionSource
 from captioner.data.picture_files import require_pictures
 from captioner.data.records import CaptionedPicture, CaptionFile, CaptionRecord, first_three
@@ -21,8 +21,8 @@ SPLITS = {
 }
 
 # The forms of caption files; the first that recognises a file reads it. To add one, write its
-# recogniser and its reader in one of the two modules, and its row in the table there.
-READERS = (*caption_tables.READERS, *caption_json.READERS)
+# recogniser and its reader in one of the modules, and its row in the table there.
+READERS = (*shards.READERS, *caption_tables.READERS, *caption_json.READERS)
 
 
 def read_captions(

@@ -9,6 +9,7 @@ from pathlib import Path
 from captioner.data.images import open_picture
 from captioner.data.picture_files import FoundPictures
 from captioner.data.records import CaptionFile
+from captioner.data.shards import read_picture_file
 from captioner.data.unspaced_scripts import are_unspaced, has_unspaced
 from captioner.data.vocabulary import SPECIAL_TOKENS, CharacterVocabulary, Vocabulary, split_words
 from captioner.data.word_coverage import default_min_count, word_coverage
@@ -73,7 +74,7 @@ def examine(paths: Iterable[Path]) -> Iterator[Examined]:
 def _examine(path: Path) -> Examined:
     try:
         open_picture(path)  # first: it refuses what has no end
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(read_picture_file(path)).hexdigest()
     except (CaptionerError, OSError) as error:
         return Examined(path, "", str(error))
     return Examined(path, digest, None)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from captioner.data.images import open_picture, to_tensor
+from captioner.data.shards import size_and_time
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write, exclusive_lock
 from captioner.runtime import read_ahead, side_by_side
@@ -249,10 +250,10 @@ def _keys(pictures: Sequence[Path], *, mirrored: bool) -> list[tuple[bytes, ...]
     folders: dict[Path, Path] = {}  # to resolve every file would take seconds
     keys = []
     for path in pictures:
-        stat, folder = path.stat(), path.parent
+        (size, time), folder = size_and_time(path), path.parent
         if folder not in folders:
             folders[folder] = folder.resolve()
-        about = f"{folders[folder]}/{path.name} {stat.st_size} {stat.st_mtime_ns}"
+        about = f"{folders[folder]}/{path.name} {size} {time}"
         keys.append(tuple(_key(f"{about} {view}") for view in (False, True)[: 1 + mirrored]))
     return keys
 

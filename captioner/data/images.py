@@ -156,7 +156,7 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
         if Path(source).is_dir():
             raise CaptionerError(f"{name} is a folder; expected a picture")
         if not Path(source).exists():
-            raise CaptionerError(f"no such file: {name}")
+            return _read_from_shard(source, name)
         if not Path(source).is_file():  # a pipe may wait for ever, a device has no end
             raise CaptionerError(f"{name} is a pipe or a device; expected a picture's file")
         try:
@@ -173,6 +173,17 @@ def _read(source: str | Path | BinaryIO | bytes, name: str) -> bytes:
         if isinstance(source, io.TextIOBase):
             raise CaptionerError(f"{name} is open as text; open it in binary mode, 'rb'")
         content = source.read()
+    check_length(len(content), name)
+    return content
+
+
+def _read_from_shard(source: str | Path, name: str) -> bytes:
+    """The bytes of a picture in a tar file, whose path goes on behind that of the tar file."""
+    from captioner.data.shards import read_member  # most pictures are in files of their own
+
+    content = read_member(source)
+    if content is None:
+        raise CaptionerError(f"no such file: {name}")
     check_length(len(content), name)
     return content
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from captioner.data.addresses import is_folder
 from captioner.data.records import first_three
+from captioner.data.shards import has_member
 from captioner.errors import CaptionerError, CaptionerWarning
 
 MAX_MISSING = 0.1  # largest share of a file's pictures that may be skipped as missing
@@ -37,7 +39,7 @@ def find_pictures(file_names: Iterable[str], images: Sequence[Path]) -> FoundPic
     as only one file fits. Raises CaptionerError where one of the folders is not there.
     """
     for folder in images:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise CaptionerError(f"{folder} is not a folder; expected one that holds the pictures")
     found = FoundPictures()
     names_of_path: defaultdict[Path, list[str]] = defaultdict(list)
@@ -144,7 +146,8 @@ def _existing(folder: Path, name: str) -> list[Path]:
     spellings = (unicodedata.normalize(form, name) for form in ("NFC", "NFD") for name in names)
     for form in dict.fromkeys((*names, *spellings)):
         try:
-            if os.path.isfile(folder / form):  # Path.is_file raises where a name is too long
+            # Path.is_file raises where a name is too long.
+            if os.path.isfile(folder / form) or has_member(folder / form):
                 return [folder / form]
         except ValueError:  # a null character or half a surrogate pair
             return []

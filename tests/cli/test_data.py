@@ -258,3 +258,19 @@ def test_check_of_real_photographs() -> None:
     result = run("check", "--images", images, "--captions", REAL / "coco" / "captions_val.json")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].split() == ["pictures", "1017"]
+
+
+def test_shard_packs_what_check_and_convert_then_read(tmp_path: Path, images: Path) -> None:
+    captions = write(tmp_path / "own.csv", "a.png,a cat\nb.png,two cats\nb.png,cats\nc.png,no\n")
+    shards, back = tmp_path / "shards", tmp_path / "back.json"
+    result = run("shard", images, captions, shards, "--pictures-per-shard", 2)
+    assert (result.exit_code, result.stdout) == (0, f"{shards}\n")
+    assert sorted(file.name for file in shards.glob("*.tar")) == [
+        "shard-000000.tar",
+        "shard-000001.tar",
+    ]
+    assert run("check", "--images", shards, "--captions", shards).exit_code == 0
+    run("convert", shards, back)
+    texts = [record["caption"] for record in json.loads(back.read_text())["annotations"]]
+    assert texts == ["a cat", "two cats", "cats", "no"]
+    assert "is already there" in str(run("shard", images, captions, shards).exception)
