@@ -15,7 +15,7 @@ from PIL import Image, ImageShow
 from captioner.decoding.outputs import Answer, Caption
 from captioner.errors import CaptionerError
 from captioner.files import asset
-from captioner.visualization import attention_maps, explorer
+from captioner.visualization import attention_maps, explorer, panels
 from captioner.visualization.preview import data_uri
 
 MAX_HTML = 55_000  # characters
@@ -34,18 +34,19 @@ def save_result(
 
     Raises CaptionerError for another ending and a file that cannot be written.
     """
-    words, maps = _steps(result), result.attention
+    maps = result.attention
     match file.suffix.lower():
         case ".png":
-            attention_maps.save_panel(picture(), words, maps, file)
+            _save_panel(result, picture(), file)
         case ".gif":
-            attention_maps.save_animation(picture(), words, maps, file)
+            heading = "" if isinstance(result, Caption) else _heading(result)
+            panels.save_animation(picture(), _steps(result), maps, file, heading=heading)
         case ".npz":
-            attention_maps.save_arrays(words, maps, file)
+            attention_maps.save_arrays(_array_words(result), maps, file)
         case ".html":
             captions, answers = [], []
             if isinstance(result, Caption):
-                captions.append(explorer.caption_record(result, tuple(() for _ in words)))
+                captions.append(explorer.caption_record(result, tuple(() for _ in maps)))
             else:
                 answers.append(explorer.answer_record(result.question, result))
             record = explorer.picture_record(name, picture(), captions, answers)
@@ -69,7 +70,7 @@ def show_result(result: Caption | Answer, picture: Image.Image) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         panel = Path(folder) / "maps.png"
-        attention_maps.save_panel(picture, _steps(result), result.attention, panel)
+        _save_panel(result, picture, panel)
         with Image.open(panel) as drawn:
             if not ImageShow.show(drawn):
                 raise CaptionerError('no viewer of pictures is here; use .save("maps.png")')
@@ -108,10 +109,40 @@ def result_html(result: Caption | Answer, picture: Image.Image) -> str:
     )
 
 
+def _save_panel(result: Caption | Answer, picture: Image.Image, file: Path) -> None:
+    labels = _steps(result)
+    if isinstance(result, Caption):
+        labels = [f"{word.word}  {percent(word.probability)}" for word in result.words]
+    panels.save_panel(picture, labels, result.attention, file, heading=_heading(result))
+
+
+def _heading(result: Caption | Answer) -> str:
+    if isinstance(result, Caption):
+        return result.text
+    return f"{result.question} {result.text} ({percent(result.probability)})"
+
+
+def percent(probability: float) -> str:
+    """A probability as the pages write it, such as "86 %" or "0.3 %"."""
+    share = 100 * probability
+    if share >= 9.95 or share == 0:
+        return f"{share:.0f} %"
+    return f"{share:.1f} %" if share >= 0.095 else "< 0.1 %"
+
+
 def _steps(result: Caption | Answer) -> list[str]:
-    """What each map belongs to: a word of the caption or a glimpse of the answer."""
+    """What each map belongs to: a word of the caption or a look of the answer."""
     if isinstance(result, Caption):
         return [word.word for word in result.words]
+    looks = len(result.attention)
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return [f"{n}{endings.get(n, 'th')} look" if looks > 1 else "look" for n in range(1, looks + 1)]
+
+
+def _array_words(result: Caption | Answer) -> list[str]:
+    """The same in arrays, where looks have kept the name that programs know."""
+    if isinstance(result, Caption):
+        return _steps(result)
     return [f"glimpse {number}" for number in range(1, len(result.attention) + 1)]
 
 

@@ -1,6 +1,5 @@
 """Attention maps show the weights, and files are written completely or not at all."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,11 @@ from PIL import Image
 
 from captioner import CaptionerError
 from captioner.visualization.attention_maps import (
-    FRAME_MILLISECONDS,
     MAX_OPACITY,
     MIN_OPACITY,
     entropy,
     overlay,
-    save_animation,
     save_arrays,
-    save_panel,
     where,
 )
 
@@ -79,65 +75,6 @@ def test_weights_of_another_shape_raise(picture, weights):
         overlay(picture, weights)
 
 
-def test_panel_shows_the_map_of_each_word(picture, tmp_path):
-    """With another map for one word, only the part of that word changes."""
-    corner, centre = one_cell(0, 0), one_cell(1, 2)
-    save_panel(picture, ["a", "dog"], np.stack([corner, corner]), tmp_path / "one.png")
-    save_panel(picture, ["a", "dog"], np.stack([corner, centre]), tmp_path / "two.png")
-    first, second = (np.asarray(Image.open(tmp_path / name)) for name in ("one.png", "two.png"))
-    assert first.shape == second.shape
-    differing = np.nonzero((first != second).any(axis=(0, 2)))[0]
-    assert differing.size
-    assert differing.min() > first.shape[1] * 2 / 3 - 5  # the third of three cells
-
-
-def test_panel_of_many_words_has_several_rows(picture, tmp_path):
-    maps = np.stack([one_cell(0, 0)] * 7)
-    save_panel(picture, list("abcdefg"), maps, tmp_path / "seven.png")
-    save_panel(picture, list("abc"), maps[:3], tmp_path / "three.png")
-    with Image.open(tmp_path / "seven.png") as seven, Image.open(tmp_path / "three.png") as three:
-        assert seven.height == pytest.approx(2 * three.height, abs=2)
-
-
-def test_animation_shows_the_cell_of_each_word_in_turn(picture, tmp_path):
-    cells = [(0, 0), (1, 3), (2, 4)]
-    maps = np.stack([one_cell(*cell) for cell in cells])
-    save_animation(picture, ["a", "dog", "naïve"], maps, tmp_path / "maps.gif")
-    with Image.open(tmp_path / "maps.gif") as played:
-        assert (played.n_frames, played.info["loop"]) == (3, 0)
-        for number, (row, column) in enumerate(cells):
-            played.seek(number)
-            assert played.info["duration"] == FRAME_MILLISECONDS
-            light = np.asarray(played.convert("RGB"))[:93].astype(int).sum(-1)
-            assert light.shape[1] == 155
-            brightest = np.unravel_index(light.argmax(), light.shape)
-            assert (brightest[0] // 31, brightest[1] // 31) == (row, column)
-
-
-def test_animation_marks_the_words_so_far_and_breaks_lines(picture, tmp_path):
-    words = ["seven", "words", "that", "need", "more", "than", "one"]
-    save_animation(picture, words, np.stack([one_cell(0, 0)] * 7), tmp_path / "maps.gif")
-    with Image.open(tmp_path / "maps.gif") as played:
-        frames = [np.asarray(frame.copy().convert("L")) for frame in _frames(played)]
-    assert played.height > 93 + 2 * 28
-    # More and more words are black, and the picture stays the same.
-    black = [int((frame[93:] < 60).sum()) for frame in frames]
-    assert black[-1] > black[0]
-    assert all((frame[:93] == frames[0][:93]).all() for frame in frames)
-
-
-def _frames(played):
-    for number in range(played.n_frames):
-        played.seek(number)
-        yield played
-
-
-def test_animation_without_words_is_the_picture(picture, tmp_path):
-    save_animation(picture, [], np.zeros((0, ROWS, COLUMNS)), tmp_path / "maps.gif")
-    with Image.open(tmp_path / "maps.gif") as played:
-        assert (played.n_frames, played.size) == (1, picture.size)
-
-
 def test_entropy_is_a_share_of_the_largest():
     two = np.zeros((ROWS, COLUMNS))
     two[0, 0] = two[2, 1] = 0.5
@@ -168,13 +105,6 @@ def test_uniform_map_is_everywhere_alike():
     assert where(np.full((7, 5), 1 / 35)) == "everywhere alike"
 
 
-@pytest.mark.parametrize("word", ["$", "$x$", r"\frac", "naïve", "<b>"])
-def test_special_characters_in_titles(picture, tmp_path, word):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        save_panel(picture, [word], one_cell(0, 0)[np.newaxis], tmp_path / "panel.png")
-
-
 def test_saved_arrays_load_unchanged(tmp_path):
     maps = np.random.default_rng(1).random((2, ROWS, COLUMNS)).astype(np.float32)
     save_arrays(["a", "dog"], maps, tmp_path / "maps.npz")
@@ -184,10 +114,9 @@ def test_saved_arrays_load_unchanged(tmp_path):
         assert saved["words"].tolist() == ["a", "dog"]
 
 
-def test_caption_without_words_can_be_saved(picture, tmp_path):
+def test_caption_without_words_can_be_saved(tmp_path):
     nothing = np.zeros((0, ROWS, COLUMNS))
     save_arrays([], nothing, tmp_path / "maps.npz")
-    save_panel(picture, [], nothing, tmp_path / "maps.png")
     with np.load(tmp_path / "maps.npz") as saved:
         assert saved["weights"].shape == (0, ROWS, COLUMNS)
         assert saved["words"].shape == (0,)
