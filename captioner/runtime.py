@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +13,7 @@ from captioner.errors import CaptionerError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 # torch is imported where it is used, since ONNX Runtime does without.
 
@@ -48,6 +49,23 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def move(values: "Tensor", device: "torch.device") -> "Tensor":
+    """A tensor on this device; one from the host is moved while the host goes on with its work."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+def move_together(values: "Sequence[Tensor]", device: "torch.device") -> "list[Tensor]":
+    """Tensors of one type on this device, moved all at once."""
+    import torch
+
+    moved = move(torch.cat([value.flatten() for value in values]), device)
+    pieces = moved.split([value.numel() for value in values])
+    return [piece.view(value.shape) for piece, value in zip(pieces, values, strict=True)]
+
 
 Source = TypeVar("Source")
 Read = TypeVar("Read")

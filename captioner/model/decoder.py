@@ -4,12 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.attention_gradient import WordByWordAttention
 from captioner.model.recurrence import Cell, StackedCells, State, start_biases
+from captioner.runtime import move_together
 
 if TYPE_CHECKING:
     from captioner.model.sentinel import AdaptiveAttention
@@ -176,25 +178,22 @@ class CaptionDecoder(nn.Module):
         truncate_steps: after so many words the state is carried on but no gradient flows back
         through it (truncated backpropagation through time, Williams and Peng 1990); 0: never.
         """
-        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        rows = torch.tensor(order, device=tokens.device)
-        tokens, pictures = tokens[rows], pictures[rows]
+        plan = _Plan(tokens, lengths, pictures)
+        inputs, pictures, first, targets, captions, numbers, *slots = move_together(
+            plan.indices, features.device
+        )
         state: State = tuple(part[pictures] for part in self.start(features))
-        grouping = _Grouping(pictures.tolist())
-        positions = range(lengths[order[0]])
-        rows_by_word = [grouping.rows(sum(n > position for n in lengths)) for position in positions]
         # The pictures of the longest captions come first: the others are cut off as theirs end.
         attention = self._attention_to(
-            features.index_select(0, pictures[grouping.first]),
-            [each.group for each in rows_by_word],
+            features.index_select(0, first), [rows.group for rows in plan.rows]
         )
-        embedded = self.embedding_dropout(self.embedding(tokens[:, :-1]))  # (captions, T, E)
+        embedded = self.embedding_dropout(self.embedding(inputs))  # (captions, T, E)
         # Taken apart at once: the gradient of a part of a tensor is as large as all of it, filled
         # with zeros.
         word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)
         steps = []
-        for position, active in enumerate(rows_by_word):
-            count, slots = active.captions, torch.tensor(active.slots, device=tokens.device)
+        for position, active in enumerate(plan.rows):
+            count = active.captions
             state = tuple(part[:count] for part in state)
             if truncate_steps and position and position % truncate_steps == 0:
                 state = tuple(part.detach() for part in state)
@@ -202,15 +201,12 @@ class CaptionDecoder(nn.Module):
             projected, query_state, state = self.attention_step(word_input, state)
             query = self.query(words, query_state)  # (count, H)
             queries = query.new_zeros(active.pictures * active.group, query.shape[1])
-            queries = queries.index_copy(0, slots, query)
-            context, weights = (part[slots] for part in attention(queries, active.pictures))
+            queries = queries.index_copy(0, slots[position], query)
+            attended = attention(queries, active.pictures)
+            context, weights = (part[slots[position]] for part in attended)
             context, state = self.decoder_step(projected, context, query_state, state)
-            targets = tokens[:count, position + 1]
-            numbers = torch.full_like(rows[:count], position)
-            steps.append((words, context, state[0], weights, targets, rows[:count], numbers))
-        words, contexts, hidden, weights, targets, captions, numbers = (
-            torch.cat(parts) for parts in zip(*steps, strict=True)
-        )
+            steps.append((words, context, state[0], weights))
+        words, contexts, hidden, weights = (torch.cat(parts) for parts in zip(*steps, strict=True))
         return TeacherForced(
             logits=self.logits(words, contexts, hidden),  # (M, V)
             targets=targets,
@@ -232,40 +228,47 @@ class CaptionDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class _ActiveRows:
-    """The rows of a word: of how many captions, of which pictures, and their slots in the groups.
-
-    See _Grouping.
-    """
+    """The rows of a word: of how many captions, of how many pictures, and how large a group is."""
 
     captions: int
     pictures: int
     group: int
-    slots: list[int]
 
 
-class _Grouping:
-    """Which captions describe the same picture, so that attention reads its keys once for them.
+class _Plan:
+    """What teacher forcing computes at which word: everything that follows from the lengths alone.
 
-    pictures: the picture that each caption describes. A caption's slot is its picture's rank, by
-    first appearance, times the size of a group, plus its index among the picture's captions. The
-    slots of captions that have ended are computed in vain, which costs less than a copy of the
-    keys for each caption.
+    It is computed on the host, so that a GPU need not be waited for. The longest captions come
+    first. rows: of every word. indices: the words that are read (captions, T); the picture that
+    each caption describes (captions,); the different pictures; targets, captions and positions as
+    in TeacherForced, (M,) each; then the slots of every word.
+
+    Captions of the same picture form a group, so that attention reads its keys once for them. A
+    caption's slot is its picture's rank, by first appearance, times the size of a group, plus its
+    index among the picture's captions. The slots of captions that have ended are computed in vain,
+    which costs less than a copy of the keys for each caption.
     """
 
-    def __init__(self, pictures: list[int]) -> None:
+    def __init__(self, tokens: Tensor, lengths: list[int], pictures: Tensor) -> None:
+        order = np.argsort(-np.array(lengths), kind="stable")
+        written, described = tokens.cpu().numpy()[order], pictures.cpu().numpy()[order]
         ranks: dict[int, int] = {}
         counts: Counter[int] = Counter()
-        self.indices: list[int] = []
-        for picture in pictures:
-            ranks.setdefault(picture, len(ranks))
-            self.indices.append(counts[picture])
+        rank, index = np.empty_like(order), np.empty_like(order)
+        for row, picture in enumerate(described.tolist()):
+            rank[row] = ranks.setdefault(picture, len(ranks))
+            index[row] = counts[picture]
             counts[picture] += 1
-        self.ranks = [ranks[picture] for picture in pictures]
-        self.first = [index == 0 for index in self.indices]
-
-    def rows(self, captions: int) -> _ActiveRows:
-        """The rows of a word that the first so many captions have, and no others."""
-        ranks, indices = self.ranks[:captions], self.indices[:captions]
-        group = max(indices) + 1
-        slots = [rank * group + index for rank, index in zip(ranks, indices, strict=True)]
-        return _ActiveRows(captions, max(ranks) + 1, group, slots)
+        active = [sum(n > position for n in lengths) for position in range(max(lengths))]
+        groups, last = np.maximum.accumulate(index) + 1, np.maximum.accumulate(rank) + 1
+        self.rows = [_ActiveRows(n, int(last[n - 1]), int(groups[n - 1])) for n in active]
+        slots = [rank[: rows.captions] * rows.group + index[: rows.captions] for rows in self.rows]
+        words = (
+            np.concatenate([written[:n, position + 1] for position, n in enumerate(active)]),
+            np.concatenate([order[:n] for n in active]),
+            np.repeat(np.arange(len(active)), active),
+        )
+        self.indices = [
+            torch.from_numpy(array)
+            for array in (written[:, :-1], described, np.array(list(ranks)), *words, *slots)
+        ]
