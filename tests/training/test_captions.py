@@ -319,7 +319,7 @@ def test_early_stopping_and_the_files_of_a_run(pictures: Path, tmp_path: Path) -
     reporter = Quiet()
     run = settings(pictures, epochs=9, patience=1, learning_rate=0.0, encoder_learning_rate=0.0)
     fit(run, tmp_path, device=CPU, resume=False, reporter=reporter)
-    assert reporter.notes[-1] == "no better score for 1 epochs: stopping"
+    assert reporter.notes[-1] == "no better score or lower loss for 1 epochs: stopping"
     assert {path.name for path in tmp_path.iterdir()} == {
         "best.safetensors",
         "cache",
