@@ -24,8 +24,9 @@ from captioner.decoding.runtime import (
 )
 from captioner.decoding.step import limits_in_tokens
 from captioner.errors import CaptionerError
-from captioner.files import default_checkpoint
+from captioner.files import best_of_run, default_checkpoint
 from captioner.kept_picture import KeptPicture
+from captioner.onnx.runtime import OnnxRuntime, open_runtime
 from captioner.runtime import choose_device, read_ahead
 
 if TYPE_CHECKING:
@@ -51,14 +52,12 @@ class Captioner:
 
     def __init__(
         self,
-        loaded: "Checkpoint",
-        device: "torch.device",
+        loaded: "Checkpoint | OnnxRuntime",
+        device: "torch.device | None" = None,
         checkpoint: Path | None = None,
     ) -> None:
-        from captioner.decoding.torch_runtime import TorchRuntime
-
-        self.runtime: Runtime = TorchRuntime(loaded.model, device)
-        self.config: ModelConfig = loaded.model.config
+        self.runtime: Runtime = _on_device(loaded, device)
+        self.config: ModelConfig = self.runtime.config
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores
         self.device = self.runtime.device
@@ -69,28 +68,53 @@ class Captioner:
         return f"Captioner(checkpoint={file!r}, device='{self.device}', decoding={self.decoding!r})"
 
     @classmethod
-    def load(cls, checkpoint: str | Path | None = None, device: str | None = None) -> "Captioner":
+    def load(
+        cls,
+        checkpoint: str | Path | None = None,
+        device: str | None = None,
+        *,
+        runtime: str | None = "torch",
+    ) -> "Captioner":
         """Load a checkpoint file, by default the bundled one, onto a device ("cpu", "cuda", ...).
 
-        Raises CaptionerError for a file or a device that is not there or cannot be used.
+        runtime: "torch"; or "onnx", which computes on a processor by the graphs that `captioner
+        export` wrote beside the checkpoint, does not import torch and starts in a fifth of the
+        time; it needs the extra onnx. None: onnx where it can be used and there is no GPU, else
+        torch.
+
+        Raises CaptionerError for a file, a device or graphs that are not there or cannot be used.
 
         >>> model = Captioner.load(device="cpu")
         >>> model.checkpoint.name
         'default.safetensors'
         """
+        file = default_checkpoint() if checkpoint is None else Path(checkpoint)
+        file = best_of_run(file) if file.is_dir() else file
+        if runtime not in ("torch", "onnx", None):
+            raise CaptionerError(f"runtime is {runtime!r}; expected 'torch' or 'onnx'")
+        if runtime == "onnx":
+            if device not in (None, "cpu"):
+                raise CaptionerError(f"runtime onnx computes on device cpu, not on {device}")
+            return cls(OnnxRuntime(file), checkpoint=file)
+        graphs = open_runtime(file, device) if runtime is None else None
+        if graphs is not None:
+            return cls(graphs, checkpoint=file)
         from captioner.model import checkpoint as checkpoints
 
         chosen = choose_device(device)
-        file = default_checkpoint() if checkpoint is None else Path(checkpoint)
         return cls(checkpoints.load(file), chosen, file)
 
     @property
     def model(self) -> "CaptioningModel":
         """The modules that torch computes, made ready to describe pictures.
 
+        Raises CaptionerError where ONNX Runtime computes the model, which has none.
+
         >>> model.model.encoder.grid
         (10, 10)
         """
+        if isinstance(self.runtime, OnnxRuntime):
+            raise CaptionerError('this needs torch; load the checkpoint with runtime="torch"')
         from captioner.decoding.torch_runtime import TorchRuntime
 
         assert isinstance(self.runtime, TorchRuntime)
@@ -272,10 +296,10 @@ class Captioner:
         """
         from captioner.decoding.likelihood import match_captions
 
-        grey = grey_picture(self.config.image_size)
+        model, grey = self.model, grey_picture(self.config.image_size)
         features = self.encode([picture, grey])
-        assert not isinstance(features, np.ndarray)  # those of `model`, which torch computes
-        return match_captions(self.model, features, captions)
+        assert not isinstance(features, np.ndarray)  # torch computes them
+        return match_captions(model, features, captions)
 
     @overload
     def answer(  # type: ignore[overload-overlap]
@@ -432,6 +456,14 @@ class Captioner:
     def _encode(self, pixels: Sequence[Floats]) -> Features:
         """Features (B, N, D) of pixels, each (3, S, S); of none, empty."""
         return self.runtime.encode(np.stack(pixels)) if pixels else np.empty(0, np.float32)
+
+
+def _on_device(loaded: "Checkpoint | OnnxRuntime", device: "torch.device | None") -> Runtime:
+    if isinstance(loaded, OnnxRuntime):
+        return loaded
+    from captioner.decoding.torch_runtime import TorchRuntime
+
+    return TorchRuntime(loaded.model, device or choose_device(None))
 
 
 def _open(picture: Picture) -> Image.Image:

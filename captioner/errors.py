@@ -20,6 +20,10 @@ class PictureTooLarge(CaptionerError):
     """A picture that exceeds a bound on what decoding may take."""
 
 
+class UnusableGraphs(CaptionerError):
+    """ONNX graphs that cannot be used; the checkpoint itself may well be."""
+
+
 class CaptionerWarning(UserWarning):
     """Input that was used but is probably not what the user means, in one line.
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from captioner.errors import CaptionerError
@@ -34,6 +35,16 @@ def choose_device(name: str | None) -> "torch.device":
             f"device {name!r} is not there; this machine has {', '.join(there)}"
         ) from error
     return device
+
+
+def may_have_gpu() -> bool:
+    """Whether there may be a GPU that torch would use, told without torch: where in doubt, yes."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "unset") in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", "")) / "System32" / "nvcuda.dll").exists()
+    # The drivers of NVIDIA, of Windows below Linux, and of AMD.
+    return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 def _after_fork() -> None:

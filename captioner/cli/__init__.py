@@ -22,6 +22,7 @@ from captioner.cli import (
     caption,
     data,
     evaluate,
+    export,
     gradients,
     info,
     match,
@@ -58,6 +59,7 @@ app.command(cls=Command, epilog=train.EXAMPLES)(train.train)
 app.command(cls=Command, epilog=average.EXAMPLES)(average.average)
 app.add_typer(data.app, name="data")
 app.command(cls=Command, epilog=info.EXAMPLES)(info.info)
+app.command(cls=Command, epilog=export.EXAMPLES)(export.export)
 app.command(cls=Command, epilog=settings.EXAMPLES)(settings.settings)
 app.command(cls=Command, epilog=gradients.EXAMPLES)(gradients.gradients)
 app.command(cls=Command, epilog=serve.EXAMPLES)(serve.serve)

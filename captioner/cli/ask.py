@@ -71,6 +71,7 @@ def ask(
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
+    runtime: options.Runtime = None,
 ) -> None:
     """Answer a question about a picture, or about each of several.
 
@@ -86,7 +87,7 @@ def ask(
 
     from captioner.api import Captioner
 
-    model = Captioner.load(checkpoint, device)
+    model = Captioner.load(checkpoint, device, runtime=runtime)
     if pairs is None and not as_json:
         model.parse(asked[0][1])  # the same question of each: one error is enough
     replies = model.answer_each(_by_picture(asked), top=top or 5, batch_size=batch_size)

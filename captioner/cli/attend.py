@@ -59,6 +59,7 @@ def attend(
     max_words: options.MaxWords = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
+    runtime: options.Runtime = None,
 ) -> None:
     """Caption pictures and save where each word looked.
 
@@ -82,7 +83,7 @@ def attend(
 
     from captioner.api import Captioner
 
-    model = Captioner.load(checkpoint, device)
+    model = Captioner.load(checkpoint, device, runtime=runtime)
     changes = {
         "beam_size": beam_size,
         "num_captions": num_captions or 1,

@@ -72,6 +72,7 @@ def caption(
     batch_size: options.BatchSize = 32,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
+    runtime: options.Runtime = None,
 ) -> None:
     """Say what is in each picture.
 
@@ -90,7 +91,7 @@ def caption(
 
     from captioner.api import Captioner
 
-    model = Captioner.load(checkpoint, device)
+    model = Captioner.load(checkpoint, device, runtime=runtime)
     decoding = options.choose_decoding(model.decoding, arguments)
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)

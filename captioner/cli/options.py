@@ -1,6 +1,7 @@
 """Options that several commands share. Decoding that is not asked for is the checkpoint's own."""
 
 from dataclasses import fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,14 @@ from captioner.cli.help_pages import (
 from captioner.config.settings import DecodingConfig
 from captioner.errors import CaptionerError
 
+
+class RuntimeName(StrEnum):
+    """The choices of --runtime."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
@@ -32,6 +41,14 @@ Device = Annotated[
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, mps ...",
         show_default="a GPU where there is one",
+        rich_help_panel=MODEL,
+    ),
+]
+Runtime = Annotated[
+    RuntimeName | None,
+    typer.Option(
+        help="What computes the model.",
+        show_default="onnx on a processor where it is installed and has the model's graphs",
         rich_help_panel=MODEL,
     ),
 ]

@@ -39,6 +39,7 @@ def serve(
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
+    runtime: options.Runtime = None,
 ) -> None:
     """Serve a web page and a JSON API until Ctrl-C.
 
@@ -63,7 +64,7 @@ def serve(
     from captioner.api import Captioner
 
     listening = listen(host, port)
-    model = Captioner.load(checkpoint, device)
+    model = Captioner.load(checkpoint, device, runtime=runtime)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}", flush=True)
     alone = is_loopback(host)

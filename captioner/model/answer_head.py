@@ -85,15 +85,21 @@ class AnswerHead(nn.Module):
         words (R, Q): padded ids; lengths: the number of words of each; pictures (R,): for each, the
         row of features (B, N, D) and of keys (B, N, A), from the attention's `project`.
         """
-        question = self.read(words, lengths)  # (R, H)
+        return self.answer(self.read(words, lengths), pictures, features, keys)
+
+    def answer(
+        self, question: Tensor, pictures: Tensor, features: Tensor, keys: Tensor
+    ) -> Answered:
+        """Score every answer to each of R questions, which `read` has encoded (R, H)."""
+        rows = question.shape[0]
         joint = torch.relu(self.question_output(self.answer_dropout(question)))  # (R, answer size)
-        weights = features.new_zeros(len(lengths), 0, features.shape[1])  # (R, 0, N)
+        weights = features.new_zeros(rows, 0, features.shape[1])  # (R, 0, N)
         if self.picture_output is not None:
             queries = torch.stack([query(question) for query in self.queries], dim=1)  # (R, G, H)
             contexts, weights = self.attention(  # (R·G, D), (R·G, N)
                 queries.flatten(0, 1), keys[pictures], features[pictures]
             )
-            contexts = self.answer_dropout(contexts.view(len(lengths), -1))  # (R, G·D)
+            contexts = self.answer_dropout(contexts.view(rows, -1))  # (R, G·D)
             joint = joint * torch.relu(self.picture_output(contexts))  # (R, answer size)
-            weights = weights.view(len(lengths), self.glimpses, -1)  # (R, G, N)
+            weights = weights.view(rows, self.glimpses, -1)  # (R, G, N)
         return Answered(self.output(self.answer_dropout(joint)), weights)

@@ -160,7 +160,9 @@ def _weighted_sum(weights: Tensor, ratios: Tensor) -> Tensor:
 
 
 def _portions(queries: Tensor, keys: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Split queries and keys into portions of a few pictures; on a GPU, one portion."""
+    """Split queries and keys into portions of a few pictures; on a GPU or in a graph, into one."""
+    if torch.compiler.is_exporting():
+        return [(queries, keys)]
     pictures = _NUMBERS_AT_ONCE // (queries.shape[1] * keys[0].numel())
     pictures = max(1, pictures) if keys.device.type == "cpu" else len(keys)
     return list(zip(queries.split(pictures), keys.split(pictures), strict=True))

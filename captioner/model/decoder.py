@@ -144,7 +144,7 @@ class CaptionDecoder(nn.Module):
         """Deep output: scores (rows, V) of every word, from E y (rows, E), z and h."""
         output = embedded + self.hidden_output(hidden) + self.context_output(context)
         output = self.hidden_dropout(output)
-        if len(output) <= _FEW_ROWS:
+        if not torch.compiler.is_exporting() and len(output) <= _FEW_ROWS:
             columns = self.embedding.weight @ output.t()
             return columns.t().contiguous() + self.output_bias
         return nn.functional.linear(output, self.embedding.weight, self.output_bias)
