@@ -49,6 +49,7 @@ CHANGEABLE = (
     "clip_norm",
     "accumulate",
     "autocast",
+    "full_precision",
     "patience",
     "save_steps",
     "workers",
@@ -88,9 +89,12 @@ def is_own_run(output: Path, given: dict[str, Any]) -> bool:
     file = output / "settings.toml"
     if not file.exists():
         return False
+    from captioner.training.stages import settle
+
     own = _new_settings(given.get("config"), changed_settings(given))
     texts = [
-        [to_toml(run, name) for name, run in stages.items()] for stages in (own, read_stages(file))
+        [to_toml(run, name) for name, run in settle(stages, output)[0].items()]
+        for stages in (own, read_stages(file))
     ]
     return texts[0] == texts[1]
 

@@ -222,7 +222,10 @@ class TrainingConfig:
     average_decay: float = setting(
         0.0, "decay of the running average of the weights; 0: no average", least=0, most=0.99999
     )
-    autocast: bool = setting(False, "compute in bfloat16 where it is safe")
+    autocast: bool = setting(
+        False, "compute in bfloat16 where it is safe; on a GPU that is the default"
+    )
+    full_precision: bool = setting(False, "on a GPU, compute in float32 without bfloat16 and TF32")
     self_critical: bool = setting(
         False, "self-critical training instead of cross entropy (Rennie et al. 2017)"
     )
@@ -266,6 +269,10 @@ class TrainingConfig:
             raise CaptionerError(
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
+            )
+        if self.autocast and self.full_precision:
+            raise CaptionerError(
+                "autocast and full_precision are both true; set one of them to false"
             )
         if self.pair_weight and self.accumulate > 1:
             raise CaptionerError(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.recurrence import Cell, StackedCells, State, start_biases
+from captioner.runtime import move, move_together
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,11 @@ class AnswerHead(nn.Module):
         The number of rows shrinks as questions end, so that padding has no effect.
         """
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        rows = torch.tensor(order, device=words.device)  # (R,)
-        embedded = self.embedding_dropout(self.embedding(words[rows]))  # (R, Q, E)
+        # Sorted on the host and moved at once, so that a GPU need not be waited for.
+        inputs, rows = move_together(
+            [words.cpu()[order], torch.tensor(order)], self.embedding.weight.device
+        )
+        embedded = self.embedding_dropout(self.embedding(inputs))  # (R, Q, E)
         word_input = self.word_input(embedded)  # (R, Q, gates H)
         parts, size = self.cell.state_parts, self.cell.hidden_size
         state: State = tuple(word_input.new_zeros(len(order), size) for _ in range(parts))
@@ -96,6 +100,7 @@ class AnswerHead(nn.Module):
         weights = features.new_zeros(rows, 0, features.shape[1])  # (R, 0, N)
         if self.picture_output is not None:
             queries = torch.stack([query(question) for query in self.queries], dim=1)  # (R, G, H)
+            pictures = move(pictures, features.device)
             contexts, weights = self.attention(  # (R·G, D), (R·G, N)
                 queries.flatten(0, 1), keys[pictures], features[pictures]
             )

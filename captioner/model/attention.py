@@ -131,6 +131,7 @@ class _AdditiveScores(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """d tanh(q + k) / d e^2k = 2 e^2q r^2, and likewise for the queries."""
         queries, keys, score = ctx.saved_tensors
+        gradient = gradient.to(keys.dtype)  # autocast on a GPU gives bfloat16 for float32 keys
         doubled = 2 * score.to(keys.dtype)  # (A,)
         key_gradients = torch.empty_like(keys)  # (B, N, A)
         query_gradients, ratio_sum, start = [], torch.zeros_like(doubled), 0

@@ -23,6 +23,7 @@ from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
 from captioner.training import distributed
+from captioner.training.measurements import Measurement, read
 from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
 from captioner.training.selection import (
     Validation,
@@ -163,6 +164,7 @@ def train_one_epoch(
     captions = _stream(task.captions, position.step)
     questions = _stream(task.questions, position.step)
     recent: list[dict[str, float]] = []
+    unread: list[Measurement] = []
     started = time.monotonic()
     task.reporter.progress("training", position.step, task.steps, "")
     while position.batch < task.epoch_steps:
@@ -172,19 +174,24 @@ def train_one_epoch(
         except LostWorker:
             save_state(task.output, position, task.model, average, optimizer)
             raise
-        recent.append(train_step(task, optimizer, *batches, position.step))
+        unread.append(train_step(task, optimizer, *batches, position.step))
         position.step += 1
         position.batch += 1
         if average is not task.model:
             update_average(average, task.model, config.average_decay, position.step)
-        task.reporter.progress("training", position.step, task.steps, _describe(recent))
         stop = distributed.in_any(task.reporter.interrupted())
         # At the same steps as without an interrupt; "steps" says of how many the means are.
-        if stop or position.batch % LOG_STEPS == 0 or position.batch == task.epoch_steps:
+        log = stop or position.batch % LOG_STEPS == 0 or position.batch == task.epoch_steps
+        save = stop or position.step % config.save_steps == 0
+        if log or save or task.device.type == "cpu":  # reading waits for a GPU
+            recent += read(unread)
+            unread.clear()
+        task.reporter.progress("training", position.step, task.steps, _describe(recent))
+        if log:
             seconds, started = time.monotonic() - started, time.monotonic()
             _log(task, position, recent, optimizer.param_groups[0]["lr"], seconds)
             recent.clear()
-        if stop or position.step % config.save_steps == 0:
+        if save:
             save_state(task.output, position, task.model, average, optimizer)
         if stop:
             raise Interrupted
@@ -280,7 +287,7 @@ def _compare_with_start(position: Position) -> str:
 
 def _validate(task: Task, average: CaptioningModel) -> Validation:
     """Losses and scores of the tasks that the run learns, the same in all processes."""
-    autocast, reporter = task.run.training.autocast, task.reporter
+    autocast, reporter = task.autocast, task.reporter
     result = Validation()
     if task.val_captions is not None:
         result = evaluate_captions(
@@ -317,7 +324,8 @@ def _log(
 
 
 def _means(recent: list[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(step[name] for step in recent) / len(recent) for name in recent[0]}
+    names = recent[0] if recent else ()
+    return {name: sum(step[name] for step in recent) / len(recent) for name in names}
 
 
 def _describe(recent: list[dict[str, float]]) -> str:

@@ -9,19 +9,24 @@ from captioner.model.decoder import TeacherForced
 
 
 def caption_loss(
-    predicted: TeacherForced, *, label_smoothing: float, attention_penalty: float
+    predicted: TeacherForced,
+    *,
+    label_smoothing: float,
+    attention_penalty: float,
+    captions: int | None = None,
 ) -> Tensor:
     """Mean cross entropy per word (nats), plus the doubly stochastic penalty.
 
     The penalty, attention_penalty times the mean over captions of sum_i (1 - sum_t a_ti)^2, pushes
     the total weight of every location in a caption towards 1 (Xu et al. 2015, equation 14); the
-    weight of a sentinel does not count.
+    weight of a sentinel does not count. captions: how many there are; else they are counted, for
+    which a GPU has to be waited for.
     """
     loss = functional.cross_entropy(
         predicted.logits.float(), predicted.targets, label_smoothing=label_smoothing
     )
     if attention_penalty:
-        captions = int(predicted.captions.max()) + 1
+        captions = captions or int(predicted.captions.max()) + 1
         weights = predicted.weights.float()  # (words, N)
         totals = weights.new_zeros(captions, weights.shape[1])  # (captions, N)
         totals = totals.index_add(0, predicted.captions, weights)  # (captions, N)
@@ -39,11 +44,14 @@ def self_critical_loss(
     END cannot come first, and an END forced after max_words was not sampled.
     """
     logits = predicted.logits.float() / temperature  # (words, V)
-    logits[:, NEVER_WRITTEN] = float("-inf")
-    logits[predicted.positions == 0, END] = float("-inf")
+    for token in NEVER_WRITTEN:
+        logits[:, token] = float("-inf")
+    # No index by a mask, whose size a GPU would have to be waited for.
+    logits[:, END] = logits[:, END].masked_fill(predicted.positions == 0, float("-inf"))
     log_probs = -functional.cross_entropy(logits, predicted.targets, reduction="none")  # (words,)
     sampled = predicted.positions < max_words  # (words,)
-    return -(advantages[predicted.captions] * log_probs)[sampled].mean()
+    gains = (advantages[predicted.captions] * log_probs).masked_fill(~sampled, 0.0)  # (words,)
+    return -gains.sum() / sampled.sum()
 
 
 def leave_one_out_advantages(rewards: Tensor) -> Tensor:

@@ -3,11 +3,10 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from captioner.config.settings import TrainingConfig
 from captioner.model.captioning_model import CaptioningModel
-from captioner.model.checkpoint import named_tensors
 
 
 def make_optimizer(model: CaptioningModel, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -51,14 +50,18 @@ def update_average(
 ) -> None:
     """average <- decay * average + (1 - decay) * model, with a smaller decay in the first steps.
 
-    Frozen weights, which are the same in both, are left alone.
+    Frozen weights, which are the same in both, are left alone, and statistics of batch norms that
+    the training does not update.
     """
     decay = min(decay, (1 + step) / (10 + step))
-    new = named_tensors(model)
-    for name, value in named_tensors(average).items():
-        if isinstance(new[name], nn.Parameter) and not new[name].requires_grad:
-            continue
-        if value.dtype.is_floating_point:
-            value.lerp_(new[name], 1 - decay)
-        else:
-            value.copy_(new[name])
+    pairs: list[tuple[Tensor, Tensor]] = list(
+        zip(average.parameters(), model.parameters(), strict=True)
+    )
+    pairs = [(old, new) for old, new in pairs if new.requires_grad]
+    if model.encoder.update_batch_norm:
+        for old, new in zip(average.buffers(), model.buffers(), strict=True):
+            if old.is_floating_point():
+                pairs.append((old, new))
+            else:
+                old.copy_(new)
+    torch._foreach_lerp_([old for old, _ in pairs], [new for _, new in pairs], 1 - decay)

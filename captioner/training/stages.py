@@ -37,10 +37,7 @@ def fit_stages(
     stage named "", which trains in `output` itself. Raises what `fit` raises, and CaptionerError if
     another run is using `output` or a batch cannot be divided.
     """
-    finished = _finished_starts(stages, output)
-    stages = {
-        name: for_fine_tuning(run) if name in finished else run for name, run in stages.items()
-    }
+    stages, finished = settle(stages, output)
     runs = _with_starts(stages, output)
     names = list(runs)
     for run in runs.values():
@@ -70,8 +67,18 @@ def fit_stages(
     return output / names[-1]
 
 
+def settle(stages: dict[str, RunConfig], output: Path) -> tuple[dict[str, RunConfig], set[str]]:
+    """The settings of each stage as it is trained, and which stages fine-tune a finished model.
+
+    Those start from a checkpoint which no earlier stage makes.
+    """
+    finished = _finished_starts(stages, output)
+    return {
+        name: for_fine_tuning(run) if name in finished else run for name, run in stages.items()
+    }, finished
+
+
 def _finished_starts(stages: dict[str, RunConfig], output: Path) -> set[str]:
-    """The stages that start from a checkpoint which no earlier stage makes."""
     made: set[Path] = set()
     found = set()
     for name, run in stages.items():

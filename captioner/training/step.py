@@ -15,10 +15,10 @@ from captioner.data.question_batches import QuestionBatch
 from captioner.data.vocabulary import END
 from captioner.decoding.sampling import draw
 from captioner.decoding.step import limits_in_tokens
-from captioner.errors import CaptionerError
 from captioner.model.answer_head import Answered
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.encoder import Encoder
+from captioner.runtime import move, move_together
 from captioner.training import distributed
 from captioner.training.losses import (
     answer_loss,
@@ -27,6 +27,7 @@ from captioner.training.losses import (
     pair_loss,
     self_critical_loss,
 )
+from captioner.training.measurements import Measurement, read
 from captioner.training.setup import Task
 
 
@@ -36,54 +37,61 @@ def train_step(
     captions: Sequence[Batch],
     questions: Sequence[QuestionBatch],
     step: int,
-) -> dict[str, float]:
+) -> Measurement:
     """One optimizer step on this process's parts of a batch; returns what the log says of it.
 
     captions, questions: the parts, none where the run does not learn them. All processes take the
-    step together, and what is returned is of the whole batch: "loss", "gradient norm" (before
-    clipping) and "texts" (learned from) always; "caption loss" and "answer loss" where both are
-    learned at once; "reward", the mean of the captions drawn, where the training is self-critical.
+    step together, and what is measured is of the whole batch: "loss" and "gradient norm" always;
+    "caption loss" and "answer loss" where both are learned at once; "reward", the mean of the
+    captions drawn, where the training is self-critical. A GPU is not waited for. A step whose loss
+    or gradient is not finite changes nothing: on a processor CaptionerError is raised at once, on a
+    GPU when the measurement is read.
     """
     config = task.run.training
     distributed.seed_dropout(config.seed, step)
+    optimizer.zero_grad(set_to_none=True)
+    measured = _backward(task, captions, questions, step)
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    totals = torch.stack(list(measured.values()))
+    distributed.add_up_gradients(trained, totals)
+    if config.update_batch_norm:
+        distributed.average([b for b in task.model.encoder.buffers() if b.is_floating_point()])
+    norm = nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf)
+    values = torch.cat([totals, norm.reshape(1)])
+    texts = sum(parts[0].part.texts for parts in (captions, questions) if parts)
+    measurement = Measurement(step, texts, (*measured, "gradient norm"), values)
+    if task.device.type == "cuda":
+        # The fused optimizer looks at this on the GPU and then leaves the weights alone.
+        optimizer.found_inf = (~values.isfinite().all()).float()  # type: ignore[attr-defined]
+    else:
+        read([measurement])
+    optimizer.step()
+    return measurement
+
+
+def _backward(
+    task: Task, captions: Sequence[Batch], questions: Sequence[QuestionBatch], step: int
+) -> dict[str, Tensor]:
+    """Add up the gradients of the parts; returns the sums of their losses and of their reward."""
     drawn = _draw(task, captions, step) if task.reward else None
     names = ["loss", *["caption loss", "answer loss"] * bool(captions and questions)]
-    measured = dict.fromkeys(
-        [*names, *["reward"] * bool(drawn)], torch.zeros((), device=task.device)
-    )
-    optimizer.zero_grad(set_to_none=True)
+    zero = torch.zeros((), device=task.device)
+    measured = dict.fromkeys([*names, *["reward"] * bool(drawn)], zero)
     for part in range(max(len(captions), len(questions))):
         losses: dict[str, Tensor] = {}
         if captions and captions[part].lengths:
             losses["caption loss"], rewarded = _caption_part(task, captions[part], drawn, part)
             measured |= {name: measured[name] + value for name, value in rewarded.items()}
         if questions:
-            weight = config.answer_weight if captions else 1.0
+            weight = task.run.training.answer_weight if captions else 1.0
             losses["answer loss"] = weight * _answer_part(task, questions[part])
         if losses:
             losses["loss"] = torch.stack(list(losses.values())).sum()
             if losses["loss"].requires_grad:  # not that of a part which is empty
                 losses["loss"].backward()
-        measured |= {
-            name: measured[name] + losses[name].detach() for name in names if name in losses
-        }
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    totals = torch.stack(list(measured.values()))
-    distributed.add_up_gradients(trained, totals)
-    if config.update_batch_norm:
-        distributed.average([b for b in task.model.encoder.buffers() if b.is_floating_point()])
-    norm = float(nn.utils.clip_grad_norm_(trained, config.clip_norm or math.inf))
-    values = dict(zip(measured, totals.tolist(), strict=True)) | {"gradient norm": norm}
-    for name in ("loss", "gradient norm"):
-        if not math.isfinite(values[name]):
-            raise CaptionerError(
-                f"the {name} is {values[name]} at step {step}; the checkpoints before it are kept: "
-                "lower learning_rate, raise warm_up_steps or turn autocast off, all of which can "
-                "change with --resume"
-            )
-    optimizer.step()
-    texts = [parts[0].part.texts for parts in (captions, questions) if parts]
-    return {**values, "texts": sum(texts)}
+        for name in losses.keys() & measured.keys():
+            measured[name] = measured[name] + losses[name].detach()
+    return measured
 
 
 @dataclass(frozen=True)
@@ -127,11 +135,11 @@ def _answer_part(task: Task, batch: QuestionBatch) -> Tensor:
         task.model.train()
         with _autocast(task):
             logits = answer_batch(task.model, batch).logits  # (R, answers)
-        targets = batch.targets.to(device)
+        targets = move(batch.targets, device)
         loss = answer_loss(logits, targets, label_smoothing=config.label_smoothing)
         loss = loss * (len(batch.lengths) / batch.part.texts)
     if config.pair_weight and task.questions is not None:
-        best, pairs = (values.to(device) for values in task.questions.pairs(batch.whole))
+        best, pairs = move_together(task.questions.pairs(batch.whole), device)
         whole = _of_whole_batch(logits, batch.part.first_text, len(batch.whole))
         paired = config.pair_weight * pair_loss(whole, best, pairs)
         # All processes compute it, each with the gradient of its own logits.
@@ -155,22 +163,21 @@ def _of_whole_batch(logits: Tensor, first: int, questions: int) -> Tensor:
 
 
 def _autocast(task: Task) -> torch.autocast:
-    enabled = task.run.training.autocast
-    return torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=enabled)
+    return torch.autocast(task.device.type, dtype=torch.bfloat16, enabled=task.autocast)
 
 
 def _cross_entropy(task: Task, batch: Batch, features: Tensor) -> Tensor:
     """The share of these captions in the loss of the whole batch, a mean over its words."""
-    config, device = task.run.training, task.device
+    config = task.run.training
     decoder, _ = task.model.caption_parts()
-    tokens, rows = batch.tokens.to(device), batch.rows.to(device)
-    forced = decoder(tokens, batch.lengths, rows, features, config.truncate_steps)
+    forced = decoder(batch.tokens, batch.lengths, batch.rows, features, config.truncate_steps)
     words = sum(batch.lengths) / batch.part.words
     captions = len(batch.lengths) / batch.part.texts  # over which the penalty is a mean
     loss = caption_loss(
         forced,
         label_smoothing=config.label_smoothing,
         attention_penalty=config.attention_penalty * captions / words,
+        captions=len(batch.lengths),
     )
     return loss * words
 
@@ -231,31 +238,23 @@ def _self_critical(
     sampling = _sampling(task)
     indices = [index for index in batch.indices for _ in range(sampling.num_captions)]
     rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)  # (P * samples,)
+    rewards = move(rewards, task.device)
     advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
     tokens, lengths = pad_captions(samples)
     rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
     decoder, _ = task.model.caption_parts()
-    forced = decoder(
-        tokens.to(task.device),
-        lengths,
-        rows.to(task.device),
-        features,
-        task.run.training.truncate_steps,
-    )
+    forced = decoder(tokens, lengths, rows, features, task.run.training.truncate_steps)
     loss = self_critical_loss(
-        forced,
-        advantages.to(task.device),
-        temperature=sampling.temperature,
-        max_words=sampling.max_words,
+        forced, advantages, temperature=sampling.temperature, max_words=sampling.max_words
     )
     own = sum(min(len(sample), sampling.max_words) for sample in samples)
-    reward = rewards.mean().to(task.device) * (len(batch.indices) / batch.part.pictures)
+    reward = rewards.mean() * (len(batch.indices) / batch.part.pictures)
     return loss * (own / words), {"reward": reward}
 
 
 def frozen_maps(encoder: Encoder, views: Views) -> Tensor:
     """Maps (P, rows, columns, C) of the frozen layers, cached or computed, on their device."""
-    pictures = views.pictures.to(encoder.positions.device).float()
+    pictures = move(views.pictures, encoder.positions.device).float()
     return pictures if views.cached else encoder.trunk(pictures)
 
 
@@ -269,4 +268,4 @@ def answer_batch(model: CaptioningModel, batch: QuestionBatch) -> Answered:
     else:  # a blind head reads no features
         rows, columns = model.encoder.grid
         features = keys = torch.empty(len(batch.views.pictures), rows * columns, 0, device=device)
-    return head(batch.words.to(device), batch.lengths, batch.rows.to(device), features, keys)
+    return head(batch.words, batch.lengths, batch.rows, features, keys)

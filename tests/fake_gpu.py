@@ -1,0 +1,146 @@
+"""A GPU that computes nothing: tensors of torch's FakeTensorMode, which know only their shape, type
+and device. An operation on tensors of two devices raises there, and so does every look at a value,
+for which a real GPU would have to be waited for. What it cannot do is made up for here: backward,
+which asks the driver of a real GPU, and pinned memory.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.function import BackwardCFunction
+from torch.utils._python_dispatch import TorchDispatchMode
+
+CUDA = torch.device("cuda", 0)
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations that are dispatched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        self.operations[str(function)] += 1
+        return function(*arguments, **(named or {}))
+
+
+class Watched(TorchDispatchMode):
+    """Refuses copies from the host to the GPU and back that one side waits for."""
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        named = named or {}
+        result = function(*arguments, **named)
+        if isinstance(result, Tensor) and function in (
+            torch.ops.aten._to_copy.default,
+            torch.ops.aten.copy_.default,
+        ):
+            source = arguments[-1] if function is torch.ops.aten.copy_.default else arguments[0]
+            waits = source.device.type != result.device.type and not named.get("non_blocking")
+            assert not waits, f"{function} from {source.device} to {result.device} waits"
+        return result
+
+
+@contextmanager
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let tensors be made on a GPU that is not there, and complain of waiting for it."""
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(Tensor, "backward", lambda loss: backward([loss], [torch.ones_like(loss)]))
+    monkeypatch.setattr(torch.autograd, "grad", gradients)
+    monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    # Fallbacks to real tensors would need a real GPU, too.
+    with FakeTensorMode(allow_non_fake_inputs=True), Watched():
+        yield
+
+
+def move_to_gpu(model: nn.Module) -> None:
+    """Give a model tensors on the fake GPU in place of its own."""
+    for module in model.modules():
+        for name, value in module._parameters.items():
+            if value is not None:
+                empty = torch.empty(value.shape, dtype=value.dtype, device=CUDA)
+                module._parameters[name] = nn.Parameter(empty, value.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device=CUDA)
+
+
+def gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], grads: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
+    """As torch.autograd.grad, of inputs that are leaves without a gradient."""
+    backward(outputs, grads)
+    found = tuple(value.grad for value in inputs)
+    for value in inputs:
+        value.grad = None
+    return found
+
+
+@torch.no_grad()
+def backward(outputs: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    """Backpropagate through the graph that autograd has recorded, node by node."""
+    waiting: Counter[Any] = Counter()  # of how many nodes a node still needs the gradient
+    known: dict[Any, None] = {}
+    stack = [output.grad_fn for output in outputs]
+    while stack:
+        node = stack.pop()
+        if node not in known:
+            known[node] = None
+            following = [after for after, _ in node.next_functions if after is not None]
+            waiting.update(following)
+            stack += following
+    received: defaultdict[Any, dict[int, Tensor]] = defaultdict(dict)
+    for output, grad in zip(outputs, grads, strict=True):
+        received[output.grad_fn][output.output_nr] = grad
+    ready = list(dict.fromkeys(o.grad_fn for o in outputs if not waiting[o.grad_fn]))
+    while ready:
+        node = ready.pop()
+        for (after, index), grad in _apply(node, received.pop(node, {})):
+            if grad is not None:
+                _receive(received[after], after, index, grad)
+            waiting[after] -= 1
+            if not waiting[after]:
+                ready.append(after)
+
+
+def _apply(node: Any, got: dict[int, Tensor]) -> Iterable[tuple[Any, Tensor | None]]:
+    """The gradients that a node gives to others, with these; to a leaf's own its is added."""
+    following = [edge for edge in node.next_functions if edge[0] is not None]
+    if hasattr(node, "variable"):
+        for grad in got.values():
+            node.variable.grad = grad if node.variable.grad is None else node.variable.grad + grad
+        return []
+    if not got:
+        return zip(following, [None] * len(following), strict=True)
+    sent = [got.get(index) for index in range(len(node._input_metadata))]
+    if not isinstance(node, BackwardCFunction):
+        computed = node(*sent)
+        computed = computed if isinstance(computed, tuple) else (computed,)
+        pairs = zip(node.next_functions, computed, strict=True)
+        return [(edge, grad) for edge, grad in pairs if edge[0] is not None]
+    # One of ours: it gets zeros for what has no gradient, and answers for all its arguments.
+    for index, about in enumerate(node._input_metadata):
+        if sent[index] is None:
+            sent[index] = torch.zeros(tuple(about.shape), dtype=about.dtype, device=about.device)
+    computed = node.apply(*sent)
+    needed = [grad for grad, need in zip(computed, node.needs_input_grad, strict=True) if need]
+    return zip(following, needed, strict=True)
+
+
+def _receive(received: dict[int, Tensor], node: Any, index: int, grad: Tensor) -> None:
+    """Add a gradient to what a node has received, in the shape and type of what it is of."""
+    about = node.variable if hasattr(node, "variable") else node._input_metadata[index]
+    assert grad.device == about.device, f"{node.name()}: {grad.device}, not {about.device}"
+    grad = grad.sum_to_size(tuple(about.shape)).to(about.dtype)
+    received[index] = received[index] + grad if index in received else grad
