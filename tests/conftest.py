@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an NVIDIA GPU")
+
+
 @pytest.fixture(autouse=True)
 def main_ends_in_system_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a test calls the command line's main, the process goes on."""

@@ -240,8 +240,7 @@ def _self_critical(
     rewards = torch.tensor(task.reward(samples, indices), dtype=torch.float32)  # (P * samples,)
     rewards = move(rewards, task.device)
     advantages = leave_one_out_advantages(rewards.view(-1, sampling.num_captions)).view(-1)
-    tokens, lengths = pad_captions(samples)
-    rows = torch.arange(len(batch.indices)).repeat_interleave(sampling.num_captions)
+    tokens, lengths, rows = _on_host(samples, sampling.num_captions)
     decoder, _ = task.model.caption_parts()
     forced = decoder(tokens, lengths, rows, features, task.run.training.truncate_steps)
     loss = self_critical_loss(
@@ -250,6 +249,12 @@ def _self_critical(
     own = sum(min(len(sample), sampling.max_words) for sample in samples)
     reward = rewards.mean() * (len(batch.indices) / batch.part.pictures)
     return loss * (own / words), {"reward": reward}
+
+
+def _on_host(samples: list[list[int]], each: int) -> tuple[Tensor, list[int], Tensor]:
+    """Tokens and lengths of samples, `each` for every picture, and their rows, as the decoder's."""
+    tokens, lengths = pad_captions(samples)
+    return tokens, lengths, torch.arange(len(samples)) // each
 
 
 def frozen_maps(encoder: Encoder, views: Views) -> Tensor:

@@ -12,14 +12,15 @@ import torch
 from helpers import CPU, Quiet, assert_equal, settings, weights
 from torch import Tensor
 
+from captioner.cli.train_settings import choose_settings, is_own_run
 from captioner.config.run import RunConfig
 from captioner.config.settings import TrainingConfig
 from captioner.config.toml_file import to_toml
 from captioner.data.parts import Parts
 from captioner.errors import CaptionerError
-from captioner.training.loop import fit
+from captioner.training.loop import fit, keep_settings
 from captioner.training.setup import Interrupted
-from captioner.training.stages import fit_stages
+from captioner.training.stages import fit_stages, settle
 
 TESTS = Path(__file__).parents[1]
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
@@ -184,6 +185,19 @@ def test_a_killed_process_is_started_again_and_goes_on_from_the_last_save(
     assert done.stdout == f"{tmp_path / 'run' / 'best.safetensors'}\n"
     assert done.stderr.count("resuming at step ") == 1
     assert_close(weights(tmp_path / "run"), weights(tmp_path / "alone"))
+
+
+@pytest.mark.parametrize("start", ["", "shipped"])
+def test_a_restart_goes_on_with_a_run_of_the_same_settings_only(tmp_path: Path, start: str) -> None:
+    given = {"images": [Path("photos")], "epochs": 3, "start_from": Path(start)}
+    if not start:
+        del given["start_from"]
+    output = tmp_path / "run"
+    assert not is_own_run(output, given)
+    stages, _ = settle(choose_settings(output, given, resume=False), output)
+    keep_settings(stages, output)
+    assert is_own_run(output, given)
+    assert not is_own_run(output, given | {"epochs": 4})
 
 
 def test_a_process_without_the_data_says_so_once_with_its_rank(asked: Path, tmp_path: Path) -> None:

@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gpu import CUDA, fake_gpu, move_to_gpu
+import torch
+from fake_gpu import CUDA, Counted, fake_gpu, move_to_gpu
 from helpers import CPU, Quiet, settings
 
+from captioner.config.settings import DROPOUTS
+from captioner.data.padding import pad_captions
+from captioner.data.vocabulary import END
+from captioner.decoding.step import Hypothesis
+from captioner.errors import CaptionerError
+from captioner.training import step
+from captioner.training.loop import fit
+from captioner.training.measurements import read
 from captioner.training.optimizer import make_optimizer, update_average
 from captioner.training.setup import Task, prepare
 from captioner.training.step import train_step
@@ -81,9 +90,104 @@ def test_a_step_is_all_on_the_gpu_and_does_not_wait_for_it(
         for moved in (there.model, average):
             move_to_gpu(moved)
         optimizer = make_optimizer(there.model, task.run.training)
-        for step in range(2):
-            measured = train_step(there, optimizer, captions, questions, step)
-            update_average(average, there.model, 0.9, step)
+        for number in range(2):
+            measured = train_step(there, optimizer, captions, questions, number)
+            update_average(average, there.model, 0.9, number)
         assert measured.values.device == CUDA
         trained = [p for p in there.model.parameters() if p.requires_grad]
         assert all(p.grad is not None and p.grad.device == CUDA for p in trained)
+
+
+def test_a_self_critical_step_waits_for_nothing_but_the_sampling(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task(asked, tmp_path, {"training": {"self_critical": True}})
+    assert task.captions is not None
+    batch = next(task.captions.epoch(0))
+    drawn = [Hypothesis((4, 5, 6)[: 1 + n], 0.0, (), torch.empty(0)) for n in range(2)]
+    monkeypatch.setattr(step, "draw", lambda *_: [drawn] * len(batch.indices))
+    with fake_gpu(monkeypatch):
+        move_to_gpu(task.model)
+        there = dataclasses.replace(task, device=CUDA)
+        measured = train_step(there, make_optimizer(there.model, task.run.training), [batch], [], 0)
+        assert measured.names == ("loss", "reward", "gradient norm")
+        assert measured.values.device == CUDA
+
+
+def test_the_fake_gpu_notices_waiting_and_tensors_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with fake_gpu(monkeypatch):
+        there = torch.ones(3, device=CUDA, requires_grad=True)
+        with pytest.raises(Exception, match="data-dependent|_local_scalar_dense"):
+            float(there.sum())
+        with pytest.raises(Exception, match="nonzero"):
+            there[there > 0]
+        with pytest.raises(AssertionError, match="from cpu to cuda:0 waits"):
+            torch.zeros(3).to(CUDA)
+        with pytest.raises(AssertionError, match="from cuda:0 to cpu waits"):
+            there.detach().cpu()
+        with pytest.raises(RuntimeError, match="device"):
+            there + torch.zeros(3)
+        (there * there).sum().backward()
+        assert there.grad is not None and there.grad.shape == (3,)
+
+
+# The bundled model's parts with 16 captions of 8 to 20 tokens: what a step dispatched when this was
+# written. It depends on the number of words and layers, not on any size.
+MOST_OPERATIONS = 2334
+
+
+def test_a_step_dispatches_no_more_operations_than_before(pictures: Path, tmp_path: Path) -> None:
+    changes = {"model": {"attention_heads": 8}, "training": {"pictures_per_batch": 8}}
+    task = make_task(pictures, tmp_path, changes)
+    assert task.captions is not None
+    batch = next(task.captions.epoch(0))
+    tokens, lengths = pad_captions([[4] * (7 + row * 12 // 15) + [END] for row in range(16)])
+    assert (min(lengths), max(lengths)) == (8, 20)
+    part = dataclasses.replace(batch.part, words=sum(lengths))
+    batch = dataclasses.replace(batch, tokens=tokens, lengths=lengths, part=part)
+    optimizer = make_optimizer(task.model, task.run.training)
+    train_step(task, optimizer, [batch], [], 0)  # the optimizer makes its state
+    with Counted() as counted:
+        train_step(task, optimizer, [batch], [], 1)
+    assert counted.operations.total() <= MOST_OPERATIONS, counted.operations.most_common(9)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("full_precision", [False, True])
+def test_a_real_gpu_learns_what_the_processor_learns(
+    pictures: Path, tmp_path: Path, full_precision: bool
+) -> None:
+    changes = {"model": dict.fromkeys(DROPOUTS, 0.0)}
+    run = settings(pictures, full_precision=full_precision).changed(changes, "test")
+    losses = []
+    for device in (CPU, CUDA):
+        output = tmp_path / device.type
+        fit(run, output, device=device, resume=False, reporter=Quiet())
+        records = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+        losses.append([record["loss"] for record in records if "loss" in record])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3 if full_precision else 0.05)
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_does_not_wait_within_a_step_and_skips_one_that_is_not_finite(
+    pictures: Path, tmp_path: Path
+) -> None:
+    run = settings(pictures)
+    task = prepare(run, output=tmp_path, caches=tmp_path, device=CUDA, reporter=Quiet())
+    assert task.captions is not None
+    batch, optimizer = next(task.captions.epoch(0)), make_optimizer(task.model, run.training)
+    train_step(task, optimizer, [batch], [], 0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        train_step(task, optimizer, [batch], [], 1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    before = [parameter.detach().clone() for parameter in task.model.parameters()]
+    broken = dataclasses.replace(batch.views, pictures=batch.views.pictures * float("nan"))
+    broken_batch = dataclasses.replace(batch, views=broken)
+    measured = train_step(task, optimizer, [broken_batch], [], 2)
+    assert all(map(torch.equal, before, task.model.parameters()))
+    with pytest.raises(CaptionerError, match="the loss is nan at step 2"):
+        read([measured])
