@@ -1,5 +1,6 @@
 """captioner score: score result files, without a model and without Java."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,11 +8,18 @@ import typer
 
 from captioner.cli import options
 from captioner.cli.help_pages import OUTPUT, SCORES, Command, examples, show_help_alone
+from captioner.cli.printable import print_warning
 from captioner.cli.score_table import show_answers, show_captions
+from captioner.errors import CaptionerError
 from captioner.files import atomic_write, check_output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from captioner.metrics import CaptionScores
+    from captioner.metrics.result_files import Id
+
+REPORT_PIXELS = 320  # the longer side of a picture on the page
 
 app = typer.Typer(
     help="Score result files; no model is run.",
@@ -25,7 +33,7 @@ app = typer.Typer(
     epilog=examples(
         "captioner score captions results.json captions_val.json",
         "captioner score captions results.json captions_val.json --against others.json",
-        "captioner score captions results.json captions_val.json --html scores.html",
+        "captioner score captions results.json val.json --html scores.html --images photos",
     ),
 )
 def captions(
@@ -77,6 +85,15 @@ def captions(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Show the pictures of this folder on the page of --html.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score captions with BLEU, ROUGE-L and CIDEr.
 
@@ -91,6 +108,8 @@ def captions(
 
     if html is not None:
         check_output(html)
+    elif images:
+        raise CaptionerError("--images shows pictures on the page of --html; give --html FILE too")
     references = read_references(annotations, split)
 
     def read(file: Path) -> dict[int | str, str]:
@@ -115,13 +134,58 @@ def captions(
 
     scores = score_one(said)
     intervals = bootstrap.intervals(scores)
-    differences = None
-    if other is not None:
-        differences = bootstrap.differences(scores, score_one(other))
+    comparison = differences = None
+    if against is not None and other is not None:
+        others = score_one(other)
+        differences = bootstrap.differences(scores, others)
+        comparison = score_report.Comparison(against.name, other, others, differences)
     if html is not None:
-        page = score_report.page_html(results.name, scores, intervals, said, references)
+        rows = score_report.shown_pictures(scores, comparison)
+        shown = [scores.pictures[row] for row in rows]
+        page = score_report.page_html(
+            results.name,
+            scores,
+            intervals,
+            said,
+            references,
+            comparison=comparison,
+            pictures=small_pictures(shown, annotations, split, images or []),
+        )
         atomic_write(html, lambda partial: partial.write_text(page, encoding="utf-8"))
     show_captions(scores, intervals, differences, None, as_json=as_json)
+
+
+def small_pictures(
+    shown: "Sequence[Id]", annotations: Path, split: str, images: list[Path]
+) -> "dict[Id, str]":
+    """The pictures of these ids in the folders, small, as data: addresses; warns of missing ones.
+
+    Raises CaptionerError where one of the folders is not there.
+    """
+    if not images:
+        return {}
+    from captioner.data.caption_files import read_caption_file
+    from captioner.data.images import open_picture
+    from captioner.data.picture_files import find_pictures
+    from captioner.visualization.preview import data_uri
+
+    wanted = set(shown)
+    names = {
+        record.image_id: record.file_name
+        for record in read_caption_file(annotations, split).records
+        if record.image_id in wanted and record.file_name
+    }
+    paths = find_pictures(names.values(), images).paths
+    found = {}
+    for picture, name in names.items():
+        with suppress(CaptionerError):  # one that cannot be read is not shown
+            if name in paths:
+                found[picture] = data_uri(open_picture(paths[name]), pixels=REPORT_PIXELS)
+    if len(found) < len(wanted):
+        folders = ", ".join(map(str, images))
+        missing = f"{len(wanted) - len(found)} of {len(wanted)} pictures"
+        print_warning(f"{missing} cannot be shown: no such file that can be read in {folders}")
+    return found
 
 
 @app.command(

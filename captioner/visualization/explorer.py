@@ -1,7 +1,5 @@
 """The explorer: one self-contained HTML file that shows where the model looked for every word."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from html import escape
@@ -20,6 +18,7 @@ from captioner.decoding.outputs import Answer, Caption
 from captioner.decoding.runtime import Features
 from captioner.files import asset, atomic_write
 from captioner.visualization.attention_maps import where
+from captioner.visualization.content_policy import content_policy
 from captioner.visualization.preview import data_uri
 
 Record = dict[str, Any]  # written as a JSON object
@@ -105,10 +104,7 @@ def write_explorer(pictures: Sequence[Record]) -> str:
     )
     data = [{key: picture[key] for key in picture if key != "picture"} for picture in pictures]
     return Template(page).substitute(
-        policy=(
-            f"default-src 'none'; img-src data:; style-src {_digests(style, layout)}; "
-            f"script-src {_digests(heat_map, explorer)}; base-uri 'none'; form-action 'none'"
-        ),
+        policy=content_policy([style, layout], [heat_map, explorer]),
         style=style,
         layout=layout,
         heat_map=heat_map,
@@ -145,8 +141,3 @@ def _maps(attention: NDArray[np.floating]) -> list[list[list[float]]]:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
-
-
-def _digests(*texts: str) -> str:
-    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
-    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

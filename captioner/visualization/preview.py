@@ -9,9 +9,9 @@ PICTURE_PIXELS = 800
 JPEG_QUALITY = 82
 
 
-def data_uri(picture: Image.Image) -> str:
-    """An RGB picture as a JPEG of at most PICTURE_PIXELS a side, in a data: address."""
-    scale = min(1, PICTURE_PIXELS / max(picture.size))
+def data_uri(picture: Image.Image, *, pixels: int = PICTURE_PIXELS) -> str:
+    """An RGB picture as a JPEG of at most so many pixels a side, in a data: address."""
+    scale = min(1, pixels / max(picture.size))
     width, height = (max(1, round(side * scale)) for side in picture.size)
     small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2)
     with io.BytesIO() as content:

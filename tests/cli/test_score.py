@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from captioner import CaptionerError
@@ -113,11 +114,44 @@ def test_the_page_stands_alone_and_escapes_captions(files: dict[str, str], tmp_p
     text = file.read_text()
     page = Page()
     page.feed(text)
-    assert page.loaded == [] and "http" not in text
+    assert page.loaded == [] and "http:" not in text and "https:" not in text
     assert "b" not in page.tags and "&lt;b&gt;grass&lt;/b&gt;" in text
     assert page.tags.count("svg") == 6
-    assert page.tags.count("li") == len(TEXTS)
+    assert page.tags.count("article") == page.tags.count("li") == len(TEXTS)
     assert text.index("a cat0<") < text.index("number1 runs")  # worst first
+
+
+def test_the_page_shows_the_pictures_that_are_there(files: dict[str, str], tmp_path: Path) -> None:
+    content = json.loads(Path(files["references"]).read_text())
+    for picture in content["images"]:
+        picture["file_name"] = f"{picture['id']}.png"
+        if picture["id"] > 1:
+            Image.new("RGB", (900, 600)).save(tmp_path / picture["file_name"])
+    (tmp_path / "2.png").write_bytes(b"broken")
+    Path(files["references"]).write_text(json.dumps(content))
+    file = tmp_path / "page.html"
+    arguments = (files["good"], files["references"], "--images", str(tmp_path))
+    done = RUNNER.invoke(app, ["captions", *arguments, "--html", str(file)])
+    assert done.stderr.count("\n") == 1 and "3 of 30 pictures cannot be shown" in done.stderr
+    page = Page()
+    page.feed(file.read_text())
+    assert len(page.loaded) == 27
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.loaded)
+    with pytest.raises(CaptionerError, match="give --html FILE too"):
+        run(*arguments)
+
+
+def test_the_page_compares_with_other_results(files: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    run(files["good"], files["references"], "--against", files["bad"], "--html", str(file))
+    text = file.read_text()
+    assert "bad.json" in text and "Every picture, by difference in CIDEr" in text
+    values = [float(found) for found in re.findall(r'data-values="(\S+)', text)]
+    assert values == sorted(values) and values[0] < 0 < values[-1]
+    # Where these say "a cat0", the others are right.
+    first = text[text.index("<article") :].partition("</article>")[0]
+    assert '<p class="caption">a cat0</p>' in first or "a cat5</p>" in first
+    assert "A dog number" in first.partition("References")[0]
 
 
 def test_a_page_of_many_pictures_shows_the_worst_and_the_best(tmp_path: Path) -> None:
