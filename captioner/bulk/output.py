@@ -75,15 +75,23 @@ def check_form(form: str) -> None:
 
 def write_rows(file: str, rows: Sequence[Row]) -> None:
     """Write the captions of a part, whole or not at all, in the form that the ending says."""
+    # Names of files that are not UTF-8 come with half characters. As \udc80 JSON reads them back.
     if file.endswith(".parquet"):
         import pyarrow as pa
         from pyarrow.parquet import write_table
 
         names = [("picture", pa.string()), ("caption", pa.string())]
         schema = pa.schema([*names, ("confidence", pa.float32()), ("error", pa.string())])
+        encodable = [{name: _encodable(value) for name, value in row.items()} for row in rows]
         with io.BytesIO() as content:
-            write_table(pa.Table.from_pylist(list(rows), schema=schema), content)
+            write_table(pa.Table.from_pylist(encodable, schema=schema), content)
             write_file(file, content.getvalue())
         return
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_file(file, lines.encode("utf-8", errors="backslashreplace"))
+
+
+def _encodable(value: str | float | None) -> str | float | None:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", errors="backslashreplace").decode()

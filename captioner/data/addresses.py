@@ -97,14 +97,21 @@ def is_folder(name: str | Path) -> bool:
 
 
 def names_in(folder: str | Path) -> list[str]:
-    """The names of what is in a folder, sorted; CaptionerError where it cannot be listed."""
+    """The names of what is in a folder, sorted; CaptionerError where it cannot be listed.
+
+    In a store, a folder that holds nothing is not there.
+    """
     address = remote_address(folder)
     with reported(folder):
         if address is None:
             return sorted(path.name for path in Path(folder).iterdir())
         store, path = _store(address)
         store.invalidate_cache(path)
-        return sorted(name.rstrip("/").rpartition("/")[2] for name in store.ls(path, detail=False))
+        try:
+            names = store.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(name.rstrip("/").rpartition("/")[2] for name in names)
 
 
 def files_below(folder: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import tarfile
 from collections.abc import Callable
@@ -156,6 +157,21 @@ def test_a_store_that_fsspec_reaches(run, photos, captions):
         assert_captions([json.loads(line) for line in content.splitlines()], captions)
     status, _, err = run("memory://bulk/photos", "--output", "memory://bulk/out1")
     assert (status, "1 of 1 parts are done already" in err) == (0, True)
+
+
+def test_a_name_that_is_not_utf8_is_kept(run, photos, captions):
+    name = os.fsdecode(b"photos/\xe9.png")
+    os.rename("photos/a.png", name)
+    run("photos", "--output", "out")
+    assert {row["picture"]: row["caption"] for row in rows_of(Path("out"))}[name] == captions[
+        "a.png"
+    ]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run("photos", "--output", "table", "--format", "parquet")
+    rows = parquet.read_table("table/part-00000000.parquet").to_pylist()
+    assert {row["picture"]: row["caption"] for row in rows}["photos/\\udce9.png"] == captions[
+        "a.png"
+    ]
 
 
 @pytest.mark.parametrize("kept", [0.5, 1024], ids=["in a picture", "between two members"])
