@@ -23,8 +23,8 @@ from captioner.training.stages import fit_stages
 def fit_file(file: Path, device: torch.device, *, stop: bool) -> None:
     output = file.with_suffix("")
     resume = distributed.from_first(output.exists())
-    # It is asked once for each of two caches, and then after every step.
-    reporter = Quiet(stop_after=4 if stop and distributed.is_first() else None)
+    # It is asked once while the feature cache is made, and then after every step.
+    reporter = Quiet(stop_after=3 if stop and distributed.is_first() else None)
     with suppress(Interrupted):
         fit_stages(read_stages(file), output, device=device, resume=resume, reporter=reporter)
     distributed.wait_for_all()

@@ -156,7 +156,7 @@ def test_two_processes_equal_one_and_each_goes_on_where_the_other_stopped(
             together / "started",
             device=CPU,
             resume=False,
-            reporter=Quiet(stop_after=4),
+            reporter=Quiet(stop_after=3),
         )
     done = torchrun(2, str(TESTS / "fits_in_processes.py"), str(together))
     assert done.returncode == 0, done.stderr
