@@ -32,7 +32,9 @@ def read_graphs(checkpoint: Path) -> dict[str, Any]:
     """
     file = description_file(checkpoint)
     if not file.is_file():
-        raise UnusableGraphs(f"{checkpoint}: there are no ONNX graphs beside it; {AGAIN}")
+        raise UnusableGraphs(
+            f"{checkpoint}: there are no ONNX graphs beside it; write them with captioner export"
+        )
     try:
         about = json.loads(file.read_bytes())
         version = about["format_version"]

@@ -1,0 +1,108 @@
+"""Graphs that cannot be used: one line that says why, and torch instead where none is asked for."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from captioner import Captioner, CaptionerError
+from captioner.errors import CaptionerWarning
+from captioner.files import default_checkpoint
+from captioner.model.checkpoint import add_score
+from captioner.onnx.graph_files import description_file, graph_file
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+SAMPLE = Path(__file__).parents[2] / "data" / "samples" / "camera.jpg"
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the bundled checkpoint and its graphs."""
+    for file in default_checkpoint().parent.glob("default.*"):
+        shutil.copy(file, tmp_path)
+    return tmp_path / "default.safetensors"
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+def write_version(checkpoint: Path) -> None:
+    file = description_file(checkpoint)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 7}))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another checkpoint": (
+        lambda file: add_score(file, {"set": "mine", "values": {"BLEU-4": 0.2}}),
+        "do not belong together",
+    ),
+    "a flipped bit": (lambda file: flip_a_bit(graph_file(file, "encoder")), "one is damaged"),
+    "a lost graph": (lambda file: graph_file(file, "step").unlink(), "cannot be read"),
+    "half a description": (
+        lambda file: description_file(file).write_text('{"format_version": 1, "graphs": {'),
+        "graphs.json: damaged",
+    ),
+    "a newer format": (write_version, "graphs of format 7"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_unusable_graphs_leave_the_work_to_torch(copied: Path, damage: str) -> None:
+    do, expected = DAMAGES[damage]
+    do(copied)
+    with pytest.raises(CaptionerError, match=expected) as refused:
+        Captioner.load(copied, runtime="onnx")
+    assert "captioner export" in str(refused.value) and "\n" not in str(refused.value)
+    with pytest.warns(CaptionerWarning, match="with torch instead"):
+        model = Captioner.load(copied, "cpu", runtime=None)
+    assert model.model.decoder is not None
+    assert model.caption(SAMPLE).text == "a man in a black shirt is holding a camera"
+
+
+def test_a_graph_that_onnxruntime_refuses(copied: Path) -> None:
+    graph_file(copied, "encoder").write_bytes(b"no graph")
+    file = description_file(copied)
+    about = json.loads(file.read_text())
+    about["graphs"]["encoder"]["crc32"] = "1576a61b"
+    file.write_text(json.dumps(about))
+    with pytest.raises(CaptionerError, match="onnxruntime cannot load it"):
+        Captioner.load(copied, runtime="onnx")
+
+
+def test_without_graphs(tiny_checkpoint: Path) -> None:
+    with pytest.raises(CaptionerError, match="no ONNX graphs beside it; write them with captioner"):
+        Captioner.load(tiny_checkpoint, runtime="onnx")
+    assert Captioner.load(tiny_checkpoint, "cpu", runtime=None).model.decoder is not None
+
+
+def test_an_onnxruntime_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", "1.9.0")
+    with pytest.raises(CaptionerError, match=r"onnxruntime is 1\.9\.0, expected 1\.20 or newer"):
+        Captioner.load(runtime="onnx")
+
+
+def test_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(CaptionerError, match="need the extra onnx: pip install"):
+        Captioner.load(runtime="onnx")
+
+
+def test_what_only_torch_can_do() -> None:
+    with pytest.raises(CaptionerError, match="runtime onnx computes on device cpu, not on cuda"):
+        Captioner.load(device="cuda", runtime="onnx")
+    with pytest.raises(CaptionerError, match="runtime is 'tpu'; expected 'torch' or 'onnx'"):
+        Captioner.load(runtime="tpu")
+    with pytest.raises(CaptionerError, match='load the checkpoint with runtime="torch"'):
+        Captioner.load(runtime="onnx").match(SAMPLE, ["a cat", "a dog"])
+
+
+def test_a_gpu_leaves_the_choice_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("captioner.onnx.runtime.may_have_gpu", lambda: True)
+    assert Captioner.load(runtime=None).model.decoder is not None
