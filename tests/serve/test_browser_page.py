@@ -251,7 +251,7 @@ def test_a_checkpoint_that_only_answers_is_asked_at_once(
     photo: Path,
 ) -> None:
     model = Captioner.load(tiny_checkpoint, "cpu")
-    model.model.decoder = model.model.vocabulary = None
+    model.model.decoder = model.runtime.vocabulary = None
     page = visit.open(serve_app(create_app(model)))
     expect(page.get_by_label("Ask about this picture")).to_be_hidden()
     page.set_input_files("#file", photo)
