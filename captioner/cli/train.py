@@ -282,6 +282,14 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool | None,
+        typer.Option(
+            "--tensorboard",
+            help="Write the log for TensorBoard too, in the run's folder (extra `tensorboard`).",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -37,6 +37,7 @@ FLAGS = {
         "start_from",
         "extend_vocabulary",
         "freeze_captioner",
+        "tensorboard",
     ),
     "decoding": (),
 }
@@ -54,6 +55,7 @@ CHANGEABLE = (
     "save_steps",
     "workers",
     "max_cache_gib",
+    "tensorboard",
 )
 
 

@@ -122,6 +122,7 @@ class DecodingConfig:
     top_p: float = setting(
         1.0, "sample from the smallest set with this probability", above=0, most=1
     )
+    tensorboard: bool = setting(False, "write the log for TensorBoard too (extra `tensorboard`)")
     seed: int = setting(0, "random seed", least=0, most=MAX_SEED)
 
     def __post_init__(self) -> None:
@@ -257,6 +258,7 @@ class TrainingConfig:
     half_precision: bool = setting(False, "store checkpoints in float16")
     workers: int = setting(2, "processes that read pictures", least=0)
     max_cache_gib: float = setting(20.0, "largest feature cache, in GiB", least=0)
+    tensorboard: bool = setting(False, "write the log for TensorBoard too (extra `tensorboard`)")
     seed: int = setting(0, "random seed", least=0, most=MAX_SEED)
 
     def __post_init__(self) -> None:

@@ -1,12 +1,16 @@
-"""The log of a run: log.jsonl, one JSON object per line, and a plot of the learning curve."""
+"""The log of a run: log.jsonl, a plot of the learning curve, and the same for TensorBoard."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from captioner.data.records import read_text
 from captioner.errors import CaptionerError
 from captioner.files import atomic_write
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 # The panels of the learning curve, each with axes of its own.
 PANELS = {
@@ -17,10 +21,14 @@ PANELS = {
 
 
 class TrainingLog:
-    """A JSON Lines file of records, each with its "step"."""
+    """A JSON Lines file of records, each with its "step".
 
-    def __init__(self, file: Path) -> None:
+    events: what writes the numbers of each record for TensorBoard too, if anything.
+    """
+
+    def __init__(self, file: Path, events: "TensorBoardEvents | None" = None) -> None:
         self.file = file
+        self.events = events
 
     def cut(self, step: int, epoch: int) -> None:
         """Drop records after this step and scores after this epoch, which a resumed run repeats."""
@@ -31,11 +39,15 @@ class TrainingLog:
         ]
         lines = "".join(json.dumps(record) + "\n" for record in kept)
         atomic_write(self.file, lambda partial: partial.write_text(lines, encoding="utf-8"))
+        if self.events is not None:
+            self.events.cut(step)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""
         with self.file.open("a", encoding="utf-8") as opened:
             opened.write(json.dumps(record) + "\n")
+        if self.events is not None:
+            self.events.write(record)
 
     def records(self) -> list[dict[str, Any]]:
         """All records so far; a last line that was cut off by a crash is not one.
@@ -84,6 +96,39 @@ class TrainingLog:
             axes.grid(alpha=0.3)
             axes.legend()
         atomic_write(file, lambda partial: figure.savefig(partial, format="png", dpi=100))
+
+
+class TensorBoardEvents:
+    """The numbers of the log's records under the same names, in a folder for TensorBoard.
+
+    Raises CaptionerError where the package tensorboard is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if find_spec("tensorboard") is None:
+            raise CaptionerError(
+                "--tensorboard needs the extra tensorboard: pip install '.[tensorboard]'"
+            )
+        self.folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def cut(self, step: int) -> None:
+        """Hide what was written after this step, which a resumed run repeats."""
+        self._open(step + 1)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write each number of a record, at its step."""
+        writer = self._writer or self._open(None)
+        for name, value in record.items():
+            if name != "step" and isinstance(value, (int, float)) and not isinstance(value, bool):
+                writer.add_scalar(name, value, record["step"])
+        writer.flush()  # what is written stays, however the process ends
+
+    def _open(self, purge_step: int | None) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(self.folder), purge_step=purge_step)
+        return self._writer
 
 
 def _curves(

@@ -24,7 +24,7 @@ from captioner.model.encoder import Encoder
 from captioner.training import distributed
 from captioner.training.data import Texts, describe, read_data
 from captioner.training.initial_model import build_model
-from captioner.training.log import TrainingLog
+from captioner.training.log import TensorBoardEvents, TrainingLog
 from captioner.training.rewards import CaptionReward
 from captioner.training.state import SavedState, restore_model
 from captioner.training.word_checks import check_words
@@ -101,6 +101,7 @@ def prepare(
     files are missing or wrong, or do not fit each other.
     """
     config = run.training
+    events = TensorBoardEvents(output / "tensorboard") if config.tensorboard else None
     train, held_out = read_data(run)
     started = (
         checkpoint.load(checkpoint.checkpoint_path(config.start_from))
@@ -144,7 +145,7 @@ def prepare(
         reward=_caption_reward(train, model, config),
         device=device,
         reporter=reporter,
-        log=TrainingLog(output / "log.jsonl"),
+        log=TrainingLog(output / "log.jsonl", events),
         data=describe(run.data, train) | ({"started from": started.data} if started else {}),
         start_is_complete=started is not None and _has_learned(started.model, train),
     )

@@ -1,6 +1,7 @@
 """The record of a run: what is read back, and what is said of a damaged one."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from captioner.errors import CaptionerError
-from captioner.training.log import TrainingLog
+from captioner.training.log import TensorBoardEvents, TrainingLog
 
 
 def test_a_last_line_that_a_crash_has_cut_off_is_no_record(tmp_path: Path) -> None:
@@ -69,3 +70,36 @@ def test_a_curve_before_the_first_epoch_ends_has_no_scores(tmp_path: Path) -> No
     log.draw(tmp_path / "curve.png")
     sizes = [Image.open(tmp_path / name).size for name in ("empty.png", "curve.png")]
     assert sizes == [(450, 350)] * 2
+
+
+def test_tensorboard_shows_the_numbers_of_the_log_and_a_resumed_run_replaces_its_own(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "tensorboard"
+    first = TrainingLog(tmp_path / "log.jsonl", TensorBoardEvents(folder))
+    for step, loss in ((20, 2.5), (40, 2.0), (60, 1.5)):
+        first.write({"step": step, "loss": loss})
+    first.write({"step": 60, "epoch": 1, "validation loss": 1.75, "best": True})
+    resumed = TrainingLog(tmp_path / "log.jsonl", TensorBoardEvents(folder))
+    resumed.cut(40, 0)
+    resumed.write({"step": 60, "loss": 1.25})
+    shown = EventAccumulator(str(folder)).Reload()
+    curves = {name: shown.Scalars(name) for name in shown.Tags()["scalars"]}
+    assert [(point.step, point.value) for point in curves["loss"]] == [
+        (record["step"], record["loss"]) for record in resumed.records()
+    ]
+    assert [(point.step, point.value) for point in curves["loss"]] == [
+        (20, 2.5), (40, 2.0), (60, 1.25)
+    ]  # fmt: skip
+    assert "best" not in curves
+
+
+def test_tensorboard_without_its_extra_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(CaptionerError, match=r"pip install '\.\[tensorboard\]'"):
+        TensorBoardEvents(tmp_path)
