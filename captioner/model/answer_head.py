@@ -1,5 +1,6 @@
 """The answer head: turns a question into queries to the captioner's attention, and answers it."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -89,22 +90,62 @@ class AnswerHead(nn.Module):
         words (R, Q): padded ids; lengths: the number of words of each; pictures (R,): for each, the
         row of features (B, N, D) and of keys (B, N, A), from the attention's `project`.
         """
-        return self.answer(self.read(words, lengths), pictures, features, keys)
+        question = self.read(words, lengths)  # (R, H)
+        if not self.glimpses:
+            return self.answer(question, pictures, features, keys)
+        chosen, slots, group = _group(pictures.tolist())
+        index, slot = move_together(
+            [torch.tensor(chosen), torch.tensor(slots)], features.device
+        )  # (P,), (R,)
+        if len(chosen) < len(keys):
+            features, keys = features[index], keys[index]  # (P, N, D), (P, N, A)
+        queries = self._queries(question)  # (R, G, H)
+        slotted = queries.new_zeros(len(chosen) * group, *queries.shape[1:])
+        slotted = slotted.index_copy(0, slot, queries)  # (P·group, G, H)
+        contexts, weights = self.attention(slotted.flatten(0, 1), keys, features)
+        contexts = contexts.view(*slotted.shape[:2], -1)[slot]  # (R, G, D)
+        return self._combine(question, contexts, weights.view(*slotted.shape[:2], -1)[slot])
 
     def answer(
         self, question: Tensor, pictures: Tensor, features: Tensor, keys: Tensor
     ) -> Answered:
-        """Score every answer to each of R questions, which `read` has encoded (R, H)."""
-        rows = question.shape[0]
-        joint = torch.relu(self.question_output(self.answer_dropout(question)))  # (R, answer size)
-        weights = features.new_zeros(rows, 0, features.shape[1])  # (R, 0, N)
-        if self.picture_output is not None:
-            queries = torch.stack([query(question) for query in self.queries], dim=1)  # (R, G, H)
+        """The same for R questions that `read` has encoded (R, H), for an exported graph.
+
+        It has no loop over pictures, but copies keys and features for each question.
+        """
+        shape = question.shape[0], self.glimpses
+        contexts = features.new_zeros(*shape, features.shape[2])
+        weights = features.new_zeros(*shape, features.shape[1])
+        if self.glimpses:
             pictures = move(pictures, features.device)
-            contexts, weights = self.attention(  # (R·G, D), (R·G, N)
-                queries.flatten(0, 1), keys[pictures], features[pictures]
-            )
-            contexts = self.answer_dropout(contexts.view(rows, -1))  # (R, G·D)
+            queries = self._queries(question).flatten(0, 1)  # (R·G, H)
+            contexts, weights = self.attention(queries, keys[pictures], features[pictures])
+        return self._combine(question, contexts.view(*shape, -1), weights.view(*shape, -1))
+
+    def _queries(self, question: Tensor) -> Tensor:
+        return torch.stack([query(question) for query in self.queries], dim=1)  # (R, G, H)
+
+    def _combine(self, question: Tensor, contexts: Tensor, weights: Tensor) -> Answered:
+        """Score the answers by the contexts (R, G, D); weights (R, G, N) are passed on."""
+        joint = torch.relu(self.question_output(self.answer_dropout(question)))  # (R, answer size)
+        if self.picture_output is not None:
+            contexts = self.answer_dropout(contexts.flatten(1))  # (R, G·D)
             joint = joint * torch.relu(self.picture_output(contexts))  # (R, answer size)
-            weights = weights.view(rows, self.glimpses, -1)  # (R, G, N)
         return Answered(self.output(self.answer_dropout(joint)), weights)
+
+
+def _group(pictures: list[int]) -> tuple[list[int], list[int], int]:
+    """The different pictures in order, a slot for each row, and the slots of each picture.
+
+    So attention reads a picture's keys once for all questions about it. Slots without a row are
+    computed in vain, which costs less than a copy of the keys for each row.
+    """
+    counts: Counter[int] = Counter()
+    indices = []  # of the row among those of its picture
+    for picture in pictures:
+        indices.append(counts[picture])
+        counts[picture] += 1
+    chosen, group = sorted(counts), max(counts.values())
+    ranks = {picture: rank for rank, picture in enumerate(chosen)}
+    slots = [ranks[picture] * group + i for picture, i in zip(pictures, indices, strict=True)]
+    return chosen, slots, group

@@ -12,7 +12,7 @@ from captioner.model.captioning_model import CaptioningModel
 from captioner.model.recurrence import make_cell
 from captioner.training.losses import answer_loss, caption_loss, pair_loss
 
-R, Q, B, N, D, A, H, E, ANSWERS = 5, 7, 2, 11, 6, 4, 13, 3, 17
+R, Q, B, N, D, A, H, E, ANSWERS = 5, 7, 3, 11, 6, 4, 13, 3, 17
 
 
 def make_head(cell: str = "lstm", layers: int = 1, glimpses: int = 2) -> AnswerHead:
@@ -36,7 +36,8 @@ def questions() -> tuple[torch.Tensor, list[int], torch.Tensor, torch.Tensor]:
     words = torch.randint(4, 23, (R, Q))
     for row, length in enumerate(lengths):
         words[row, length:] = PADDING
-    return words, lengths, torch.tensor([1, 0, 0, 1, 1]), torch.randn(B, N, D)
+    # Three are about the last picture, in between two about the first; none about the second.
+    return words, lengths, torch.tensor([2, 0, 0, 2, 2]), torch.randn(B, N, D)
 
 
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2), ("highway", 1)])
