@@ -58,7 +58,9 @@ class WeightsOf:
             assert weight.name is not None
             cast = self._cast(own[weight.name])
             weight.replace_all_uses_with(cast.outputs[0])
-            body.initializers[own[weight.name]] = cast.inputs[0]
+            stored = cast.inputs[0]
+            assert stored is not None
+            body.initializers[own[weight.name]] = stored
             casts.append(cast)
         body.insert_before(body[0], casts)
         _strip(model)

@@ -12,7 +12,7 @@ from captioner.config.run import RunConfig
 from captioner.config.settings import DecodingConfig, TrainingConfig
 from captioner.config.toml_file import read_stages
 from captioner.model import checkpoint
-from captioner.training import loop
+from captioner.training import epoch_end
 from captioner.training.fine_tuning import for_fine_tuning
 from captioner.training.loop import fit
 from captioner.training.selection import Validation, gain
@@ -80,7 +80,7 @@ def test_a_gain_beyond_chance_replaces_the_start_and_is_reported(
 ) -> None:
     """A model that is better by chance is not saved, though it counts as better for patience."""
     results = iter([validation(4), validation(5), validation(12), validation(11)])
-    monkeypatch.setattr(loop, "evaluate_captions", lambda *_, **__: next(results))
+    monkeypatch.setattr(epoch_end, "evaluate_captions", lambda *_, **__: next(results))
     run, reporter = tuned(pictures, start, epochs=3), Quiet()
     fit_stages({"": run}, tmp_path / "run", device=CPU, resume=False, reporter=reporter)
     saved = checkpoint.load(tmp_path / "run" / "best.safetensors")
@@ -98,7 +98,7 @@ def test_patience_waits_while_the_loss_still_falls(
 ) -> None:
     losses = iter([5.0, 4.0, 3.0, 3.5, 3.2, 3.1, 2.0])  # of the start and of six epochs
     monkeypatch.setattr(
-        loop,
+        epoch_end,
         "evaluate_captions",
         lambda *_, **__: Validation({"BLEU-4": 0.1, "validation loss": next(losses)}),
     )
