@@ -12,7 +12,7 @@ COPY tests/constraints.txt tests/
 RUN pip install --no-cache-dir torch torchvision -c tests/constraints.txt \
     --index-url https://download.pytorch.org/whl/cpu
 COPY . .
-RUN pip install --no-cache-dir '.[heif,web]' -c tests/constraints.txt
+RUN pip install --no-cache-dir '.[heif,onnx,web]' -c tests/constraints.txt
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 1000 captioner
