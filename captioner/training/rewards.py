@@ -44,7 +44,16 @@ class CaptionReward:
         self.vocabulary = vocabulary
 
     def __call__(self, samples: Sequence[Sequence[int]], pictures: Sequence[int]) -> np.ndarray:
-        """Rewards (C,) of C token lists that end with END; pictures: the index of each picture."""
+        """Rewards (C,) of C token lists that end with END; pictures: the index of each picture.
+
+        Equal samples of a picture are counted once.
+        """
+        pairs = list(zip(map(tuple, samples), pictures, strict=True))
+        different = {pair: row for row, pair in enumerate(dict.fromkeys(pairs))}
+        rewards = self._rewards(*zip(*different, strict=True))
+        return rewards[[different[pair] for pair in pairs]]
+
+    def _rewards(self, samples: Sequence[Sequence[int]], pictures: Sequence[int]) -> np.ndarray:
         candidates = [self._words(sample) for sample in samples]
         rewards = self.cider.score(candidates, pictures)
         if self.bleu_reward:
