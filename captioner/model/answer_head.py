@@ -113,14 +113,14 @@ class AnswerHead(nn.Module):
 
         It has no loop over pictures, but copies keys and features for each question.
         """
-        shape = question.shape[0], self.glimpses
-        contexts = features.new_zeros(*shape, features.shape[2])
-        weights = features.new_zeros(*shape, features.shape[1])
+        shape, (_, locations, size) = (question.shape[0], self.glimpses), features.shape
+        contexts = features.new_zeros(*shape, size)
+        weights = features.new_zeros(*shape, locations)
         if self.glimpses:
             pictures = move(pictures, features.device)
             queries = self._queries(question).flatten(0, 1)  # (R·G, H)
             contexts, weights = self.attention(queries, keys[pictures], features[pictures])
-        return self._combine(question, contexts.view(*shape, -1), weights.view(*shape, -1))
+        return self._combine(question, contexts.view(*shape, size), weights.view(*shape, locations))
 
     def _queries(self, question: Tensor) -> Tensor:
         return torch.stack([query(question) for query in self.queries], dim=1)  # (R, G, H)
