@@ -357,6 +357,8 @@ def _train(output: Path, given: dict[str, Any], device: torch.device, *, resume:
             screen.note(f"stopped; go on with: captioner train --output {output} --resume")
             raise typer.Exit(130) from None
         except LostWorker as error:
+            if screen.silent:
+                raise
             screen.note(
                 f"captioner: error: {error}; the state is saved: go on with: "
                 f"captioner train --output {output} --resume"

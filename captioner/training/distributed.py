@@ -100,17 +100,16 @@ def joined(device: str | None) -> Iterator[torch.device]:
 
 def _own_device(name: str | None) -> torch.device:
     """The device of this process; CaptionerError where there are fewer GPUs than processes."""
-    device = choose_device(name)
-    if device.type != "cuda":
-        return device
+    if not torch.cuda.is_available() or not (name or "cuda").startswith("cuda"):
+        return choose_device(name)
     local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if device.index is not None or local >= there:
+    if name not in (None, "cuda") or local >= there:
         raise CaptionerError(
             f"device {name or 'cuda'!r} for {os.environ.get('LOCAL_WORLD_SIZE')} processes and "
             f"{there} GPUs: each process needs a GPU of its own; start at most {there} with "
             "--nproc-per-node, and give --device cuda or cpu"
         )
-    torch.cuda.set_device(local)
+    torch.cuda.set_device(local)  # before anything is on a GPU, or all would take memory of one
     return torch.device("cuda", local)
 
 
