@@ -191,5 +191,5 @@ class FixedContext(nn.Module):
         query: (B·G, H), of which only the number of rows matters; keys: (B, 1, D) from `project`.
         """
         rows, locations = query.shape[0], features.shape[1]
-        context = keys.squeeze(1).repeat_interleave(rows // keys.shape[0], 0)  # (B·G, D)
+        context = keys.repeat(1, rows // keys.shape[0], 1).flatten(0, 1)  # (B·G, D)
         return context, keys.new_full((rows, locations), 1 / locations)

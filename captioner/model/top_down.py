@@ -28,7 +28,7 @@ class AttentionCell(nn.Module):
     def start(self, mean: Tensor) -> State:
         """State before the first word, from the mean feature (B, D)."""
         mean_input = self.mean_input(mean)  # (B, gates H)
-        zeros = mean_input.new_zeros(len(mean), self.cell.hidden_size)  # (B, H)
+        zeros = mean_input.new_zeros(mean.shape[0], self.cell.hidden_size)  # (B, H)
         return (*[zeros] * self.cell.state_parts, mean_input)
 
     def forward(self, word_input: Tensor, hidden: Tensor, state: State) -> tuple[Tensor, State]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from captioner.files import atomic_write, best_of_run
 from captioner.model import checkpoint as checkpoints
 from captioner.model.contents import preprocessing
 from captioner.onnx.graph_files import FORMAT_VERSION, checksum, description_file, graph_file
-from captioner.onnx.modules import Graph, graphs_of
+from captioner.onnx.modules import CHECKED, TRACED, Graph, graphs_of
 from captioner.onnx.weights import WeightsOf
 from captioner.version import __version__
 
@@ -42,13 +43,17 @@ def export(checkpoint: Path, folder: Path, pictures: Sequence[Floats] = ()) -> l
     own = _place(file, folder)
     weights = WeightsOf(own, checkpoints.named_tensors(loaded.model))
     written, about = [], {}
-    for graph in graphs_of(loaded.model):
+    others = [graphs_of(loaded.model, sizes) for sizes in CHECKED]
+    for graph, *examples in zip(graphs_of(loaded.model, TRACED), *others, strict=True):
         target = graph_file(own, graph.name)
         content = weights.refer(_trace(graph, loaded.model.config.encoder), graph)
         _write(target, content)
         about[graph.name] = _describe(graph, target)
         written.append(target)
-        _check(graph, target, pictures)
+        inputs = [example.inputs for example in examples]
+        if graph.name == "encoder" and pictures:
+            inputs.append({"pixels": torch.from_numpy(np.stack(pictures))})
+        _check(graph, target, inputs)
     text = json.dumps(_description(loaded, own, about), ensure_ascii=False, indent=1) + "\n"
     _write(description_file(own), text.encode())
     return [*written, description_file(own)]
@@ -103,27 +108,30 @@ def _trace(graph: Graph, encoder: str) -> "torch.onnx.ONNXProgram":
     return program
 
 
-def _check(graph: Graph, file: Path, pictures: Sequence[Floats]) -> None:
+def _check(graph: Graph, file: Path, examples: Sequence[dict[str, Tensor]]) -> None:
     """Raise CaptionerError where ONNX Runtime computes something else than torch."""
     from captioner.onnx.runtime import open_session
 
     session = open_session(file)
-    examples = [graph.inputs]
-    if graph.name == "encoder" and pictures:
-        examples.append({"pixels": torch.from_numpy(np.stack(pictures))})
     for inputs in examples:
-        found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         with torch.no_grad():
             expected = graph.module(*inputs.values())
         expected = (expected,) if isinstance(expected, Tensor) else expected
-        for name, ours, torchs in zip(graph.outputs, found, expected, strict=True):
-            difference = float(np.abs(ours - torchs.numpy()).max(initial=0))
-            if not difference <= _TOLERANCE:
-                file.unlink()
-                raise CaptionerError(
-                    f"{file}: ONNX Runtime's {name} differ from torch's by {difference:.2g}; "
-                    "this model cannot be used as a graph, use it with torch"
-                )
+        cause = None
+        try:
+            found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+            difference = max(
+                float(np.abs(ours - torchs.numpy()).max(initial=0))
+                for ours, torchs in zip(found, expected, strict=True)
+            )
+        except Exception as error:  # arrays of other sizes, or any of ONNX Runtime's own errors
+            difference, cause = math.inf, error
+        if not difference <= _TOLERANCE:
+            file.unlink()
+            raise CaptionerError(
+                f"{file}: ONNX Runtime computes something else than torch (up to {difference:.2g} "
+                f"apart); the {graph.name} of this model cannot be a graph, use it with torch"
+            ) from cause
 
 
 def _describe(graph: Graph, file: Path) -> dict[str, Any]:

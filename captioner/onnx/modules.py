@@ -1,7 +1,7 @@
 """What each graph computes, as modules that torch exports; the parts are those of the model."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,19 @@ from torch.export import Dim
 
 from captioner.model.captioning_model import CaptioningModel
 
-# Sizes of the examples that are traced and checked: different, and none of them 0 or 1, which
-# tracing would take for fixed.
-PICTURES, GROUP, QUESTIONS, WORDS = 2, 3, 5, 4
+
+class Sizes(NamedTuple):
+    """Sizes of an example: pictures, captions of each, questions, words of the longest."""
+
+    pictures: int
+    group: int
+    questions: int
+    words: int
+
+
+# What is traced must not be 0 or 1, which tracing would take for fixed; what a graph is checked
+# with is of other sizes.
+TRACED, CHECKED = Sizes(2, 3, 5, 4), (Sizes(1, 1, 1, 1), Sizes(3, 2, 7, 6))
 
 _BATCH, _ROWS = Dim("pictures"), Dim("rows")
 _QUESTIONS, _LENGTH = Dim("questions"), Dim("words")
@@ -32,21 +42,22 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-def graphs_of(model: CaptioningModel) -> list[Graph]:
-    """The graphs of a model that is in evaluation mode, each with an example of its inputs."""
+def graphs_of(model: CaptioningModel, sizes: Sizes) -> list[Graph]:
+    """The graphs of a model that is in evaluation mode, each with an example of these sizes."""
     size = model.config.image_size
-    pixels = torch.randn(PICTURES, 3, size, size)
+    pixels = torch.randn(sizes.pictures, 3, size, size)
     encoder = EncoderGraph(model)
     graphs = [Graph("encoder", encoder, {"pixels": pixels}, ({0: _BATCH},), ("features",))]
-    features = torch.randn(PICTURES, model.encoder.positions.shape[0], model.config.feature_size)
+    rows, columns = model.encoder.grid
+    features = torch.randn(sizes.pictures, rows * columns, model.config.feature_size)
     if model.decoder is not None:
-        graphs += _caption_graphs(model, features)
+        graphs += _caption_graphs(model, features, sizes.group)
     if model.answers is not None:
-        size = model.answers.embedding.num_embeddings
+        questions, words = sizes.questions, sizes.words
         inputs = {
-            "words": torch.randint(size, (QUESTIONS, WORDS)),
-            "lengths": torch.tensor([2, WORDS, 1, 3, WORDS]),
-            "pictures": torch.tensor([1, 0, 0, 1, 1]),
+            "words": torch.randint(model.answers.embedding.num_embeddings, (questions, words)),
+            "lengths": torch.randint(1, words + 1, (questions,)),
+            "pictures": torch.randint(sizes.pictures, (questions,)),
             "features": features,
         }
         free = ({0: _QUESTIONS, 1: _LENGTH}, {0: _QUESTIONS}, {0: _QUESTIONS}, {0: _BATCH})
@@ -55,16 +66,16 @@ def graphs_of(model: CaptioningModel) -> list[Graph]:
     return graphs
 
 
-def _caption_graphs(model: CaptioningModel, features: Tensor) -> list[Graph]:
+def _caption_graphs(model: CaptioningModel, features: Tensor, group: int) -> list[Graph]:
     """The graph of the state before the first word, and that of a word."""
     start, step = StartGraph(model), StepGraph(model)
     with torch.no_grad():
         keys, *state = start(features)  # (B, N, A), parts (B, H)
     names = [f"state_{part}" for part in range(len(state))]
-    words = torch.randint(step.decoder.embedding.num_embeddings, (PICTURES, GROUP))
+    words = torch.randint(step.decoder.embedding.num_embeddings, (len(features), group))
     inputs = {"words": words, "features": features, "keys": keys}
     inputs |= {
-        name: part.unsqueeze(1).repeat(1, GROUP, 1) + 0.1 * torch.randn(PICTURES, GROUP, 1)
+        name: part.unsqueeze(1) + 0.1 * torch.randn(len(features), group, 1)
         for name, part in zip(names, state, strict=True)
     }
     rows = {0: _BATCH, 1: _ROWS}

@@ -45,6 +45,7 @@ class WeightsOf:
                 graph.module.named_buffers(remove_duplicate=False),
             )
             for name, tensor in tensors
+            if tensor.is_floating_point()  # indices, of a few encoders, stay inside
         }
         weights = [body.initializers.pop(name) for name in list(body.initializers) if name in own]
         # As inputs of no known value they stay whole when the rest is simplified.
@@ -56,18 +57,16 @@ class WeightsOf:
         casts = []
         for weight in weights:
             assert weight.name is not None
-            cast = self._cast(own[weight.name])
+            stored, cast = self._cast(own[weight.name])
             weight.replace_all_uses_with(cast.outputs[0])
-            stored = cast.inputs[0]
-            assert stored is not None
             body.initializers[own[weight.name]] = stored
             casts.append(cast)
         body.insert_before(body[0], casts)
         _strip(model)
         return onnx_ir.to_proto(model).SerializeToString()
 
-    def _cast(self, name: str) -> "onnx_ir.Node":
-        """A node that makes a tensor of the checkpoint float32, for whatever type it is of."""
+    def _cast(self, name: str) -> "tuple[onnx_ir.Value, onnx_ir.Node]":
+        """A tensor of the checkpoint, of whatever type, and a node that makes it float32."""
         import onnx_ir
 
         about = self.header[name]
@@ -90,7 +89,7 @@ class WeightsOf:
         [output] = node.outputs
         output.name, output.shape = f"{name}.float", shape
         output.type = onnx_ir.TensorType(single)
-        return node
+        return value, node
 
 
 def _strip(model: "onnx_ir.Model") -> None:

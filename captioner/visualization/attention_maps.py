@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -41,6 +40,8 @@ def _heat(
     weights: NDArray[np.floating], size: tuple[int, int]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Colours (height, width, 3) from 0 to 255 and opacities (height, width, 1) from 0 to 1."""
+    import matplotlib  # slow, and a server that draws nothing does without
+
     [cells] = check_maps(np.asarray(weights)[np.newaxis], [""])
     heaviest = cells.max()
     relative = Image.fromarray(cells / heaviest if heaviest > 0 else cells)

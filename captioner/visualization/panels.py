@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import font_manager
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -135,6 +134,8 @@ def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _font(pixels: int) -> ImageFont.FreeTypeFont:
+    from matplotlib import font_manager  # slow, and a server that draws nothing does without
+
     return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), pixels)
 
 

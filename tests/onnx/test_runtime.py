@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import make_picture, save_tiny_checkpoint
 
-from captioner import Captioner
+from captioner import Captioner, cli
 from captioner.config.settings import DecodingConfig
 from captioner.decoding.alternatives import find_alternatives
 from captioner.files import default_checkpoint
@@ -112,7 +112,7 @@ def test_commands_do_not_import_torch(ours: Captioner, tmp_path: Path) -> None:
 SERVE = """
 import sys
 from fastapi.testclient import TestClient
-from captioner import Captioner
+from captioner import Captioner, cli
 from captioner.serve.app import create_app
 with TestClient(create_app(Captioner.load(runtime="onnx")), base_url="http://localhost") as client:
     with open(sys.argv[1], "rb") as picture:
@@ -132,13 +132,12 @@ def test_the_server_does_not_import_torch(ours: Captioner) -> None:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A tiny checkpoint with its graphs."""
+    """A tiny checkpoint with its graphs, in another folder than it was made in."""
     pytest.importorskip("onnxscript")
-    from captioner.onnx.export import export
-
-    folder = tmp_path_factory.mktemp("exported")
-    save_tiny_checkpoint(folder / "tiny.safetensors")
-    export(folder / "tiny.safetensors", folder)
+    file = tmp_path_factory.mktemp("made") / "tiny.safetensors"
+    folder = tmp_path_factory.mktemp("exported") / "graphs"
+    save_tiny_checkpoint(file)
+    assert cli.run(["export", str(file), "--output", str(folder)]) == 0
     yield folder / "tiny.safetensors"
 
 
