@@ -122,7 +122,6 @@ class DecodingConfig:
     top_p: float = setting(
         1.0, "sample from the smallest set with this probability", above=0, most=1
     )
-    tensorboard: bool = setting(False, "write the log for TensorBoard too (extra `tensorboard`)")
     seed: int = setting(0, "random seed", least=0, most=MAX_SEED)
 
     def __post_init__(self) -> None:
