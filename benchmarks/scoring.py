@@ -7,7 +7,7 @@ are the scoring alone, and the whole process, which includes imports, reading an
 bootstrap intervals. On a busy machine, compare the processor times.
 
 The candidates are made up: every second picture gets the first caption of another picture, the rest
-their own without its fourth word. Needs Java and `pip install 'captioner[official]'`.
+their own without its fourth word. Needs Java and `pip install '.[official]'`.
 
 In this benchmark nltk takes 0.9 of captioner's 2.3 processor seconds: 0.15 to import and 0.75 to
 count the n-grams of BLEU, one caption and order at a time. If scipy is installed, nltk imports it,

@@ -65,7 +65,7 @@ def _require_java(metric: str) -> None:
         import pycocoevalcap  # noqa: F401
     except ImportError as error:
         raise CaptionerError(
-            f"{metric} needs the package pycocoevalcap; run: pip install 'captioner[official]'."
+            f"{metric} needs the package pycocoevalcap; run: pip install '.[official]'."
         ) from error
 
 

@@ -42,7 +42,7 @@ def test_missing_package_raises_with_the_install_command(
     (tmp_path / "java").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "pycocoevalcap", None)
-    with pytest.raises(CaptionerError, match=r"pip install 'captioner\[official\]'"):
+    with pytest.raises(CaptionerError, match=r"pip install '\.\[official\]'"):
         meteor([["a"]], [[["a"]]])
 
 
