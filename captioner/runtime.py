@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+PRECISIONS = ("float32", "bf16")
+
 # torch is imported where it is used, since ONNX Runtime does without.
 
 
@@ -35,6 +37,25 @@ def choose_device(name: str | None) -> "torch.device":
             f"device {name!r} is not there; this machine has {', '.join(there)}"
         ) from error
     return device
+
+
+def check_precision(precision: str, device: "torch.device") -> None:
+    """Raise CaptionerError for a precision that is none of PRECISIONS or that the device lacks."""
+    if precision not in PRECISIONS:
+        raise CaptionerError(f"precision is {precision!r}; expected {' or '.join(PRECISIONS)}")
+    if precision == "bf16" and device.type == "cpu" and not has_bfloat16():
+        raise CaptionerError(
+            "this processor has no bfloat16 instructions and would take many times longer; leave "
+            "precision at float32"
+        )
+
+
+def has_bfloat16() -> bool:
+    """Whether matrix products in bfloat16 use the processor's own instructions."""
+    import torch
+
+    available = torch.backends.mkldnn.is_available()
+    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def may_have_gpu() -> bool:

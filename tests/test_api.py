@@ -210,6 +210,34 @@ def test_devices_and_checkpoints_that_are_not_there(tiny_checkpoint: Path) -> No
         Captioner.load("absent.safetensors", "cpu")
 
 
+def test_bfloat16_rounds_what_the_encoder_computes_and_nothing_else(
+    model: Captioner, files: list[Path], tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("captioner.runtime.has_bfloat16", lambda: True)  # else it is only slow
+    rounded = Captioner.load(tiny_checkpoint, "cpu", precision="bf16")
+    exact, features = model.encode(files), rounded.encode(files)
+    assert isinstance(exact, torch.Tensor) and isinstance(features, torch.Tensor)
+    assert features.dtype == torch.float32
+    error = float((features - exact).norm() / exact.norm())
+    assert 0 < error < 0.1
+    again = Captioner.load(tiny_checkpoint, "cpu").caption_features(features, model.decoding)
+    for caption, [expected] in zip(rounded.caption(files), again, strict=True):
+        assert caption.text == expected.text
+        assert caption.log_probability == pytest.approx(expected.log_probability, abs=1e-5)
+
+
+def test_a_precision_that_is_not_there_is_refused(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CaptionerError, match="'half'; expected float32 or bf16"):
+        Captioner.load(tiny_checkpoint, "cpu", precision="half")
+    with pytest.raises(CaptionerError, match="runtime onnx computes in float32, not in bf16"):
+        Captioner.load(tiny_checkpoint, runtime="onnx", precision="bf16")
+    monkeypatch.setattr("captioner.runtime.has_bfloat16", lambda: False)
+    with pytest.raises(CaptionerError, match="no bfloat16 instructions .* leave precision at"):
+        Captioner.load(tiny_checkpoint, "cpu", precision="bf16")
+
+
 def test_an_answer_comes_with_others_and_with_where_it_looked(
     model: Captioner, files: list[Path]
 ) -> None:

@@ -73,6 +73,7 @@ def caption(
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
     runtime: options.Runtime = None,
+    precision: options.Precision = options.PrecisionName.FLOAT32,
 ) -> None:
     """Say what is in each picture.
 
@@ -91,7 +92,7 @@ def caption(
 
     from captioner.api import Captioner
 
-    model = Captioner.load(checkpoint, device, runtime=runtime)
+    model = Captioner.load(checkpoint, device, runtime=runtime, precision=precision)
     decoding = options.choose_decoding(model.decoding, arguments)
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)

@@ -74,6 +74,7 @@ def captions(
     batch_size: options.BatchSize = 32,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
+    precision: options.Precision = options.PrecisionName.FLOAT32,
 ) -> None:
     """Caption every picture of a set and score the captions.
 
@@ -101,7 +102,7 @@ def captions(
     pictures = locate_pictures(
         content, images, annotations, skip_missing=skip_missing, uncaptioned=not has_references
     )
-    model = Captioner.load(checkpoint, device)
+    model = Captioner.load(checkpoint, device, precision=precision)
     decoding = options.choose_decoding(model.decoding, arguments | {"num_captions": 1})
     paths = [picture.path for picture in pictures]
     captioned = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
@@ -123,7 +124,7 @@ def captions(
         said,
         references_of(content),
         allow_partial=skip_missing or bool(failed),
-        decoding=describe_decoding(decoding),
+        decoding=describe_decoding(decoding) + _precision_suffix(precision),
     )
     intervals = bootstrap.intervals(scores)
     show_captions(
@@ -182,6 +183,7 @@ def answers(
     batch_size: options.BatchSize = 16,
     checkpoint: options.Checkpoint = None,
     device: options.Device = None,
+    precision: options.Precision = options.PrecisionName.FLOAT32,
 ) -> None:
     """Answer every question of a set and score the answers.
 
@@ -209,7 +211,7 @@ def answers(
         seen = [
             question.text for file in training_questions for question in read_question_file(file)
         ]
-    model = Captioner.load(checkpoint, device)
+    model = Captioner.load(checkpoint, device, precision=precision)
     groups = group_by_picture(asked)
     said: dict[int | str, str] = {}
     failed = 0
@@ -231,7 +233,7 @@ def answers(
             normalise_unanimous=normalise_unanimous,
             allow_partial=bool(failed),
             seen=seen,
-            model=(checkpoint or default_checkpoint()).name,
+            model=(checkpoint or default_checkpoint()).name + _precision_suffix(precision),
         )
         for given in (said, said_blind)
     )
@@ -252,6 +254,11 @@ def answers(
 
 
 app.command(cls=Command, epilog=EXAMPLES)(attention)
+
+
+def _precision_suffix(precision: options.PrecisionName) -> str:
+    """What a signature says of it: nothing of float32."""
+    return "" if precision == options.PrecisionName.FLOAT32 else f",{precision}"
 
 
 def _answer_blind(model: "Captioner", asked: "Sequence[AskedQuestion]") -> dict[int | str, str]:

@@ -256,6 +256,9 @@ class TrainingConfig:
     save_steps: int = setting(200, "steps between two saved states", least=1)
     half_precision: bool = setting(False, "store checkpoints in float16")
     workers: int = setting(2, "processes that read pictures", least=0)
+    cache_precision: str = setting(
+        "float32", "in which the feature cache is computed", choices=("float32", "bf16")
+    )
     max_cache_gib: float = setting(20.0, "largest feature cache, in GiB", least=0)
     tensorboard: bool = setting(False, "write the log for TensorBoard too (extra `tensorboard`)")
     seed: int = setting(0, "random seed", least=0, most=MAX_SEED)

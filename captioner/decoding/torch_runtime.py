@@ -117,12 +117,15 @@ def _truncate(log_probs: Tensor, config: DecodingConfig) -> Tensor:
 class TorchRuntime:
     """A model as torch computes it on a device, as Runtime says; the model given stays as it is."""
 
-    def __init__(self, model: CaptioningModel, device: torch.device) -> None:
+    def __init__(
+        self, model: CaptioningModel, device: torch.device, precision: str = "float32"
+    ) -> None:
         self.model: CaptioningModel = copy.deepcopy(model).to(device)
         self.model.encoder.fold_batch_norms()
         if self.model.decoder is not None and device.type == "cpu":
             self.model.decoder.store_transposed()
         self.device: torch.device | str = device
+        self.precision = precision
         self.config = model.config
         self.grid = model.encoder.grid
         self.vocabulary = model.vocabulary
@@ -131,8 +134,10 @@ class TorchRuntime:
 
     @torch.no_grad()
     def encode(self, pixels: Floats) -> Tensor:
-        """Features (B, N, D) of pixels (B, 3, S, S)."""
-        return self.model.encoder(torch.from_numpy(pixels).to(self.device))
+        """Features (B, N, D) of pixels (B, 3, S, S), float32 whatever the encoder computes in."""
+        inputs = torch.from_numpy(pixels).to(self.device)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.model.encoder(inputs).float()
 
     def start(self, features: Features) -> TorchRows:
         """The decoder before the first word of pictures of these features (B, N, D)."""

@@ -21,6 +21,7 @@ from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.encoder import Encoder
+from captioner.runtime import check_precision, has_bfloat16
 from captioner.training import distributed
 from captioner.training.data import Texts, describe, read_data
 from captioner.training.initial_model import build_model
@@ -118,7 +119,7 @@ def prepare(
         restore_model(state, model)
     model.to(device)
     set_tf32(not config.full_precision)
-    if config.autocast and device.type == "cpu" and not _has_bfloat16():
+    if config.autocast and device.type == "cpu" and not has_bfloat16():
         reporter.note(
             "this processor computes bfloat16 many times slower than float32: turn autocast off"
         )
@@ -218,12 +219,6 @@ def _warn_of_the_other_task(model: CaptioningModel, train: Texts, reporter: Repo
             )
 
 
-def _has_bfloat16() -> bool:
-    """Whether matrix products in bfloat16 use the processor's own instructions."""
-    available = torch.backends.mkldnn.is_available()
-    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def _batches(
     texts: Texts,
     model: CaptioningModel,
@@ -262,7 +257,9 @@ def _cache(
     mirrored: bool,
 ) -> FeatureCache:
     device = model.encoder.positions.device
-    layers = make_map_source(model.encoder, autocast=uses_bfloat16(config, device))
+    check_precision(config.cache_precision, device)
+    in_bfloat16 = config.cache_precision == "bf16" or uses_bfloat16(config, device)
+    layers = make_map_source(model.encoder, autocast=in_bfloat16)
     size = layers.cache_size(len(paths), mirrored=mirrored)
     reporter.note(f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {caches}")
 

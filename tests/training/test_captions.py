@@ -444,6 +444,20 @@ def test_cache_depends_on_the_frozen_stages_even_without_weights(
     assert shapes == [(16, 32, 32, 64), (16, 32, 32, 64), (16, 16, 16, 64)]
 
 
+def test_a_cache_in_bfloat16_is_another_one(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("captioner.runtime.has_bfloat16", lambda: True)  # else it is only slow
+    maps = []
+    for precision in ("float32", "bf16"):
+        run = settings(pictures, cache_precision=precision)
+        task = prepare(run, output=tmp_path, caches=tmp_path, device=CPU, reporter=Quiet())
+        assert task.captions is not None and task.captions.source.cache is not None
+        maps.append(task.captions.source.cache.read(0, mirrored=False).float())
+    assert 0 < (maps[1] - maps[0]).norm() < 0.1 * maps[0].norm()
+    assert len(list(tmp_path.glob("*.f16"))) == 2
+
+
 def test_log_of_a_resumed_run_has_no_duplicates(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "log.jsonl")
     kept = [{"step": 4, "loss": 2.0}, {"step": 4, "epoch": 1, "CIDEr": 0.1}, {"step": 8, "loss": 1}]
