@@ -35,7 +35,7 @@ from captioner.bulk.run import Archive, caption_archive
 from captioner.data.images import open_picture, to_tensor
 from captioner.data.tar_files import pictures_of_tar
 
-PICTURES_PER_SHARD, SHARDS, BATCH = 64, 10, 32
+PICTURES_PER_SHARD, SHARDS, BATCH = 64, 6, 32
 
 # Processor seconds per picture, as measured; and what a run is taken to be made of.
 READ, DECODE, ENCODE, WORDS = 0.0001, 0.0028, 0.0292, 0.0057
@@ -132,6 +132,7 @@ def measure_workers(folder: Path, rounds: int) -> None:
     for number in range(rounds):
         for workers in rates:
             rates[workers].append(_run(folder, f"out-{number}-{workers}", model, workers))
+            print(workers, "workers:", *rates[workers][-1], file=sys.stderr, flush=True)
     ray.shutdown()
     print("| workers | pictures/s by the clock | least to most | ms of the processor per picture |")
     print("| --- " * 4 + "|")
