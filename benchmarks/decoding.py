@@ -26,6 +26,7 @@ from captioner.decoding.beam_search import decode
 from captioner.model.attention import SpatialAttention
 from captioner.model.decoder import CaptionDecoder, TeacherForced
 from captioner.model.recurrence import LSTMCell
+from captioner.runtime import has_bfloat16
 from captioner.training.losses import caption_loss
 
 BATCH, STEPS, D, A, E, H, V = 32, 19, 1280, 512, 512, 512, 10_000
@@ -146,9 +147,9 @@ def beam_flops(pictures: int, locations: int, beams: int, words: int) -> float:
     return 2.0 * pictures * (locations * D * A + beams * words * per_row)
 
 
-def product_rate() -> float:
-    """FLOPs per second of a large float32 matrix product on this processor."""
-    left, right = torch.randn(1024, 1280), torch.randn(1280, 2048)
+def product_rate(kind: torch.dtype = torch.float32) -> float:
+    """FLOPs per second of a large matrix product on this processor."""
+    left, right = torch.randn(1024, 1280).to(kind), torch.randn(1280, 2048).to(kind)
     start = time.process_time()
     for _ in range(3):
         left @ right
@@ -191,13 +192,27 @@ HEADER = (
 )
 
 
-def training_table(rounds: int, *, bundled: bool, autocast: bool = False) -> str:
-    """Training steps; autocast: captioner in bfloat16, if the processor has instructions for it."""
+def training_table(rounds: int) -> str:
+    """Training steps in both arrangements, and in bfloat16 where the processor has it."""
     lines = [HEADER]
-    for locations, shortest, longest in ((196, 19, 19), (196, 8, 20), (49, 19, 19), (49, 8, 20)):
+    for precision, bundled, locations, shortest, longest in (
+        ("float32", False, 196, 19, 19),
+        ("float32", True, 196, 19, 19),
+        ("float32", True, 196, 8, 20),
+        ("float32", True, 49, 19, 19),
+        ("float32", True, 49, 8, 20),
+        ("bfloat16", True, 196, 19, 19),
+        ("bfloat16", True, 49, 19, 19),
+    ):
+        autocast = precision == "bfloat16"
+        if autocast and not has_bfloat16():
+            continue
         sizes = (locations, shortest, longest)
         seconds = measure(training_steps(*sizes, bundled=bundled, autocast=autocast), rounds)
-        name = f"{locations} locations, {shortest} to {longest} tokens"
+        if autocast:
+            seconds["rate"] = [product_rate(torch.bfloat16) for _ in range(rounds)]
+        arrangement = "bundled" if bundled else "as plain"
+        name = f"{arrangement}, {precision}: {locations} locations, {shortest} to {longest} tokens"
         lines.append(row(name, seconds, training_flops(*sizes, bundled=bundled)))
     return "\n".join(lines)
 
@@ -261,6 +276,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
         print(added_memory(sys.argv[2], int(sys.argv[3])))
     else:
-        for bundled in (False, True):
-            print(training_table(5, bundled=bundled), end="\n\n", flush=True)
-        print(memory_table(), beam_table(5), sep="\n\n")
+        print(training_table(3), end="\n\n", flush=True)
+        print(memory_table(), beam_table(3), sep="\n\n")

@@ -40,7 +40,7 @@ CAPTIONS, WORDS, LOCATIONS, VOCABULARY, SIZE, E = 64, 12, 100, 3500, 512, 300
 
 # What grows, its values, and the largest expected exponents of time and memory.
 GROWTH: dict[str, tuple[list[int], float, float]] = {
-    "pictures to caption": ([32, 64, 128, 256], 1, 0),
+    "pictures to caption": ([16, 32, 64, 128], 1, 0),
     "words a caption": ([8, 16, 32, 64], 1, 1),
     "locations": ([32, 64, 128, 256], 1, 1),
     "vocabulary": ([2000, 4000, 8000, 16000], 1, 1),

@@ -2,13 +2,14 @@
 
     OMP_NUM_THREADS=1 python benchmarks/run.py [FOLDER]
 
-FOLDER has pictures to caption; without it the samples are used repeatedly. It takes about 15
-minutes on an idle processor. benchmarks/README.md explains the figures.
+FOLDER has pictures to caption; without it the samples are used repeatedly. It takes about seven
+minutes of one processor. benchmarks/README.md explains the figures.
 """
 
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 
 import decoding
@@ -18,9 +19,20 @@ import startup
 import torch
 
 
-def begin(name: str) -> None:
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"\n## {name}\n\nLoad: {load}\n", flush=True)
+class Section:
+    """A heading, and below the tables how long they took and how busy the machine was."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.begun = time.perf_counter()
+        print(f"\n## {self.name}\n", flush=True)
+
+    def __exit__(self, *error: object) -> None:
+        seconds = time.perf_counter() - self.begun
+        load, cores = os.getloadavg()[0], os.cpu_count()
+        print(f"\nLoad {load:.1f} on {cores} cores; {seconds:.0f} s by the clock.", flush=True)
 
 
 def main() -> None:
@@ -28,27 +40,20 @@ def main() -> None:
     torch.set_num_threads(1)
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}; one thread"
+        f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}; one thread, no GPU"
     )
-    print("Everything runs on the processor; nothing is measured on a GPU.")
-    begin("Start-up")
-    print(startup.table(rounds=5), flush=True)
-    for name, bundled in (("plain decoder", False), ("bundled model", True)):
-        begin(f"Training step, arrangement of the {name}")
-        print(decoding.training_table(rounds=5, bundled=bundled), flush=True)
-    if torch.cpu._is_avx512_bf16_supported():
-        begin("Training step, arrangement of the bundled model, captioner in bfloat16")
-        print(decoding.training_table(rounds=5, bundled=True, autocast=True), flush=True)
-    else:
-        print("\nThis processor has no bfloat16 instructions: bfloat16 is not measured.")
-    begin("Memory that training steps add")
-    print(decoding.memory_table(), flush=True)
-    begin("Beam search")
-    print(decoding.beam_table(rounds=5), flush=True)
-    begin("Pictures")
-    pictures.print_tables(folder, rounds=5)
-    begin("Growth")
-    print(growth.table(folder, growth.HERE / "growth.png"), flush=True)
+    with Section("Start-up"):
+        print(startup.table(rounds=3))
+    with Section("Training step"):
+        print(decoding.training_table(rounds=3))
+    with Section("Memory that training steps add"):
+        print(decoding.memory_table())
+    with Section("Beam search"):
+        print(decoding.beam_table(rounds=3))
+    with Section("Pictures"):
+        pictures.print_tables(folder, rounds=3)
+    with Section("Growth"):
+        print(growth.table(folder, growth.HERE / "growth.png"))
 
 
 if __name__ == "__main__":
