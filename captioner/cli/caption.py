@@ -1,5 +1,6 @@
 """captioner caption: pictures in, sentences out."""
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "captioner caption photo.jpg",
+    "captioner caption photos --csv > captions.csv",
     "captioner caption photos --json > captions.jsonl",
     "captioner caption photo.jpg --sample --temperature 0.8 --seed 3",
 )
@@ -33,6 +35,14 @@ def caption(
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON line per picture.", rich_help_panel=OUTPUT)
+    ] = False,
+    as_csv: Annotated[
+        bool,
+        typer.Option(
+            "--csv",
+            help="A table with the columns image and caption.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     confidence: Annotated[
         bool,
@@ -84,6 +94,8 @@ def caption(
     arguments = locals()
     pictures = list_pictures(paths, every=every)
     alone = is_one_picture(paths)
+    if as_csv and as_json:
+        raise CaptionerError("--csv and --json are two forms of the same; leave one of them out")
     if alone and not as_json:
         require_file(pictures[0])
     fileless = next((picture for picture in pictures if not isinstance(picture, Path)), None)
@@ -94,6 +106,9 @@ def caption(
 
     model = Captioner.load(checkpoint, device, runtime=runtime, precision=precision)
     decoding = options.choose_decoding(model.decoding, arguments)
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    if as_csv:
+        table.writerow(["image", "caption", *["confidence"] * confidence])
     failed = 0
     results = model.caption_each(pictures, decoding=decoding, batch_size=batch_size)
     if not sys.stdout.isatty():  # on a terminal, the captions themselves show how far it is
@@ -106,6 +121,11 @@ def caption(
             if alone:
                 raise result
             print_error(result)
+        elif as_csv:
+            table.writerows(
+                [str(picture), best.text, *[f"{best.confidence:.4f}"] * confidence]
+                for best in result
+            )
         else:
             start = "" if alone else f"{printable(picture)}\t"
             for best in result:

@@ -49,13 +49,15 @@ def settings(
 
 
 def find_settings(name: str) -> list[Setting]:
-    """The settings of a table, or those of a name, with or without the table before it.
+    """The settings of a table, of a name with or without the table before it, or of part of one.
 
     Raises CaptionerError where there is none.
     """
     every = list_settings()
     wanted = name.replace("-", "_").strip("[]")
     found = [one for one in every if wanted in (one.table, one.name, f"{one.table}.{one.name}")]
+    if not found and wanted:
+        found = [one for one in every if wanted in one.name]
     if not found:
         known = [*TABLES, *(one.name for one in every)]
         [nearest] = get_close_matches(wanted.rpartition(".")[2], known, n=1) or [""]

@@ -15,7 +15,7 @@ from captioner.cli.help_pages import DATA, MODEL, OUTPUT, TRAINING, examples
 from captioner.cli.printable import print_summary, printable
 from captioner.cli.progress import Progress
 from captioner.cli.train_settings import choose_settings, is_own_run
-from captioner.config.run import RunConfig
+from captioner.config.run import FINE_TUNING, RunConfig
 from captioner.config.settings import CELLS
 from captioner.errors import CaptionerWarning, LostWorker
 from captioner.model.description import read_description
@@ -28,6 +28,8 @@ DEFAULTS = {
     table: {name: str(value) for name, value in settings.items()}
     for table, settings in RunConfig().tables().items()
 }
+for name, tuned in FINE_TUNING.items():
+    DEFAULTS["training"][name] += f"; fine-tuning: {tuned}"
 
 EXAMPLES = examples(
     "captioner train --config shapes/training.toml --output runs/shapes",
@@ -371,7 +373,7 @@ def _summarize(best: Path) -> None:
     """Say how good the best checkpoint is and how to use it."""
     about = read_description(best).about
     [score, *_] = about["scores"]
-    values = ", ".join(f"{name} {value:.3f}" for name, value in score["values"].items())
+    values = ", ".join(f"{name} {value:.4g}" for name, value in score["values"].items())
     command = (
         "captioner caption photo.jpg" if about["vocabulary"] else "captioner ask photo.jpg ..."
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from captioner.errors import CaptionerError
@@ -15,11 +16,13 @@ MAX_NUMBER = 2**63 - 1  # beyond it torch would not know what to do
 
 
 def check_names(names: Iterable[str], known: Iterable[str], message: str) -> None:
-    """Check that all names are known."""
+    """Check that all names are known; the error suggests the nearest or lists all of them."""
     known = list(known)
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise CaptionerError(f"{message} {', '.join(unknown)}; known are {', '.join(known)}")
+        near = get_close_matches(unknown[0], known, n=1)
+        rest = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        raise CaptionerError(f"{message} {', '.join(unknown)}; {rest}")
 
 
 def check_types(config: Any, prefix: str = "") -> None:

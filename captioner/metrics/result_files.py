@@ -1,10 +1,13 @@
 """Reads result files: one caption per picture, or one answer per question."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from captioner.data.caption_source import CaptionSource
+from captioner.data.caption_tables import read_csv
 from captioner.data.records import parse_json, parse_json_lines, read_text, shown
 from captioner.errors import CaptionerError
 
@@ -16,11 +19,16 @@ def read_results(file: Path) -> dict[Id, str]:
     """Read captions by picture id.
 
     The file is COCO's result form, a list of {"image_id", "caption"}; "id" serves for "image_id",
-    and so do a JSON object from id to caption and JSON Lines. Raises CaptionerError where it is
-    none of these, names a picture twice or has a caption that is empty or no text.
+    and so do a JSON object from id to caption, JSON Lines, and what `captioner caption` prints with
+    --json or --csv, by the pictures' names and with the best caption of each. Raises CaptionerError
+    where it is none of these, names a picture twice or has a caption that is empty or no text.
     """
-    form = 'a list of {"image_id": ..., "caption": "..."}'
-    captions = _by_id(_pairs(file, ("image_id", "id"), "caption", form), file, "picture", "caption")
+    if file.suffix.lower() == ".csv":
+        pairs = _table_pairs(file)
+    else:
+        form = 'a list of {"image_id": ..., "caption": "..."}'
+        pairs = _pairs(file, ("image_id", "id", "image"), "caption", form)
+    captions = _by_id(pairs, file, "picture", "caption")
     for picture, caption in captions.items():
         if not isinstance(caption, str) or not caption.strip():
             what = (
@@ -47,6 +55,13 @@ def read_answers(file: Path) -> dict[Id, str]:
     return answers
 
 
+def _table_pairs(file: Path) -> Iterator[tuple[Id, Any]]:
+    """The pictures and their first captions of a CSV file."""
+    for record in read_csv(CaptionSource(file)).records:
+        for caption in record.captions[:1]:
+            yield record.file_name, caption
+
+
 def _pairs(
     file: Path, id_names: tuple[str, ...], value_name: str, form: str
 ) -> Iterator[tuple[Id, Any]]:
@@ -61,7 +76,9 @@ def _pairs(
         return
     if not isinstance(content, list) or not content:
         raise CaptionerError(f"{file} is not a results file; expected {form}")
-    for number, record in enumerate(content, start=1):
+    for number, record in enumerate(map(_with_caption, content), start=1):
+        if isinstance(record, dict) and "error" in record and value_name not in record:
+            continue  # of a picture that captioner could not read
         known = isinstance(record, dict) and value_name in record
         name = next((name for name in id_names if known and name in record), None)
         if name is None:
@@ -72,6 +89,14 @@ def _pairs(
                 "number or a text"
             )
         yield record[name], record[value_name]
+
+
+def _with_caption(record: Any) -> Any:
+    """A record of `captioner caption --json` with its best caption as "caption"; others as is."""
+    try:
+        return {"image": record["image"], "caption": record["captions"][0]["text"]}
+    except (LookupError, TypeError):
+        return record
 
 
 def _content(file: Path) -> Any:
@@ -97,17 +122,28 @@ def _by_id(pairs: Iterator[tuple[Id, Any]], file: Path, noun: str, what: str) ->
 
 
 def with_known_ids(results: Mapping[Id, Value], known: Sequence[Id], noun: str) -> dict[Id, Value]:
-    """The results with ids as `known` has them: a number may be a text in one of the two.
+    """The results with ids as `known` has them.
 
-    Raises CaptionerError where two results are for the same id.
+    A number may be a text in one of the two, and a picture's name may have its folder before it,
+    where no other picture has the same name. Raises CaptionerError where two results are for the
+    same id.
     """
     exact = set(known)
     by_text = {str(key): key for key in known}
-    matched = [key if key in exact else by_text.get(str(key), key) for key in results]
+    shared = Counter(_without_folder(key) for key in known)
+    by_name = {name: key for key in known if shared[name := _without_folder(key)] == 1}
+    matched = [
+        key if key in exact else by_text.get(str(key), by_name.get(_without_folder(key), key))
+        for key in results
+    ]
     twice = [key for key, count in Counter(matched).items() if count > 1]
     if twice:
         raise CaptionerError(f"more than one result for {name_first(twice, noun)}; keep one each")
     return dict(zip(matched, results.values(), strict=True))
+
+
+def _without_folder(key: Id) -> str:
+    return re.split(r"[/\\]", str(key))[-1]
 
 
 def name_first(ids: Sequence[Id], noun: str) -> str:

@@ -3,14 +3,16 @@
 import dataclasses
 import hashlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from captioner.config.run import DataConfig, RunConfig, SplitConfig
 from captioner.data.caption_files import CaptionedPicture, read_captions
+from captioner.data.caption_json import write_coco
 from captioner.data.question_files import AskedQuestion, read_questions
-from captioner.data.records import first_three
+from captioner.data.records import CaptionFile, CaptionRecord, first_three
 from captioner.errors import CaptionerError, CaptionerWarning
 
 
@@ -159,6 +161,16 @@ def _warn_of_overlap(train: Texts, val: Texts) -> None:
             CaptionerWarning,
             stacklevel=2,
         )
+
+
+def write_held_out(pictures: Sequence[CaptionedPicture], folders: list[Path], file: Path) -> None:
+    """Write the captioned pictures of validation in COCO's form, by their names in the folders."""
+    records = []
+    for number, item in enumerate(pictures, start=1):
+        inside = [folder for folder in folders if item.path.is_relative_to(folder)]
+        name = item.path.relative_to(inside[0]).as_posix() if inside else item.path.name
+        records.append(CaptionRecord(name, number, item.captions))
+    write_coco(CaptionFile(records), file)
 
 
 def describe(data: DataConfig, train: Texts) -> dict[str, Any]:

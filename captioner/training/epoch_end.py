@@ -30,27 +30,6 @@ def finish_epoch(task: Task, average: CaptioningModel, position: Position) -> No
         better = gained is None or gained.low > 0
         if better:
             position.gain = gained
-    _write(task, average, position, validation, ["last", "best"] if better else ["last"])
-
-
-def keep_start(task: Task, average: CaptioningModel, position: Position) -> None:
-    """Validate the model before the first step and save it as the best so far."""
-    position.start = _validate(task, average)
-    position.best = selection_score(position.start.scores)
-    position.lowest_loss = validation_loss(position.start.scores)
-    _write(task, average, position, position.start, ["best"])
-
-
-def _write(
-    task: Task,
-    average: CaptioningModel,
-    position: Position,
-    validation: Validation,
-    names: list[str],
-) -> None:
-    """Save the model as checkpoints of these names, and its scores in the log; epoch 0: a start."""
-    if not distributed.is_first():
-        return
     saved = Checkpoint(
         model=average,
         training=dataclasses.asdict(_without_folders(task.run.training)),
@@ -58,12 +37,42 @@ def _write(
         scores=[{"set": "validation during training", "values": validation.scores}],
         data=task.data,
     )
-    for name in names:
-        file = task.output / f"{name}.safetensors"
-        checkpoint.save(saved, file, half=task.run.training.half_precision)
+    if distributed.is_first():
+        for name in ["last", *["best"] * better]:
+            _save(saved, task, name)
+        _log(task, position, validation, is_best=better)
+
+
+def keep_start(task: Task, average: CaptioningModel, position: Position) -> None:
+    """Validate the model before the first step and save it as the best so far."""
+    position.start = _validate(task, average)
+    position.best = selection_score(position.start.scores)
+    position.lowest_loss = validation_loss(position.start.scores)
+    assert task.start is not None
+    about = {"set": "validation before training", "values": position.start.scores}
+    kept = dataclasses.replace(
+        task.start,
+        model=average,
+        decoding=task.run.decoding,
+        # With more words it is no longer the model that was scored.
+        scores=[about, *([] if task.run.training.extend_vocabulary else task.start.scores)],
+    )
+    if distributed.is_first():
+        _save(kept, task, "best")
+        _log(task, position, position.start, is_best=True)
+
+
+def _save(saved: Checkpoint, task: Task, name: str) -> None:
+    """Save a checkpoint of this name in the run's folder."""
+    file = task.output / f"{name}.safetensors"
+    checkpoint.save(saved, file, half=task.run.training.half_precision)
+
+
+def _log(task: Task, position: Position, validation: Validation, *, is_best: bool) -> None:
+    """Log the scores after an epoch, for files and people; epoch 0 is the start."""
     scores = validation.scores
     record = {"step": position.step, "epoch": position.epoch, **scores}
-    task.log.write(record | {"best": True} if "best" in names else record)
+    task.log.write(record | {"best": True} if is_best else record)
     task.log.draw(task.output / "curve.png")
     listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
     done = f"epoch {position.epoch} of {task.run.training.epochs}"
@@ -78,7 +87,8 @@ def compare_with_start(position: Position) -> str:
     if position.gain is None:
         return (
             "no epoch was better than the model you started from, beyond chance on the "
-            f"{pictures} validation pictures: best.safetensors is that model"
+            f"{pictures} validation pictures: best.safetensors is that model, and last.safetensors "
+            "that of the last epoch; more pictures, or more of them for validation, may show a gain"
         )
     return (
         f"better than the model you started from by {position.gain.value:.3f} {names} (95% "

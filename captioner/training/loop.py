@@ -20,6 +20,7 @@ from captioner.files import atomic_write, remove_partial
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.training import distributed, epoch_end
+from captioner.training.data import write_held_out
 from captioner.training.measurements import Measurement, read
 from captioner.training.optimizer import make_optimizer, set_learning_rates, update_average
 from captioner.training.setup import Interrupted, Reporter, Task, prepare
@@ -49,18 +50,20 @@ def fit(
     """Train to the end of the last epoch, or until early stopping or an interrupt.
 
     Writes into `output`: settings.toml, best.safetensors, last.safetensors, state.safetensors and
-    its predecessor to resume from, log.jsonl and curve.png; and the feature caches into `caches`,
-    which is the folder cache in `output` unless it is given. keep_start: best.safetensors is the
-    model that the run starts from, if that has learned all tasks, until an epoch's is better beyond
-    chance. A resumed run equals an uninterrupted one, to the bit on a CPU; one that had not come to
-    its first step begins. What average_of says is for `fit_stages`, which knows the earlier stages,
-    and done by it. Of several processes, the first one writes, and the result is the same for any
+    its predecessor to resume from, log.jsonl and curve.png, with val_share held_out.json; and the
+    feature caches into `caches`, which is the folder cache in `output` unless it is given.
+    keep_start: best.safetensors is the model that the run starts from, if that has learned all
+    tasks, until an epoch's is better beyond chance.
+
+    A resumed run equals an uninterrupted one, to the bit on a CPU; one that had not come to its
+    first step begins. What average_of says is for `fit_stages`, which knows the earlier stages, and
+    done by it. Of several processes, the first one writes, and the result is the same for any
     number of them, except for rounding and what dropout draws. Raises CaptionerError for bad input
     or a loss or gradient that is not finite; Interrupted and LostWorker, once the state is saved.
     """
     caches = caches or output / CACHE_FOLDER
     task, average, optimizer, position = _begin(run, output, caches, device, resume, reporter)
-    if keep_start and task.start_is_complete and position.step == 0:
+    if keep_start and task.start is not None and position.step == 0:
         epoch_end.keep_start(task, average, position)
     while position.epoch < run.training.epochs:
         if 0 < run.training.patience <= position.epochs_since_best:
@@ -107,6 +110,9 @@ def _begin(
         distributed.check_same(_about(task, position))
     if distributed.is_first():
         task.log.cut(position.step, position.epoch)
+        if run.data.val_share and task.val_captions is not None:
+            folders = [Path(folder) for folder in run.data.images]
+            write_held_out(task.val_captions.pictures, folders, output / "held_out.json")
     return task, average, optimizer, position
 
 

@@ -20,6 +20,7 @@ from captioner.data.question_files import AskedQuestion
 from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
+from captioner.model.checkpoint import Checkpoint
 from captioner.model.encoder import Encoder
 from captioner.runtime import check_precision, has_bfloat16
 from captioner.training import distributed
@@ -53,7 +54,8 @@ class Task:
     """What stays the same throughout a run.
 
     The batches of captions are None where the run learns no captions, those of questions where it
-    learns no answers. start_is_complete: it starts from a model that has learned all its tasks.
+    learns no answers. start: the checkpoint that it starts from, with the run's own model, where
+    that has learned all tasks of the run.
     """
 
     run: RunConfig
@@ -68,7 +70,7 @@ class Task:
     reporter: Reporter
     log: TrainingLog
     data: dict[str, Any]
-    start_is_complete: bool
+    start: Checkpoint | None
 
     @property
     def autocast(self) -> bool:
@@ -148,7 +150,11 @@ def prepare(
         reporter=reporter,
         log=TrainingLog(output / "log.jsonl", events),
         data=describe(run.data, train) | ({"started from": started.data} if started else {}),
-        start_is_complete=started is not None and _has_learned(started.model, train),
+        start=(
+            dataclasses.replace(started, model=model)
+            if started is not None and _has_learned(started.model, train)
+            else None
+        ),
     )
 
 

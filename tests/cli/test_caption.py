@@ -1,5 +1,6 @@
 """captioner caption and captioner attend, with a model of random weights: everything around it."""
 
+import csv
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 
 from captioner import Captioner, cli
+from captioner.metrics.result_files import read_results
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -103,6 +105,26 @@ def test_json_gives_every_picture_its_line(run, photos, tiny_checkpoint):
     assert said["text"] == best.text == " ".join(word["word"] for word in said["words"])
     assert said["log_probability"] == pytest.approx(best.log_probability, abs=1e-4)
     assert all(0 < word["probability"] <= 1 for word in said["words"])
+
+
+def test_a_table_has_the_captions_that_json_has_and_is_scored_as_it_is(run, photos):
+    status, out, err = run("caption", "photos", "--csv", "--confidence")
+    assert status == 1 and "b.jpg" in err
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["image", "caption", "confidence"]
+    _, lines, _ = run("caption", "photos", "--json")
+    records = [json.loads(line) for line in lines.splitlines()]
+    said = {record["image"]: record["captions"][0] for record in records if "captions" in record}
+    assert {row[0]: row[1] for row in rows[1:]} == {name: c["text"] for name, c in said.items()}
+    assert [float(row[2]) for row in rows[1:]] == pytest.approx(
+        [best["confidence"] for best in said.values()], abs=1e-4
+    )
+    for name, content in (("said.csv", out), ("said.jsonl", lines)):
+        Path(name).write_text(content)
+        expected = {picture: best["text"] for picture, best in said.items()}
+        assert read_results(Path(name)) == expected
+    status, _, err = run("caption", "photos", "--csv", "--json")
+    assert status == 2 and "--csv and --json are two forms" in err
 
 
 def test_several_captions_come_best_first(run, photos):

@@ -230,7 +230,7 @@ def test_a_file_with_stages_is_one_command(own: Path, capsys: pytest.CaptureFixt
         (["--set", "epochs=3"], "--set epochs=3: expected TABLE.KEY=VALUE, with one of the tables"),
         (["--set", "trainig.epochs=3"], "one of the tables data, model, training, decoding"),
         (["--set", "training.epochs"], "--set training.epochs: expected TABLE.KEY=VALUE"),
-        (["--set", "training.epoch=3"], "options [training]: unknown setting epoch; known are"),
+        (["--set", "training.epoch=3"], "unknown setting epoch; did you mean epochs?"),
         (["--set", "training.epochs=many"], "epochs is 'many', of type str; expected int"),
         (["--set", "training.label_smoothing=2"], "label_smoothing is 2.0; it must lie between 0"),
     ],

@@ -85,10 +85,10 @@ def test_toml_there_and_back(tmp_path: Path) -> None:
 def test_toml_with_a_typo_lists_what_is_known(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("[training]\nepoch = 3\n")
-    with pytest.raises(CaptionerError, match="unknown setting epoch; known are .*epochs"):
+    with pytest.raises(CaptionerError, match="unknown setting epoch; did you mean epochs"):
         read_stages(file)
     file.write_text("[trainning]\nepochs = 3\n")
-    with pytest.raises(CaptionerError, match="unknown table trainning; known are data, model"):
+    with pytest.raises(CaptionerError, match="unknown table trainning; did you mean training"):
         read_stages(file)
     file.write_text("epochs = 3\n")
     with pytest.raises(

@@ -8,7 +8,7 @@ import pytest
 from captioner import CaptionerError
 from captioner.metrics import score_captions
 from captioner.metrics.caption_results import read_references
-from captioner.metrics.result_files import read_answers, read_results
+from captioner.metrics.result_files import read_answers, read_results, with_known_ids
 
 RESULT = [{"image_id": 1, "caption": "a dog"}]
 ANNOTATIONS = {"images": [{"id": 1}, {"id": 2}], "annotations": [{"image_id": 1, "caption": "dog"}]}
@@ -28,6 +28,19 @@ def test_good_files_are_read(tmp_path: Path) -> None:
 def test_json_lines_of_one_line_are_read(tmp_path: Path) -> None:
     assert read_results(write(tmp_path, RESULT[0])) == {1: "a dog"}
     assert read_answers(write(tmp_path, {"question_id": 1, "answer": "dog"})) == {1: "dog"}
+
+
+def test_a_picture_is_found_by_its_name_where_one_has_a_folder_before_it() -> None:
+    results = {"../photos/a.jpg": "a dog", "b.jpg": "a cat", "x/c.jpg": "a cow", 7: "a hen"}
+    known = ["a.jpg", "photos/b.jpg", "1/c.jpg", "2/c.jpg", "7"]
+    assert with_known_ids(results, known, "picture") == {
+        "a.jpg": "a dog",
+        "photos/b.jpg": "a cat",
+        "x/c.jpg": "a cow",  # of two pictures
+        "7": "a hen",
+    }
+    with pytest.raises(CaptionerError, match="more than one result for picture 'a.jpg'"):
+        with_known_ids({"1/a.jpg": "a dog", "2/a.jpg": "a cat"}, ["a.jpg"], "picture")
 
 
 def test_a_message_stays_short_whatever_the_file_holds(tmp_path: Path) -> None:

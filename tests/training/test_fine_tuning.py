@@ -11,8 +11,10 @@ from helpers import CPU, Quiet, assert_equal, settings, weights
 from captioner.config.run import RunConfig
 from captioner.config.settings import DecodingConfig, TrainingConfig
 from captioner.config.toml_file import read_stages
+from captioner.data.caption_files import read_captions
 from captioner.model import checkpoint
 from captioner.training import epoch_end
+from captioner.training.data import read_data
 from captioner.training.fine_tuning import for_fine_tuning
 from captioner.training.loop import fit
 from captioner.training.selection import Validation, gain
@@ -70,9 +72,14 @@ def test_the_start_stays_the_best_where_nothing_is_learned(
     assert "8 validation pictures" in reporter.notes[-1]
     kept = checkpoint.load(tmp_path / "run" / "best.safetensors")
     assert (kept.decoding.beam_size, kept.decoding.block_ngrams) == (3, 2)
-    assert kept.scores[0]["values"]["BLEU-4"] == pytest.approx(
-        checkpoint.load(start).scores[0]["values"]["BLEU-4"]
-    )
+    # It says of itself what the start said, and how it did on these pictures.
+    begun = checkpoint.load(start)
+    assert (kept.data, kept.training) == (begun.data, begun.training)
+    assert kept.scores == [
+        {"set": "validation before training", "values": kept.scores[0]["values"]},
+        *begun.scores,
+    ]
+    assert kept.scores[0]["values"]["BLEU-4"] == pytest.approx(begun.scores[0]["values"]["BLEU-4"])
 
 
 def test_a_gain_beyond_chance_replaces_the_start_and_is_reported(
@@ -141,3 +148,16 @@ def test_an_interrupted_run_remembers_its_start(
         assert_equal(weights(tmp_path / "parts", name), weights(tmp_path / "whole", name))
     assert again.notes[-1] == reporter.notes[-1]
     assert not any("before the first step" in note for note in again.notes)
+
+
+def test_the_pictures_held_out_are_listed_for_scoring(pictures: Path, tmp_path: Path) -> None:
+    run = settings(pictures, epochs=1).changed(
+        {"data": {"val_captions": [], "val_share": 0.25}}, "options"
+    )
+    fit(run, tmp_path, device=CPU, resume=False, reporter=Quiet())
+    train, held_out = read_data(run)
+    listed = read_captions(tmp_path / "held_out.json", [pictures], "val")
+    assert [(item.path, item.captions) for item in listed] == [
+        (item.path, item.captions) for item in held_out.captions
+    ]
+    assert len(listed) == 2 and not {item.path for item in listed} & set(train.paths())
