@@ -11,9 +11,9 @@ The rooms, in the order in which a picture becomes a caption:
     decoding     features        -> captions: beam search or sampling over the decoder's step
     api          all of it behind Captioner.load().caption(...) and .answer(...)
 
-and around them config (settings), training, metrics (scores), evaluation (whole data sets),
-visualization (attention maps), questions (made from captions), serve (the web page), bulk
-(archives of pictures), cli.
+and around them config (settings), onnx (captions without torch), training, metrics (scores),
+evaluation (whole data sets), visualization (attention maps), questions (made from captions), serve
+(the web page), bulk (archives of pictures), cli.
 
 Dimensions, everywhere: B batch, N grid locations, D feature size, T caption words, Q question
 words, H hidden state size, A attention size, E embedding size, V vocabulary, K beam, G rows that

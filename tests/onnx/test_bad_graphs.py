@@ -106,3 +106,46 @@ def test_what_only_torch_can_do() -> None:
 def test_a_gpu_leaves_the_choice_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("captioner.onnx.runtime.may_have_gpu", lambda: True)
     assert Captioner.load(runtime=None).model.decoder is not None
+
+
+def test_a_model_that_torch_cannot_export_is_named(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    import torch
+
+    from captioner.onnx.export import export
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("unsupported operator\nmany more lines")
+
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(CaptionerError) as refused:
+        export(tiny_checkpoint, tmp_path)
+    assert "the encoder of this model (encoder mobilenet_v2)" in str(refused.value)
+    assert "unsupported operator" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_graph_that_computes_something_else_is_not_kept(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    from captioner.onnx import export
+
+    monkeypatch.setattr(export, "_trace", lambda graph, encoder: None)
+    bundled = graph_file(default_checkpoint(), "start").read_bytes()
+    monkeypatch.setattr(export.WeightsOf, "refer", lambda *_: bundled)
+    shutil.copy(default_checkpoint(), tmp_path)  # to whose weights that graph refers
+    with pytest.raises(CaptionerError, match="computes something else than torch"):
+        export.export(tiny_checkpoint, tmp_path)
+    assert not list(tmp_path.glob("*.onnx")) and not list(tmp_path.glob("*.json"))
+
+
+def test_export_without_its_packages(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from captioner.onnx.export import export
+
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(CaptionerError, match=r"pip install 'captioner\[onnx-export\]'"):
+        export(tiny_checkpoint, tmp_path)
