@@ -137,3 +137,10 @@ def default_checkpoint() -> Path:
     raise CaptionerError(
         "no checkpoint is bundled with this installation; give one with --checkpoint FILE"
     )
+
+
+def sample_folder() -> Path | None:
+    """The folder of the bundled sample pictures, in an installed package or a clone, if any."""
+    here = Path(__file__).parent
+    folders = (here / "samples", here.parent / "data" / "samples")
+    return next((folder for folder in folders if folder.is_dir()), None)

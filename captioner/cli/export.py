@@ -8,7 +8,7 @@ import typer
 from captioner.cli.help_pages import OUTPUT, examples
 from captioner.cli.printable import print_summary
 from captioner.data.picture_folder import PICTURE_SUFFIXES
-from captioner.files import best_of_run, default_checkpoint
+from captioner.files import best_of_run, default_checkpoint, sample_folder
 
 EXAMPLES = examples(
     "captioner export --output graphs",
@@ -39,8 +39,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help=f"Check with {MOST_PICTURES} of these pictures too, beside random ones.",
-            show_default="random ones alone",
+            help=f"Check with {MOST_PICTURES} of these, beside random numbers.",
+            show_default="captioner's samples",
         ),
     ] = None,
 ) -> None:
@@ -58,7 +58,8 @@ def export(
     file = default_checkpoint() if checkpoint is None else checkpoint
     file = best_of_run(file) if file.is_dir() else file
     size = read_description(file).about["model"]["image_size"]
-    found = [] if pictures is None else sorted(pictures.iterdir())
+    folder = sample_folder() if pictures is None else pictures
+    found = [] if folder is None else sorted(folder.iterdir())
     chosen = [one for one in found if one.name.lower().endswith(PICTURE_SUFFIXES)][:MOST_PICTURES]
     written = write(file, output, [to_array(open_picture(one), size) for one in chosen])
     print(*written, sep="\n")

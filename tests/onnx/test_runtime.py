@@ -5,13 +5,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers import make_picture, save_tiny_checkpoint
 
-from captioner import Captioner, cli
-from captioner.config.settings import DecodingConfig
+from captioner import Captioner, CaptionerError, cli
+from captioner.config.settings import DecodingConfig, ModelConfig
+from captioner.data.vocabulary import CharacterVocabulary
 from captioner.decoding.alternatives import find_alternatives
 from captioner.files import default_checkpoint
 
@@ -151,6 +153,49 @@ def test_an_exported_checkpoint_captions_as_before(exported: Path) -> None:
         strict=True,
     ):
         assert [caption.text for caption in own] == [caption.text for caption in one]
+
+
+@pytest.mark.parametrize(
+    "kind", [{"attention": "none"}, {"attention": "additive", "top_down": True, "sentinel": True}]
+)
+def test_models_of_other_kinds_are_exported(kind: dict[str, Any], tmp_path: Path) -> None:
+    """Those that write characters as well; each graph takes batches of any size."""
+    pytest.importorskip("onnxscript")
+    import torch
+
+    from captioner.model.captioning_model import CaptioningModel
+    from captioner.model.checkpoint import Checkpoint, save
+    from captioner.onnx.export import export
+
+    torch.manual_seed(3)
+    config = ModelConfig(
+        encoder="mobilenet_v2",
+        encoder_stage="features.1",
+        image_size=32,
+        feature_size=14,
+        attention_heads=1,
+        cell="gru",
+        layers=2,
+        tokens="character",
+        embedding_size=13,
+        hidden_size=17,
+        **kind,
+    )
+    model = CaptioningModel(config, CharacterVocabulary(["a", "b", " "])).eval()
+    save(Checkpoint(model, {}, DecodingConfig(max_words=2)), tmp_path / "odd.safetensors")
+    written = export(tmp_path / "odd.safetensors", tmp_path)
+    assert [file.name for file in written] == [
+        *(f"odd.{name}.onnx" for name in ("encoder", "start", "step")),
+        "odd.graphs.json",
+    ]
+    pictures = [make_picture(seed) for seed in range(3)]
+    ours, torchs = (
+        Captioner.load(tmp_path / "odd.safetensors", "cpu", runtime=name).caption(pictures)
+        for name in ("onnx", "torch")
+    )
+    assert [one.text for one in ours] == [one.text for one in torchs]
+    with pytest.raises(CaptionerError, match="has no answer head"):
+        Captioner.load(tmp_path / "odd.safetensors", runtime="onnx").answer(pictures[0], "a dog?")
 
 
 def test_the_bundled_graphs_belong_to_the_bundled_checkpoint() -> None:
