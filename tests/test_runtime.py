@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from captioner.runtime import read_ahead, side_by_side
+from captioner.runtime import may_have_gpu, read_ahead, side_by_side
 
 
 def test_batches_are_in_order_and_sources_are_asked_for_here_one_batch_ahead() -> None:
@@ -233,3 +233,15 @@ def test_waiting_threads_sleep_unless_the_user_decides(
         [sys.executable, "-c", code], env=others | given, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == expected + "\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="looks for another file")
+def test_a_driver_means_that_there_may_be_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(Path, "exists", lambda file: file.name == "nvidiactl")
+    assert may_have_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not may_have_gpu()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(Path, "exists", lambda file: False)
+    assert not may_have_gpu()

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from captioner.config.settings import DecodingConfig
 from captioner.decoding.runtime import Bans, Batch, Candidates, Done, Drawn, Features, Floats, Ints
 from captioner.errors import CaptionerWarning, UnusableGraphs
-from captioner.model.contents import damage_reported, read_contents
+from captioner.model.contents import Contents, damage_reported, read_contents
 from captioner.model.description import read_description
 from captioner.onnx.graph_files import AGAIN, description_file, graph_file, read_graphs
 from captioner.runtime import AT_ONCE, in_pool, may_have_gpu
@@ -40,9 +40,8 @@ class OnnxRuntime:
         about = read_description(checkpoint).about
         with damage_reported(checkpoint):
             contents = read_contents(about, checkpoint)
-        rows, columns = read_graphs(checkpoint)["grid"]
+        self.grid = _grid(read_graphs(checkpoint), contents, checkpoint)
         self.checkpoint = checkpoint
-        self.grid = (int(rows), int(columns))
         self.config = contents.config
         self.decoding = contents.decoding
         self.scores = contents.scores
@@ -103,6 +102,22 @@ def open_runtime(checkpoint: Path, device: str | None) -> OnnxRuntime | None:
     except UnusableGraphs as error:
         warnings.warn(f"{error}; captioning with torch instead", CaptionerWarning, stacklevel=3)
         return None
+
+
+def _grid(graphs: dict[str, Any], contents: Contents, checkpoint: Path) -> tuple[int, int]:
+    """Rows and columns of the maps; UnusableGraphs where the description lacks what is needed."""
+    needed = {"encoder"}
+    needed |= {"start", "step"} if contents.vocabulary else set()
+    needed |= {"answer"} if contents.question_vocabulary else set()
+    try:
+        rows, columns = map(int, graphs["grid"])
+        cells = graphs["graphs"]["encoder"]["outputs"]["features"][1][1]
+        fits = needed <= graphs["graphs"].keys() and cells == rows * columns
+    except (KeyError, TypeError, ValueError, IndexError):
+        fits = False
+    if not fits:
+        raise UnusableGraphs(f"{description_file(checkpoint)}: not whole; {AGAIN}")
+    return rows, columns
 
 
 class OnnxRows:

@@ -33,9 +33,10 @@ def flip_a_bit(file: Path) -> None:
     file.write_bytes(content)
 
 
-def write_version(checkpoint: Path) -> None:
+def change(checkpoint: Path, **changes: object) -> None:
+    """Change the description of a checkpoint's graphs."""
     file = description_file(checkpoint)
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 7}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -49,7 +50,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda file: description_file(file).write_text('{"format_version": 1, "graphs": {'),
         "graphs.json: damaged",
     ),
-    "a newer format": (write_version, "graphs of format 7"),
+    "a newer format": (lambda file: change(file, format_version=7), "graphs of format 7"),
+    "no graphs": (lambda file: change(file, graphs={}), "not whole"),
+    "another grid": (lambda file: change(file, grid=[9, 10]), "not whole"),
 }
 
 
@@ -68,10 +71,8 @@ def test_unusable_graphs_leave_the_work_to_torch(copied: Path, damage: str) -> N
 
 def test_a_graph_that_onnxruntime_refuses(copied: Path) -> None:
     graph_file(copied, "encoder").write_bytes(b"no graph")
-    file = description_file(copied)
-    about = json.loads(file.read_text())
-    about["graphs"]["encoder"]["crc32"] = "1576a61b"
-    file.write_text(json.dumps(about))
+    graphs = json.loads(description_file(copied).read_text())["graphs"]
+    change(copied, graphs=graphs | {"encoder": graphs["encoder"] | {"crc32": "1576a61b"}})
     with pytest.raises(CaptionerError, match="onnxruntime cannot load it"):
         Captioner.load(copied, runtime="onnx")
 
