@@ -49,6 +49,14 @@ class SpatialAttention(nn.Module):
         keys = self.key_projection(features)  # (B, N, A)
         return keys if self.score is None else _doubled_exponential(keys)
 
+    def by_head(self, vectors: Tensor) -> Tensor:
+        """Keys or features (B, N, S) as (heads, B, N, S / heads), in memory one head after another.
+
+        For many queries one after another: products with one head's part of (B, N, S) take longer,
+        up to twice as long, and in bfloat16 copy that part every time.
+        """
+        return vectors.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3).contiguous()
+
     def forward(
         self,
         query: Tensor,
@@ -60,12 +68,12 @@ class SpatialAttention(nn.Module):
         """Compute the context (B·G, D) and weights (B·G, N), with rows summing to 1, for a query.
 
         query: (B·G, H), G consecutive rows for each picture (its captions, beams or samples).
-        keys: (B, N, A) from `project`; features: (B, N, D); mask: (B, N), False for locations that
-        get weight 0. The weights are the mean over heads. sentinel: a key (B·G, A) and a value
-        (B·G, D) for each row, as one more location; the weights of the others then sum to 1 minus
-        its weight.
+        keys: (B, N, A) from `project`; features: (B, N, D); both perhaps `by_head`. mask: (B, N),
+        False for locations that get weight 0. The weights are the mean over heads. sentinel: a key
+        (B·G, A) and a value (B·G, D) for each row, as one more location; the weights of the others
+        then sum to 1 minus its weight.
         """
-        pictures, locations, _ = keys.shape
+        pictures, locations = keys.shape[-3:-1]
         heads, rows = self.heads, query.shape[0]
         queries = self.query_projection(query).view(pictures, rows // pictures, -1)  # (B, G, A)
         sentinel_scores = None if sentinel is None else self._sentinel_scores(queries, sentinel[0])
@@ -75,7 +83,7 @@ class SpatialAttention(nn.Module):
             scores = scores.unsqueeze(1)  # (B, 1, G, N)
         else:
             # One product for all heads would copy keys and features for every word.
-            pairs = zip(queries.chunk(heads, 2), keys.chunk(heads, 2), strict=True)
+            pairs = zip(queries.chunk(heads, 2), self._parts(keys), strict=True)
             scores = torch.stack([query @ key.transpose(1, 2) for query, key in pairs], dim=1)
             scores = scores * (queries.shape[-1] // heads) ** -0.5  # (B, heads, G, N)
         if mask is not None:
@@ -85,14 +93,18 @@ class SpatialAttention(nn.Module):
         weights = torch.softmax(scores, dim=-1)  # (B, heads, G, N), with a sentinel N + 1
         if sentinel is not None:
             weights, sentinel_weights = weights.split([locations, 1], dim=-1)
-        slices = zip(weights.unbind(1), features.chunk(heads, 2), strict=True)
+        slices = zip(weights.unbind(1), self._parts(features), strict=True)
         # (B, heads, G, D / heads)
         context = torch.stack([head @ values for head, values in slices], dim=1)
         if sentinel is not None:
             values = self._heads(sentinel[1].view(pictures, rows // pictures, -1))
             context = context + sentinel_weights * values
-        context = context.transpose(1, 2).reshape(rows, features.shape[-1])  # (B·G, D)
+        context = context.transpose(1, 2).reshape(rows, -1)  # (B·G, D)
         return context, weights.mean(1).reshape(rows, locations)
+
+    def _parts(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """Each head's part (B, N, S / heads) of keys or features."""
+        return vectors.unbind(0) if vectors.dim() == 4 else vectors.chunk(self.heads, 2)
 
     def _sentinel_scores(self, queries: Tensor, key: Tensor) -> Tensor:
         """Scores (B, heads, G, 1) of each row's sentinel: queries (B, G, A), key (B·G, A)."""

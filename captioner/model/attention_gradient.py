@@ -15,14 +15,15 @@ class WordByWordAttention:
     """Attends before every word; B pictures, the queries of a word G rows for each of them.
 
     Every word reads the same keys and features, so autograd would make gradients as large as these
-    for every word and add them up. With `at_once`, a word reads them as constants, and zeros are
+    for every word and add them up. With `by_head`, a word reads them as constants, and zeros are
     added to what it read. The gradients of those zeros are those of the contexts and weights, with
     all that flows back through later words; they are known once backward has come to the first
     word. From them the gradients of keys and features follow by a single call of attention with
     the queries of all words, whose products are large.
 
     attend: queries (b·G, H), keys (b, N, A) and features (b, N, D) to context (b·G, D) and weights
-    (b·G, N). groups: G of every word.
+    (b·G, N). groups: G of every word. by_head: lays keys and features out in memory as `attend`
+    reads them fastest; None: all is left to autograd.
     """
 
     def __init__(
@@ -32,13 +33,13 @@ class WordByWordAttention:
         features: Tensor,
         groups: Sequence[int],
         *,
-        at_once: bool,
+        by_head: Callable[[Tensor], Tensor] | None,
     ) -> None:
         self.attend = attend
         self.keys, self.features = keys, features
         self.zeros: list[tuple[Tensor, Tensor]] = []
-        if at_once:
-            self.keys, self.features = keys.detach(), features.detach()
+        if by_head is not None:
+            self.keys, self.features = by_head(keys.detach()), by_head(features.detach())
             self.queries: list[Tensor] = []  # of the words so far, (b, G, H) each
             contexts, weights = _Zeros.apply(attend, self.queries, groups, keys, features)
             self.zeros = list(zip(contexts.split(groups, 1), weights.split(groups, 1), strict=True))
@@ -48,8 +49,10 @@ class WordByWordAttention:
 
         pictures: b, no more than for the word before; the first b are read.
         """
-        if pictures < len(self.keys):
-            self.keys, self.features = self.keys[:pictures], self.features[:pictures]
+        if pictures < self.keys.shape[-3]:
+            self.keys, self.features = (
+                part[..., :pictures, :, :] for part in (self.keys, self.features)
+            )
         context, weights = self.attend(query, self.keys, self.features)
         if self.zeros:
             context_zeros, weight_zeros = self.zeros[len(self.queries)]  # (B, G, D), (B, G, N)

@@ -220,10 +220,11 @@ class CaptionDecoder(nn.Module):
         keys = self.attention.project(features)  # (B, N, A)
         # Under autocast the keys are bfloat16; features as well then, converted once for all steps.
         features = features.to(keys.dtype)
+        by_head = None
         # To compute additive scores again costs more than it saves.
-        cheap = isinstance(self.attention, SpatialAttention) and self.attention.score is None
-        at_once = cheap and keys.requires_grad
-        return WordByWordAttention(self.attend, keys, features, groups, at_once=at_once)
+        if isinstance(self.attention, SpatialAttention) and self.attention.score is None:
+            by_head = self.attention.by_head if keys.requires_grad else None
+        return WordByWordAttention(self.attend, keys, features, groups, by_head=by_head)
 
 
 @dataclass(frozen=True)
