@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from captioner.visualization.preview import data_uri
 MAX_HTML = 55_000  # characters
 PICTURE_SIDES = (400, 300, 200, 100)  # the largest that MAX_HTML has room for
 MAX_MAPS, MAP_CELLS = 30, 14  # of a sentence, and a side: with more, no room for the picture
+
+_SCREENS = {"DISPLAY", "WAYLAND_DISPLAY"}  # one of them is set where Linux has a screen
 
 
 def save_result(
@@ -72,7 +75,9 @@ def show_result(result: Caption | Answer, picture: Image.Image) -> None:
         panel = Path(folder) / "maps.png"
         _save_panel(result, picture, panel)
         with Image.open(panel) as drawn:
-            if not ImageShow.show(drawn):
+            # Without a screen the viewers that Pillow tries would only complain.
+            on_screen = sys.platform != "linux" or _SCREENS & os.environ.keys()
+            if not (on_screen and ImageShow.show(drawn)):
                 raise CaptionerError('no viewer of pictures is here; use .save("maps.png")')
 
 

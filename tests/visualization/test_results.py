@@ -142,6 +142,7 @@ def test_the_viewer_of_the_system_gets_the_panel(
     model: Captioner, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = []
+    monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(ImageShow, "show", lambda image: shown.append(image.size) or True)
     caption = model.caption(file)
     caption.show()
@@ -151,6 +152,12 @@ def test_the_viewer_of_the_system_gets_the_panel(
     monkeypatch.setattr(ImageShow, "show", lambda image: False)
     with pytest.raises(CaptionerError, match="no viewer of pictures"):
         caption.show()
+    if sys.platform == "linux":  # without a screen, no viewer is tried
+        monkeypatch.delenv("DISPLAY")
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        monkeypatch.setattr(ImageShow, "show", lambda image: True)
+        with pytest.raises(CaptionerError, match="no viewer of pictures"):
+            caption.show()
 
 
 def test_in_a_notebook_show_displays_what_the_notebook_would(
