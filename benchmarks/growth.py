@@ -40,11 +40,11 @@ CAPTIONS, WORDS, LOCATIONS, VOCABULARY, SIZE, E = 64, 12, 100, 3500, 512, 300
 
 # What grows, its values, and the largest expected exponents of time and memory.
 GROWTH: dict[str, tuple[list[int], float, float]] = {
-    "pictures to caption": ([16, 32, 64, 128], 1, 0),
-    "words a caption": ([8, 16, 32, 64], 1, 1),
-    "locations": ([32, 64, 128, 256], 1, 1),
-    "vocabulary": ([2000, 4000, 8000, 16000], 1, 1),
-    "beam": ([1, 2, 4, 8], 1, 1),
+    "pictures to caption": ([16, 32, 64], 1, 0),
+    "words a caption": ([8, 16, 32], 1, 1),
+    "locations": ([64, 128, 256], 1, 1),
+    "vocabulary": ([4000, 8000, 16000], 1, 1),
+    "beam": ([2, 4, 8], 1, 1),
 }
 COCO_PICTURES, COCO_CAPTIONS, BILLION = 118_287, 591_753, 10**9
 
@@ -169,7 +169,7 @@ def estimate(measured: dict[str, tuple[list[int], list[tuple[float, float]]]]) -
     return "\n".join(
         [
             f"- A training step on {CAPTIONS} captions of {WORDS} words (by a line through the "
-            f"four lengths): {step:.3f} s, {step / CAPTIONS * 1e3:.2f} ms per caption. "
+            f"lengths): {step:.3f} s, {step / CAPTIONS * 1e3:.2f} ms per caption. "
             f"An epoch of COCO: {COCO_CAPTIONS:,} x {step / CAPTIONS * 1e3:.2f} ms = "
             f"{COCO_CAPTIONS * step / CAPTIONS / 3600:.2f} core hours.",
             f"- Captioning: {seconds:.2f} s / {pictures} = {per_picture * 1e3:.1f} ms per "
@@ -197,7 +197,7 @@ def draw(measured: dict[str, tuple[list[int], list[tuple[float, float]]]], file:
             x = [value / values[0] for value in values]
             y = [point[index] / points[0][index] for point in points]
             panel.loglog(x, y, "o-", label=quantity)
-        panel.loglog([1, 8], [1, 8], "k:", label="in proportion")
+        panel.loglog([1, 4], [1, 4], "k:", label="in proportion")
         panel.set(xlabel="times as many", ylabel=f"times the {name}", title=name)
     panels[0].legend(fontsize=8)
     figure.savefig(file, dpi=90)

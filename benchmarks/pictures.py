@@ -90,9 +90,8 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
     """Time `captioner caption FOLDER` and each of its parts."""
     torch.set_num_threads(threads)
     model, paths = Captioner.load(), choose_pictures(folder, PICTURES)
-    unfolded = load_checkpoint(default_checkpoint()).model.encoder
-    read = torch.stack([to_tensor(open_picture(path), unfolded.image_size) for path in paths])
-    ready = read.contiguous(memory_format=torch.channels_last).split(BATCH)
+    size = model.config.image_size
+    ready = torch.stack([to_tensor(open_picture(path), size) for path in paths]).split(BATCH)
     decoder, vocabulary = model.model.caption_parts()
     limits = limits_in_tokens(model.decoding, vocabulary)
 
@@ -100,19 +99,11 @@ def folder_table(folder: Path, rounds: int, threads: int) -> str:
     def encode() -> list[torch.Tensor]:
         return [model.model.encoder(batch) for batch in ready]
 
-    @torch.no_grad()
-    def encode_plainly() -> None:
-        for batch in ready:
-            unfolded.head(unfolded.stages(batch).permute(0, 2, 3, 1))
-
     features = encode()
     each = model.caption_each
     tasks: dict[str, Callable[[], object]] = {
-        "encoder as trained, all of a batch at once": encode_plainly,
         "encoder alone": encode,
-        "reading alone": lambda: [
-            to_tensor(open_picture(path), unfolded.image_size) for path in paths
-        ],
+        "reading alone": lambda: [to_tensor(open_picture(path), size) for path in paths],
         "words alone": lambda: [decode(decoder, f, limits) for f in features],
         "captions, all of it": lambda: list(each(paths, decoding=model.decoding, batch_size=BATCH)),
     }
