@@ -118,7 +118,7 @@ def test_links_that_lead_back_are_not_followed(run: Run) -> None:
 def test_what_training_says_cannot_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     from captioner.cli.train import _Screen
 
-    with _Screen() as screen:
+    with _Screen(silent=False) as screen:
         screen.note("stage a\x1b[2J\nepoch 9")
         screen.progress("encoding\x1b]0;x\x07", 1, 2, "loss\r1")
         line = screen.line
@@ -133,7 +133,7 @@ def test_what_training_says_cannot_reach_a_terminal_with_a_bar(
 
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes what is not a terminal for one
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with _Screen() as screen:
+    with _Screen(silent=False) as screen:
         assert screen.bar is not None
         screen.note("stage a\x1b]0;x\x07")
         screen.progress("encoding [bold]\x1b]0;x\x07", 1, 2, "")
