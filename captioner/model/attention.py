@@ -50,12 +50,12 @@ class SpatialAttention(nn.Module):
         return keys if self.score is None else _doubled_exponential(keys)
 
     def by_head(self, vectors: Tensor) -> Tensor:
-        """Keys or features (B, N, S) as (heads, B, N, S / heads), in memory one head after another.
+        """Keys or features (B, N, S) as (B, heads, N, S / heads), in memory head by head.
 
-        For many queries one after another: products with one head's part of (B, N, S) take longer,
-        up to twice as long, and in bfloat16 copy that part every time.
+        It is worth its copy where many queries follow one another: all heads then take one product,
+        and in bfloat16 none copies its part of (B, N, S).
         """
-        return vectors.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3).contiguous()
+        return self._heads(vectors).contiguous()
 
     def forward(
         self,
@@ -73,7 +73,7 @@ class SpatialAttention(nn.Module):
         (B·G, A) and a value (B·G, D) for each row, as one more location; the weights of the others
         then sum to 1 minus its weight.
         """
-        pictures, locations = keys.shape[-3:-1]
+        pictures, locations = keys.shape[0], keys.shape[-2]
         heads, rows = self.heads, query.shape[0]
         queries = self.query_projection(query).view(pictures, rows // pictures, -1)  # (B, G, A)
         sentinel_scores = None if sentinel is None else self._sentinel_scores(queries, sentinel[0])
@@ -82,9 +82,7 @@ class SpatialAttention(nn.Module):
             scores = _AdditiveScores.apply(queries, keys, self.score.weight.squeeze(0))
             scores = scores.unsqueeze(1)  # (B, 1, G, N)
         else:
-            # One product for all heads would copy keys and features for every word.
-            pairs = zip(queries.chunk(heads, 2), self._parts(keys), strict=True)
-            scores = torch.stack([query @ key.transpose(1, 2) for query, key in pairs], dim=1)
+            scores = self._products(queries, keys)
             scores = scores * (queries.shape[-1] // heads) ** -0.5  # (B, heads, G, N)
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
@@ -93,18 +91,27 @@ class SpatialAttention(nn.Module):
         weights = torch.softmax(scores, dim=-1)  # (B, heads, G, N), with a sentinel N + 1
         if sentinel is not None:
             weights, sentinel_weights = weights.split([locations, 1], dim=-1)
-        slices = zip(weights.unbind(1), self._parts(features), strict=True)
-        # (B, heads, G, D / heads)
-        context = torch.stack([head @ values for head, values in slices], dim=1)
+        context = self._read(weights, features)  # (B, heads, G, D / heads)
         if sentinel is not None:
             values = self._heads(sentinel[1].view(pictures, rows // pictures, -1))
             context = context + sentinel_weights * values
         context = context.transpose(1, 2).reshape(rows, -1)  # (B·G, D)
         return context, weights.mean(1).reshape(rows, locations)
 
-    def _parts(self, vectors: Tensor) -> tuple[Tensor, ...]:
-        """Each head's part (B, N, S / heads) of keys or features."""
-        return vectors.unbind(0) if vectors.dim() == 4 else vectors.chunk(self.heads, 2)
+    def _products(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Products (B, heads, G, N) of queries (B, G, A) and keys, each head's with its own."""
+        if keys.dim() == 4:
+            return self._heads(queries) @ keys.transpose(2, 3)
+        # One product for all heads would copy keys and features for every word.
+        pairs = zip(queries.chunk(self.heads, 2), keys.chunk(self.heads, 2), strict=True)
+        return torch.stack([query @ key.transpose(1, 2) for query, key in pairs], dim=1)
+
+    def _read(self, weights: Tensor, features: Tensor) -> Tensor:
+        """Contexts (B, heads, G, D / heads): weights (B, heads, G, N) times features."""
+        if features.dim() == 4:
+            return weights @ features
+        slices = zip(weights.unbind(1), features.chunk(self.heads, 2), strict=True)
+        return torch.stack([head @ values for head, values in slices], dim=1)
 
     def _sentinel_scores(self, queries: Tensor, key: Tensor) -> Tensor:
         """Scores (B, heads, G, 1) of each row's sentinel: queries (B, G, A), key (B·G, A)."""

@@ -41,7 +41,7 @@ class WordByWordAttention:
         if by_head is not None:
             self.keys, self.features = by_head(keys.detach()), by_head(features.detach())
             self.queries: list[Tensor] = []  # of the words so far, (b, G, H) each
-            contexts, weights = _Zeros.apply(attend, self.queries, groups, keys, features)
+            contexts, weights = _Zeros.apply(attend, by_head, self.queries, groups, keys, features)
             self.zeros = list(zip(contexts.split(groups, 1), weights.split(groups, 1), strict=True))
 
     def __call__(self, query: Tensor, pictures: int) -> tuple[Tensor, Tensor]:
@@ -49,10 +49,8 @@ class WordByWordAttention:
 
         pictures: b, no more than for the word before; the first b are read.
         """
-        if pictures < self.keys.shape[-3]:
-            self.keys, self.features = (
-                part[..., :pictures, :, :] for part in (self.keys, self.features)
-            )
+        if pictures < len(self.keys):
+            self.keys, self.features = self.keys[:pictures], self.features[:pictures]
         context, weights = self.attend(query, self.keys, self.features)
         if self.zeros:
             context_zeros, weight_zeros = self.zeros[len(self.queries)]  # (B, G, D), (B, G, N)
@@ -72,12 +70,14 @@ class _Zeros(Function):
     def forward(
         ctx: Any,
         attend: Attend,
+        by_head: Callable[[Tensor], Tensor],
         queries: list[Tensor],
         groups: Sequence[int],
         keys: Tensor,
         features: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.attend, ctx.queries, ctx.groups = attend, queries, groups
+        ctx.attend, ctx.by_head = attend, by_head
+        ctx.queries, ctx.groups = queries, groups
         ctx.autocast = torch.is_autocast_enabled(keys.device.type)
         ctx.save_for_backward(keys, features)
         pictures, locations, size = features.shape
@@ -98,6 +98,8 @@ class _Zeros(Function):
             part[: len(query)] = query
         device = keys.device.type
         with torch.enable_grad(), torch.autocast(device, keys.dtype, enabled=ctx.autocast):
-            attended = ctx.attend(queries.flatten(0, 1), keys, features)  # (B·L, D), (B·L, N)
+            attended = ctx.attend(  # (B·L, D), (B·L, N)
+                queries.flatten(0, 1), ctx.by_head(keys), ctx.by_head(features)
+            )
         gradients = contexts.flatten(0, 1), weights.flatten(0, 1)
-        return None, None, None, *torch.autograd.grad(attended, (keys, features), gradients)
+        return None, None, None, None, *torch.autograd.grad(attended, (keys, features), gradients)
