@@ -94,7 +94,7 @@ def searching(beams: int) -> Callable[[], object]:
 def captioning(pictures: int, folder: Path) -> Callable[[], object]:
     model = Captioner.load()
     paths = list(islice(cycle(sorted(folder.glob("*.jpg"))), pictures))
-    return lambda: sum(1 for _ in model.caption_each(paths, decoding=model.decoding, batch_size=32))
+    return lambda: sum(1 for _ in model.caption_each(paths, decoding=model.decoding, batch_size=8))
 
 
 def make_task(quantity: str, value: int, folder: Path) -> Callable[[], object]:

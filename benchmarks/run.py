@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/run.py [FOLDER]
 
-FOLDER has pictures to caption; without it the samples are used repeatedly. It takes about seven
+FOLDER has pictures to caption; without it the samples are used repeatedly. It takes about five
 minutes of one processor. benchmarks/README.md explains the figures.
 """
 
