@@ -140,7 +140,7 @@ def test_the_log_says_of_how_many_steps_its_means_are(
     """And stands at the same steps after an interrupt."""
     monkeypatch.setattr("captioner.training.loop.LOG_STEPS", 2)
     run = settings(pictures, encoder_weights="none", pictures_per_batch=1, epochs=1, save_steps=1)
-    for stop in (0, 7):
+    for stop in (0, 6):
         output = tmp_path / str(stop)
         if stop:
             with pytest.raises(Interrupted):
@@ -152,7 +152,7 @@ def test_the_log_says_of_how_many_steps_its_means_are(
             for record in map(json.loads, (tmp_path / name / "log.jsonl").read_text().splitlines())
             if "loss" in record
         ]
-        for name in ("0", "7")
+        for name in ("0", "6")
     )
     assert whole == [(2, 2), (4, 2), (6, 2), (8, 2)]
     assert resumed == [(2, 2), (4, 2), (5, 1), (6, 1), (8, 2)]
