@@ -14,6 +14,7 @@ from captioner.bulk.parts import Part
 from captioner.bulk.sources import absolute, list_parts
 from captioner.bulk.worker import Job, NumberedPart, Outcome, checkpoint_file, digest_of
 from captioner.config.settings import DecodingConfig
+from captioner.decoding.runtime import caption_vocabulary
 from captioner.files import exclusive_lock, remote_address, remove_partial
 
 
@@ -57,7 +58,7 @@ def caption_archive(
     cluster or options that cannot be used, and where another run is at work in the folder.
     """
     check_form(archive.form)
-    model.model.caption_parts()  # raises where it has not learned to caption
+    caption_vocabulary(model.runtime)  # raises where it has not learned to caption
     parts = list_parts(
         archive.source, pictures_per_part=archive.pictures_per_part, column=archive.column
     )

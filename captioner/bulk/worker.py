@@ -131,7 +131,7 @@ def load_model(job: Job) -> Captioner:
         raise CaptionerError(
             f"{file} is another checkpoint than the one where the run was started; copy that here"
         )
-    return Captioner.load(file, job.device)
+    return Captioner.load(file, job.device, runtime=None)
 
 
 def checkpoint_file(checkpoint: Path | None) -> Path:

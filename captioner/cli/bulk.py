@@ -121,7 +121,7 @@ def bulk(
     from captioner.bulk.engines import Cluster
     from captioner.bulk.run import Archive, caption_archive
 
-    model = Captioner.load(checkpoint, device if engine == "local" else "cpu")
+    model = Captioner.load(checkpoint, device if engine == "local" else "cpu", runtime=None)
     stored = replace(model.decoding, num_captions=1)
     statuses = caption_archive(
         Archive(source, output, form, pictures_per_part, column),
