@@ -154,7 +154,7 @@ def make_task(precision: str, device: torch.device, pictures: int, *, critic: bo
         reporter=Silent(),
         log=TrainingLog(Path("log.jsonl")),
         data={},
-        start_is_complete=False,
+        start=None,
     )
 
 
