@@ -1,9 +1,8 @@
-"""BLEU-1 to BLEU-4, combined as in the official COCO code."""
+"""BLEU-1 to BLEU-4, counted by nltk and combined as in the official COCO code."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from captioner.errors import CaptionerError
 
 ORDERS = 4
-_Ngram = tuple[str, ...]
 # The constants with which the official code avoids dividing by zero. They matter for captions
 # shorter than four words, where nltk's own corpus_bleu differs.
 _TINY = 1e-15
@@ -33,9 +31,11 @@ def count(
 ) -> BleuCounts:
     """Count the n-grams that P candidates, lists of tokens, share with their references.
 
-    Those of references that several candidates have, the same list, are counted once. Raises
-    CaptionerError if the numbers differ or a picture has no references.
+    Raises CaptionerError if the numbers differ or a picture has no references.
     """
+    # Imported here because the import takes most of a second.
+    from nltk.translate.bleu_score import closest_ref_length, modified_precision
+
     if len(candidates) != len(references):
         raise CaptionerError(
             f"BLEU got {len(candidates)} candidates for {len(references)} pictures; "
@@ -43,34 +43,17 @@ def count(
         )
     matches = np.zeros((len(candidates), ORDERS))
     reference_lengths = np.zeros(len(candidates))
-    most: dict[int, list[Counter[_Ngram]]] = {}  # how often a reference has an n-gram, at most
     for row, (candidate, captions) in enumerate(zip(candidates, references, strict=True)):
         if not captions:
             raise CaptionerError(f"BLEU needs references for every picture; {row} has none.")
-        if id(captions) not in most:
-            most[id(captions)] = [_most_of_each(captions, order) for order in range(ORDERS)]
-        for order, limits in enumerate(most[id(captions)]):
-            own = Counter(_ngrams(candidate, order))
-            matches[row, order] = sum(min(count, limits[ngram]) for ngram, count in own.items())
+        for order in range(min(ORDERS, len(candidate))):
+            matches[row, order] = modified_precision(captions, candidate, order + 1).numerator
             if not matches[row, order]:  # then no longer n-gram can match either
                 break
-        words = len(candidate)
-        reference_lengths[row] = min(map(len, captions), key=lambda n: (abs(n - words), n))  # noqa: B023
+        reference_lengths[row] = closest_ref_length(captions, len(candidate))
     lengths = np.array([len(candidate) for candidate in candidates], dtype=float)
     ngrams = np.maximum(0, lengths[:, None] - np.arange(ORDERS))
     return BleuCounts(matches, ngrams, lengths, reference_lengths)
-
-
-def _ngrams(words: Sequence[str], order: int) -> Iterator[_Ngram]:
-    """The n-grams of `order` + 1 words."""
-    return zip(*(words[start:] for start in range(order + 1)), strict=False)
-
-
-def _most_of_each(captions: Sequence[Sequence[str]], order: int) -> Counter[_Ngram]:
-    most: Counter[_Ngram] = Counter()
-    for caption in captions:
-        most |= Counter(_ngrams(caption, order))  # the larger count of each
-    return most
 
 
 def per_picture(counts: BleuCounts) -> np.ndarray:
