@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "captioner caption photo.jpg",
     "captioner caption photos --csv > captions.csv",
-    "captioner caption photos --json > captions.jsonl",
     "captioner caption photo.jpg --sample --temperature 0.8 --seed 3",
 )
 

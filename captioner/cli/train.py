@@ -373,7 +373,10 @@ def _summarize(best: Path) -> None:
     """Say how good the best checkpoint is and how to use it."""
     about = read_description(best).about
     [score, *_] = about["scores"]
-    values = ", ".join(f"{name} {value:.4g}" for name, value in score["values"].items())
+    values = ", ".join(
+        f"{name} {value}" if isinstance(value, int) else f"{name} {value:.3f}"
+        for name, value in score["values"].items()
+    )
     command = (
         "captioner caption photo.jpg" if about["vocabulary"] else "captioner ask photo.jpg ..."
     )
