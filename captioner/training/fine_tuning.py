@@ -12,12 +12,18 @@ from captioner.model.description import read_description
 def for_fine_tuning(run: RunConfig) -> RunConfig:
     """The run with FINE_TUNING and the decoding of its start_from where the user chose no others.
 
-    Raises CaptionerError where the checkpoint cannot be read.
+    A task that the checkpoint has not learned is trained as new weights are. Raises CaptionerError
+    where the checkpoint cannot be read.
     """
-    stored = read_description(checkpoint_path(run.training.start_from)).about.get("decoding", {})
+    about = read_description(checkpoint_path(run.training.start_from)).about
     known = {f.name for f in fields(DecodingConfig)}
+    stored = about.get("decoding", {})
+    train = run.data.train
+    is_learned = (about.get("vocabulary") or not train.captions) and (
+        about.get("answers") or not train.questions
+    )
     suited: dict[str, dict[str, Any]] = {
-        "training": FINE_TUNING,
+        "training": FINE_TUNING if is_learned else {},
         "decoding": {name: value for name, value in stored.items() if name in known},
     }
     left_alone = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import CPU, Quiet, assert_equal, settings, weights
 
-from captioner.config.run import RunConfig
+from captioner.config.run import RunConfig, SplitConfig
 from captioner.config.settings import DecodingConfig, TrainingConfig
 from captioner.config.toml_file import read_stages
 from captioner.data.caption_files import read_captions
@@ -60,6 +60,18 @@ def test_a_tenth_of_the_learning_rate_and_the_decoding_of_the_start_unless_chose
     assert (run.training.learning_rate, run.training.patience) == (1e-3, 0)
     assert run.training.encoder_learning_rate == pytest.approx(1e-5)
     assert (run.decoding.beam_size, run.decoding.block_ngrams) == (5, 2)
+
+
+def test_a_task_that_is_new_to_the_start_learns_as_new_weights_do(
+    pictures: Path, start: Path
+) -> None:
+    run = tuned(pictures, start)
+    questions = SplitConfig(questions=("q.json",), answers=("a.json",))
+    data = dataclasses.replace(run.data, train=questions)
+    run = for_fine_tuning(dataclasses.replace(run, data=data))
+    assert run.training.learning_rate == TrainingConfig.learning_rate
+    assert run.training.patience == 0
+    assert (run.decoding.beam_size, run.decoding.block_ngrams) == (3, 2)
 
 
 def test_the_start_stays_the_best_where_nothing_is_learned(
