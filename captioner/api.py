@@ -26,6 +26,7 @@ from captioner.decoding.step import limits_in_tokens
 from captioner.errors import CaptionerError
 from captioner.files import best_of_run, default_checkpoint
 from captioner.kept_picture import KeptPicture
+from captioner.model.confidence import ConfidenceCurve
 from captioner.onnx.runtime import OnnxRuntime, open_runtime
 from captioner.runtime import check_precision, choose_device, read_ahead
 
@@ -61,6 +62,7 @@ class Captioner:
         self.config: ModelConfig = self.runtime.config
         self.decoding: DecodingConfig = loaded.decoding
         self.scores: list[dict[str, Any]] = loaded.scores
+        self.confidence_curve: ConfidenceCurve | None = loaded.confidence_curve
         self.device = self.runtime.device
         self.checkpoint = checkpoint
 
@@ -409,7 +411,10 @@ class Captioner:
         found = search(self.runtime.start(features), limits_in_tokens(decoding, vocabulary))
         grid, sentinel = self.runtime.grid, self.config.sentinel
         return [
-            [to_caption(hypothesis, vocabulary, grid, sentinel=sentinel) for hypothesis in group]
+            [
+                to_caption(one, vocabulary, grid, sentinel=sentinel, curve=self.confidence_curve)
+                for one in group
+            ]
             for group in found
         ]
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from captioner.files import atomic_write, check_output
 if TYPE_CHECKING:
     from captioner.api import Captioner
     from captioner.data.question_files import AskedQuestion
+    from captioner.decoding.outputs import Caption
 
 app = typer.Typer(
     help="Decode a data set and score the result.",
@@ -58,6 +60,14 @@ def captions(
         ),
     ] = None,
     record: options.Record = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit the confidence to these captions, and keep it in the --checkpoint given.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     skip_missing: options.SkipMissing = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The scores as JSON.", rich_help_panel=OUTPUT)
@@ -85,20 +95,25 @@ def captions(
     out, and the exit status is 1. Decoding options that are not given come from the checkpoint.
     """
     arguments = locals()
-    _check_outputs(results, record, checkpoint)
+    _check_outputs(results, checkpoint, {"--record": record, "--calibrate": calibrate})
 
     from captioner.api import Captioner
     from captioner.data.caption_files import has_captions, locate_pictures, read_caption_file
     from captioner.evaluation import describe_decoding
     from captioner.metrics import bootstrap, score_captions
-    from captioner.metrics.calibration import caption_calibration
+    from captioner.metrics.calibration import caption_calibration, right_shares
     from captioner.metrics.caption_results import references_of
-    from captioner.model.checkpoint import add_score
+    from captioner.model.checkpoint import add_score, set_confidence
+    from captioner.model.confidence import ConfidenceCurve
 
     content = read_caption_file(annotations, split)
     has_references = has_captions(content)
     if not has_references:
-        _require_unscored(results, record, f"{annotations} has no captions to compare with")
+        _require_unscored(
+            results,
+            {"--record": record, "--calibrate": calibrate},
+            f"{annotations} has no captions to compare with",
+        )
     pictures = locate_pictures(
         content, images, annotations, skip_missing=skip_missing, uncaptioned=not has_references
     )
@@ -106,7 +121,8 @@ def captions(
     decoding = options.choose_decoding(model.decoding, arguments | {"num_captions": 1})
     paths = [picture.path for picture in pictures]
     captioned = model.caption_each(paths, decoding=decoding, batch_size=batch_size)
-    said, confidences, failed = {}, {}, 0
+    best: dict[int | str, Caption] = {}
+    failed = 0
     for picture, (_, result) in zip(
         pictures, show_progress(captioned, total=len(paths)), strict=True
     ):
@@ -114,8 +130,8 @@ def captions(
             failed += 1
             print_error(result)
         else:
-            said[picture.image_id] = result[0].text
-            confidences[picture.image_id] = result[0].confidence
+            best[picture.image_id] = result[0]
+    said = {key: caption.text for key, caption in best.items()}
     if results is not None:
         write_records([{"image_id": key, "caption": text} for key, text in said.items()], results)
     if not said or not has_references:
@@ -127,9 +143,14 @@ def captions(
         decoding=describe_decoding(decoding) + _precision_suffix(precision),
     )
     intervals = bootstrap.intervals(scores)
-    show_captions(
-        scores, intervals, None, caption_calibration(scores, confidences), as_json=as_json
-    )
+    if calibrate and checkpoint is not None:
+        curve = ConfidenceCurve.fit(
+            [best[key].probabilities for key in scores.pictures], right_shares(scores)
+        )
+        set_confidence(checkpoint, curve)
+        best = {key: replace(caption, confidence_curve=curve) for key, caption in best.items()}
+    sure = caption_calibration(scores, {key: caption.confidence for key, caption in best.items()})
+    show_captions(scores, intervals, None, sure, as_json=as_json)
     if record is not None and checkpoint is not None:
         kept = {"set": record, "values": scores.values, "signature": scores.signature}
         add_score(checkpoint, kept)
@@ -193,7 +214,7 @@ def answers(
     are written. Pictures that cannot be read are named, their questions are left out, and the exit
     status is 1.
     """
-    _check_outputs(results, record, checkpoint)
+    _check_outputs(results, checkpoint, {"--record": record})
 
     from captioner.api import Captioner
     from captioner.data.question_files import read_question_file, read_questions
@@ -205,7 +226,9 @@ def answers(
     asked = read_questions(questions, annotations, images, image_names, skip_missing=skip_missing)
     has_answers = any(question.answers for question in asked)
     if not has_answers:
-        _require_unscored(results, record, f"{questions} has no answers without --annotations")
+        _require_unscored(
+            results, {"--record": record}, f"{questions} has no answers without --annotations"
+        )
     seen = None
     if training_questions:
         seen = [
@@ -282,19 +305,28 @@ def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
     atomic_write(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
 
 
-def _check_outputs(results: Path | None, record: str | None, checkpoint: Path | None) -> None:
-    """Check that what the command makes can be written, before minutes of work."""
+def _check_outputs(
+    results: Path | None, checkpoint: Path | None, keeping: Mapping[str, str | bool | None]
+) -> None:
+    """Check that what the command makes can be written, before minutes of work.
+
+    keeping: the options that change the checkpoint, and what they were given.
+    """
     if results is not None:
         check_output(results)
-    if record is not None and checkpoint is None:
+    asked = [option for option, value in keeping.items() if value not in (None, False)]
+    if asked and checkpoint is None:
         raise CaptionerError(
-            "--record keeps the scores in the checkpoint; name that one with --checkpoint"
+            f"{asked[0]} keeps what it finds in the checkpoint; name that one with --checkpoint"
         )
 
 
-def _require_unscored(results: Path | None, record: str | None, reason: str) -> None:
-    """Check that a set which cannot be scored has a file for its results, and keeps no scores."""
+def _require_unscored(
+    results: Path | None, keeping: Mapping[str, str | bool | None], reason: str
+) -> None:
+    """Check that a set which cannot be scored has a file for its results, and nothing is kept."""
     if results is None:
         raise CaptionerError(f"{reason}, so nothing can be scored; write results with --results")
-    if record is not None:
-        raise CaptionerError(f"{reason}, so there are no scores to keep; leave --record out")
+    asked = [option for option, value in keeping.items() if value not in (None, False)]
+    if asked:
+        raise CaptionerError(f"{reason}, so there is nothing to keep; leave {asked[0]} out")

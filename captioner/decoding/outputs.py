@@ -10,6 +10,7 @@ import numpy as np
 from captioner.data.vocabulary import Vocabulary
 from captioner.decoding.step import Hypothesis
 from captioner.errors import CaptionerError
+from captioner.model.confidence import ConfidenceCurve
 
 _SMALLEST_WEIGHT = 1e-12  # added to each location, since a sentinel may take all the weight
 
@@ -110,6 +111,7 @@ class Caption(_Result):
     attention: np.ndarray
     looking: np.ndarray | None = None
     tokens: tuple[int, ...] = ()
+    confidence_curve: ConfidenceCurve | None = field(default=None, compare=False)
     picture: ResultPicture | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -118,8 +120,19 @@ class Caption(_Result):
 
     @property
     def confidence(self) -> float:
-        """The mean probability of the words, from 0 to 1; 0 for a caption without words."""
-        return sum(word.probability for word in self.words) / max(1, len(self.words))
+        """From 0 to 1: the expected share of the words that people use for the picture.
+
+        Of a checkpoint that was not calibrated, the mean probability of the words; 0 for a caption
+        without words.
+        """
+        if self.confidence_curve is not None:
+            return self.confidence_curve(self.probabilities)
+        return sum(self.probabilities) / max(1, len(self.words))
+
+    @property
+    def probabilities(self) -> list[float]:
+        """Those of the words."""
+        return [word.probability for word in self.words]
 
     def to_dict(self, *, arrays: bool = False) -> dict[str, Any]:
         """Plain Python values, ready for JSON: text, log_probability, confidence and words.
@@ -139,11 +152,17 @@ class Caption(_Result):
 
 
 def to_caption(
-    hypothesis: Hypothesis, vocabulary: Vocabulary, grid: tuple[int, int], *, sentinel: bool
+    hypothesis: Hypothesis,
+    vocabulary: Vocabulary,
+    grid: tuple[int, int],
+    *,
+    sentinel: bool,
+    curve: ConfidenceCurve | None,
 ) -> Caption:
     """Make the Caption of a hypothesis; its weights are on a grid (rows, columns).
 
-    sentinel: whether the model has one; the maps are then scaled to sum to 1.
+    sentinel: whether the model has one; the maps are then scaled to sum to 1. curve: that of the
+    confidence, or None where the model was not calibrated.
     """
     tokens = [vocabulary.words[token] for token in hypothesis.tokens]
     groups = vocabulary.group(tokens)
@@ -169,6 +188,7 @@ def to_caption(
         attention=weights.reshape(-1, *grid),
         tokens=hypothesis.tokens,
         looking=looking,
+        confidence_curve=curve,
     )
 
 

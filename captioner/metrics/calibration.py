@@ -49,9 +49,13 @@ def calibration(confidences: Sequence[float], accuracies: Sequence[float]) -> Ca
 def caption_calibration(scores: CaptionScores, confidences: Mapping[Id, float]) -> Calibration:
     """Compare the confidence of each scored caption with the share of its words that are right.
 
-    A word is right if a reference of the picture has it, as BLEU-1 counts. confidences: picture id
-    -> mean probability of the caption's words.
+    confidences: by picture id.
     """
+    sure = [confidences[picture] for picture in scores.pictures]
+    return calibration(sure, right_shares(scores))
+
+
+def right_shares(scores: CaptionScores) -> list[float]:
+    """Of each scored caption's words, the share that a reference of its picture has (BLEU-1)."""
     counts = scores.bleu_counts
-    shares = counts.matches[:, 0] / np.maximum(1, counts.ngrams[:, 0])  # (P,)
-    return calibration([confidences[picture] for picture in scores.pictures], shares.tolist())
+    return (counts.matches[:, 0] / np.maximum(1, counts.ngrams[:, 0])).tolist()  # (P,)

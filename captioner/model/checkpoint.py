@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from captioner.data.vocabulary import SPECIAL_TOKENS, Vocabulary
 from captioner.errors import CaptionerError
 from captioner.files import best_of_run, default_checkpoint, exclusive_lock
 from captioner.model.captioning_model import CaptioningModel
+from captioner.model.confidence import ConfidenceCurve
 from captioner.model.contents import (
     FORMAT_VERSION,
     damage_reported,
@@ -35,7 +38,7 @@ class Checkpoint:
     training: the settings it was trained with, as they were recorded, of whatever release: they
     are read by people and decide nothing. scores: what was measured, each {"set", "values"} and,
     where there is one, "signature". data: names of the files it was trained on, numbers of pictures
-    and captions.
+    and captions. confidence_curve: None where the confidence of captions was not calibrated.
     """
 
     model: CaptioningModel
@@ -43,6 +46,7 @@ class Checkpoint:
     decoding: DecodingConfig
     scores: list[dict[str, Any]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    confidence_curve: ConfidenceCurve | None = None
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -77,6 +81,7 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
         "decoding": dataclasses.asdict(checkpoint.decoding),
         "scores": checkpoint.scores,
         "data": checkpoint.data,
+        "confidence": _as_dict(checkpoint.confidence_curve),
         "versions": _versions(),
     }
     write_tensors(tensors, {FORMAT: json.dumps(metadata)}, file)
@@ -84,13 +89,30 @@ def save(checkpoint: Checkpoint, file: Path, *, half: bool = False) -> None:
 
 def add_score(file: Path, score: dict[str, Any]) -> None:
     """Write a score into a checkpoint's description of itself, in place of one of the same set."""
+    with _description_of(file) as about:
+        others = [kept for kept in about["scores"] if kept["set"] != score["set"]]
+        about["scores"] = [*others, score]
+
+
+def set_confidence(file: Path, curve: ConfidenceCurve) -> None:
+    """Write into a checkpoint how the confidence of its captions is computed."""
+    with _description_of(file) as about:
+        about["confidence"] = _as_dict(curve)
+
+
+@contextmanager
+def _description_of(file: Path) -> Iterator[dict[str, Any]]:
+    """A checkpoint's description of itself, to be changed; written when the context ends."""
     file = best_of_run(file) if file.is_dir() else file
     with exclusive_lock(file.with_name(f".{file.name}.lock"), wait=True):
         tensors, metadata = read_tensors(file)
         about = json.loads(metadata[FORMAT])
-        others = [kept for kept in about["scores"] if kept["set"] != score["set"]]
-        about["scores"] = [*others, score]
+        yield about
         write_tensors(tensors, {FORMAT: json.dumps(about)}, file)
+
+
+def _as_dict(curve: ConfidenceCurve | None) -> dict[str, float] | None:
+    return None if curve is None else dataclasses.asdict(curve)
 
 
 def load(file: Path) -> Checkpoint:
@@ -124,6 +146,7 @@ def _interpret(about: dict[str, Any], tensors: dict[str, Tensor], file: Path) ->
         decoding=contents.decoding,
         scores=contents.scores,
         data=dict(about["data"]),
+        confidence_curve=contents.confidence_curve,
     )
 
 

@@ -10,6 +10,7 @@ from captioner.config.settings import DecodingConfig, ModelConfig, from_dict, wi
 from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD
 from captioner.data.vocabulary import VOCABULARIES, Vocabulary
 from captioner.errors import CaptionerError
+from captioner.model.confidence import ConfidenceCurve, read_curve
 
 FORMAT_VERSION = 1
 
@@ -24,6 +25,7 @@ class Contents:
     answer_texts: tuple[str, ...]
     decoding: DecodingConfig
     scores: list[dict[str, Any]]
+    confidence_curve: ConfidenceCurve | None
 
 
 def read_contents(about: dict[str, Any], file: Path) -> Contents:
@@ -51,6 +53,7 @@ def read_contents(about: dict[str, Any], file: Path) -> Contents:
             DecodingConfig, without_retired(about["decoding"], f"{file} decoding"), file.name
         ),
         [dict(score) for score in about["scores"]],
+        read_curve(about),
     )
 
 

@@ -45,6 +45,7 @@ class OnnxRuntime:
         self.config = contents.config
         self.decoding = contents.decoding
         self.scores = contents.scores
+        self.confidence_curve = contents.confidence_curve
         self.vocabulary = contents.vocabulary
         self.question_vocabulary = contents.question_vocabulary
         self.answer_texts = contents.answer_texts

@@ -36,6 +36,7 @@ def finish_epoch(task: Task, average: CaptioningModel, position: Position) -> No
         decoding=task.run.decoding,
         scores=[{"set": "validation during training", "values": validation.scores}],
         data=task.data,
+        confidence_curve=task.confidence_curve,
     )
     if distributed.is_first():
         for name in ["last", *["best"] * better]:

@@ -21,6 +21,7 @@ from captioner.errors import CaptionerError
 from captioner.model import checkpoint
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.checkpoint import Checkpoint
+from captioner.model.confidence import ConfidenceCurve
 from captioner.model.encoder import Encoder
 from captioner.runtime import check_precision, has_bfloat16
 from captioner.training import distributed
@@ -55,7 +56,8 @@ class Task:
 
     The batches of captions are None where the run learns no captions, those of questions where it
     learns no answers. start: the checkpoint that it starts from, with the run's own model, where
-    that has learned all tasks of the run.
+    that has learned all tasks of the run. confidence_curve: that checkpoint's, where its captions
+    stay as they are.
     """
 
     run: RunConfig
@@ -71,6 +73,7 @@ class Task:
     log: TrainingLog
     data: dict[str, Any]
     start: Checkpoint | None
+    confidence_curve: ConfidenceCurve | None
 
     @property
     def autocast(self) -> bool:
@@ -155,6 +158,7 @@ def prepare(
             if started is not None and _has_learned(started.model, train)
             else None
         ),
+        confidence_curve=started.confidence_curve if started and config.freeze_captioner else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_the_calibration_compares_the_confidences_with_the_words_of_the_referenc
     assert f"{found['error']:.4f}, expected calibration error" in table
 
 
+def test_a_calibrated_checkpoint_says_what_share_of_its_words_people_use(command, tiny_checkpoint):
+    """Its curve is fitted to these captions, so their mean confidence is the mean share."""
+    file = Path(shutil.copy(tiny_checkpoint, "mine.safetensors"))
+    evaluate = ("evaluate", "captions", *COCO, "--checkpoint", file, "--json")
+    before = Captioner.load(file).caption("one/30.png")
+    found = json.loads(command(*evaluate, "--calibrate")[1])["calibration"]
+    assert found["confidence"] == pytest.approx(found["accuracy"], abs=1e-6)
+    after = Captioner.load(file).caption("one/30.png")
+    assert (after.text, after.words) == (before.text, before.words)
+    curve = checkpoint.load(file).confidence_curve
+    assert curve is not None and after.confidence == curve(before.probabilities)
+    assert json.loads(command(*evaluate)[1])["calibration"] == pytest.approx(found)
+
+
 def test_the_signature_says_how_captions_were_found(run):
     signatures = {
         run(*COCO, "--json", *options)[1].split('"signature": ')[1]
@@ -175,7 +190,7 @@ def test_no_scores_are_kept_of_a_set_without_captions(run):
     Path("test.json").write_text(json.dumps({"images": content["images"]}))
     given = (*COCO[:4], "--annotations", "test.json")
     status, _, err = run(*given, "--results", "said.json", "--record", "test")
-    assert status == 2 and "no scores to keep; leave --record out" in err
+    assert status == 2 and "nothing to keep; leave --record out" in err
     assert run(*given, "--results", "said.json")[0] == 0
     assert run(*given)[0] == 2
 
