@@ -169,12 +169,18 @@ def add_captioning(app: FastAPI, model: Captioner, service: InferenceService) ->
 
     @app.post("/api/caption", summary="Caption a picture", responses=ERRORS)
     async def caption(
-        image: Image, decoding: Decoding, preview: Annotated[bool, Form()] = False
+        image: Image,
+        decoding: Decoding,
+        attention: Annotated[bool, Form(description="reply with a map for each word")] = False,
+        runners_up: Annotated[
+            bool, Form(description="reply with the most probable other words for each word")
+        ] = False,
+        preview: Annotated[bool, Form(description="reply with the picture, small")] = False,
     ) -> schemas.Captions:
         if not model.can_caption:
             raise Refusal(501, "this checkpoint writes no captions; choose one trained on them")
         prepared = await prepare(service, image, preview=preview)
-        result = await service.run(prepared, decoding)
+        result = await service.run(prepared, decoding, attention=attention, runners_up=runners_up)
         return schemas.Captions.model_validate(
             {"captions": result.captions, "picture": prepared.preview}
         )
@@ -194,7 +200,13 @@ def add_captioning(app: FastAPI, model: Captioner, service: InferenceService) ->
         if questions:
             require_answers(model)
         prepared = await prepare(service, image, preview=True)
-        result = await service.run(prepared, decoding if model.can_caption else None, questions)
+        result = await service.run(
+            prepared,
+            decoding if model.can_caption else None,
+            questions,
+            attention=True,
+            runners_up=True,
+        )
         record = {
             "name": image.filename or "picture",
             "picture": prepared.preview,

@@ -14,11 +14,21 @@ from captioner.visualization.explorer import Record
 
 @dataclass(frozen=True)
 class Request:
-    """A picture to be captioned as `decoding` says, unless that is None, and asked questions."""
+    """A picture to be captioned as `decoding` says, unless that is None, and asked questions.
+
+    attention, runners_up: whether the records of its captions have them.
+    """
 
     picture: Image.Image
     decoding: DecodingConfig | None = None
     questions: tuple[str, ...] = ()
+    attention: bool = False
+    runners_up: bool = False
+
+    @property
+    def captions_wanted(self) -> tuple[object, ...]:
+        """What requests in one batch have in common."""
+        return self.decoding, self.attention, self.runners_up
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Job:
 
 
 class BatchWorker:
-    """Runs `infer` on batches of waiting requests with the same decoding.
+    """Runs `infer` on batches of waiting requests that want the same captions.
 
     How much may wait is for the caller to bound. A job whose future is cancelled is skipped.
     """
@@ -83,14 +93,14 @@ class BatchWorker:
                 job.result.set_result(result)
 
     def _next_batch(self) -> list[Job]:
-        """The first waiting job and others with the same decoding; empty once closed."""
+        """The first waiting job and others that want the same captions; empty once closed."""
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: self.waiting or self.closed)
                 if self.closed:
                     return []
-                decoding = self.waiting[0].request.decoding
-                alike = [job for job in self.waiting if job.request.decoding == decoding]
+                wanted = self.waiting[0].request.captions_wanted
+                alike = [job for job in self.waiting if job.request.captions_wanted == wanted]
                 batch = alike[: self.batch]
                 self.waiting = [job for job in self.waiting if job not in batch]
             batch = [job for job in batch if job.result.set_running_or_notify_cancel()]

@@ -38,14 +38,20 @@ class InferenceService:
         return await self._in_time(self.decoder.decode(content, side=side, preview=preview))
 
     async def run(
-        self, prepared: Prepared, decoding: DecodingConfig | None, questions: Sequence[str] = ()
+        self,
+        prepared: Prepared,
+        decoding: DecodingConfig | None,
+        questions: Sequence[str] = (),
+        *,
+        attention: bool = False,
+        runners_up: bool = False,
     ) -> Result:
         """Captions as `decoding` says, none without it, and answers to the questions.
 
-        Raises CaptionerError for a question that cannot be understood, Refusal if it takes too
-        long.
+        attention, runners_up: whether the records of the captions have them. Raises CaptionerError
+        for a question that cannot be understood, Refusal if it takes too long.
         """
-        request = Request(prepared.picture, decoding, tuple(questions))
+        request = Request(prepared.picture, decoding, tuple(questions), attention, runners_up)
         result: Result = await self._in_time(asyncio.wrap_future(self.worker.submit(request)))
         for answer in result.answers:
             if isinstance(answer, CaptionerError):
@@ -65,12 +71,18 @@ class InferenceService:
             raise Refusal(504, f"no answer within {seconds:g} seconds; try again") from error
 
     def _infer(self, requests: Sequence[Request]) -> list[Result]:
-        """The results of requests with the same decoding."""
+        """The results of requests that want the same captions."""
         features = self.model.encode([request.picture for request in requests])  # (B, N, D)
-        decoding = requests[0].decoding
+        first = requests[0]
         captions: list[list[Record]] = [[] for _ in requests]
-        if decoding is not None:
-            captions = caption_records(self.model, features, decoding)
+        if first.decoding is not None:
+            captions = caption_records(
+                self.model,
+                features,
+                first.decoding,
+                attention=first.attention,
+                runners_up=first.runners_up,
+            )
         questions = [request.questions for request in requests]
         answers: list[list[Record | CaptionerError]] = [[] for _ in requests]
         if any(questions):

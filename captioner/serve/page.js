@@ -59,7 +59,8 @@ async function caption(file) {
     throw new Error(`The picture is larger than ${Math.floor(most / 2 ** 20)} MiB; make it smaller.`);
   }
   if (!writes) return { picture: URL.createObjectURL(file), captions: [] };
-  return (await post("/api/caption", [...settings(), ["preview", "true"]], file)).json();
+  const seen = ["attention", "runners_up", "preview"].map((name) => [name, "true"]);
+  return (await post("/api/caption", [...settings(), ...seen], file)).json();
 }
 
 const say = ({ captions }) => captions.length

@@ -16,8 +16,9 @@ class WrittenWord(Word):
     """A word of a caption."""
 
     looked: str = Field(description='where its attention is greatest, such as "upper left"')
-    runners_up: list[Word] = Field(
-        description='the most probable other words here; "<end>" would have ended the caption'
+    runners_up: list[Word] | None = Field(
+        description="with runners_up: the most probable other words here; "
+        '"<end>" would have ended the caption'
     )
 
 
@@ -27,8 +28,9 @@ class Caption(BaseModel):
     text: str
     log_probability: float = Field(description="natural logarithm, including the end")
     words: list[WrittenWord]
-    attention: list[Map] = Field(
-        description="one map per word, a list of rows; each sums to 1 and covers the picture"
+    attention: list[Map] | None = Field(
+        description="with attention: one map per word, a list of rows; each sums to 1 and covers "
+        "the picture"
     )
 
 

@@ -1,8 +1,9 @@
 """The explorer: one self-contained HTML file that shows where the model looked for every word."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import repeat
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from captioner.api import Captioner
 from captioner.config.settings import DecodingConfig
 from captioner.decoding.alternatives import Alternatives, find_alternatives
-from captioner.decoding.outputs import Answer, Caption
+from captioner.decoding.outputs import Answer, Caption, Word
 from captioner.decoding.runtime import Features
 from captioner.files import asset, atomic_write
 from captioner.visualization.attention_maps import where
@@ -25,39 +26,51 @@ Record = dict[str, Any]  # written as a JSON object
 
 
 def caption_records(
-    model: Captioner, features: Features, decoding: DecodingConfig
+    model: Captioner,
+    features: Features,
+    decoding: DecodingConfig,
+    *,
+    attention: bool = True,
+    runners_up: bool = True,
 ) -> list[list[Record]]:
-    """Caption pictures by their features (B, N, D): a list of records per picture, best first."""
+    """Caption pictures by their features (B, N, D): a list of records per picture, best first.
+
+    attention, runners_up: whether the records have them; the latter take another pass of the
+    decoder.
+    """
     groups = model.caption_features(features, decoding)
-    captions = [caption for group in groups for caption in group]
-    rows = [row for row, group in enumerate(groups) for _ in group]
-    others = iter(find_alternatives(model.runtime, features, captions, rows, decoding))
-    return [[caption_record(caption, next(others)) for caption in group] for group in groups]
+    others: Iterator[Alternatives | None] = repeat(None)
+    if runners_up:
+        captions = [caption for group in groups for caption in group]
+        rows = [row for row, group in enumerate(groups) for _ in group]
+        others = iter(find_alternatives(model.runtime, features, captions, rows, decoding))
+    return [
+        [caption_record(caption, next(others), attention=attention) for caption in group]
+        for group in groups
+    ]
 
 
-def caption_record(caption: Caption, others: Alternatives) -> Record:
+def caption_record(
+    caption: Caption, others: Alternatives | None, *, attention: bool = True
+) -> Record:
     """A caption as a record, for the page and the web API.
 
     {"text", "log_probability", "words": [{"word", "probability", "looked", "runners_up": [{"word",
-    "probability"}]}], "attention": T maps of rows of columns}.
+    "probability"}]}], "attention": T maps of rows of columns}. Without others "runners_up" is
+    None, and without attention "attention".
     """
     words = [
-        {
-            "word": word.word,
-            "probability": _rounded(word.probability),
-            "looked": where(cells),
-            "runners_up": [
-                {"word": other.word, "probability": _rounded(other.probability)}
-                for other in alternatives
-            ],
-        }
-        for word, cells, alternatives in zip(caption.words, caption.attention, others, strict=True)
+        _word_record(word) | {"looked": where(cells), "runners_up": None}
+        for word, cells in zip(caption.words, caption.attention, strict=True)
     ]
+    if others is not None:
+        for record, alternatives in zip(words, others, strict=True):
+            record["runners_up"] = [_word_record(other) for other in alternatives]
     return {
         "text": caption.text,
         "log_probability": _rounded(caption.log_probability),
         "words": words,
-        "attention": _maps(caption.attention),
+        "attention": _maps(caption.attention) if attention else None,
     }
 
 
@@ -131,6 +144,10 @@ def _figure(picture: Record) -> str:
         f'<figure><img src="{escape(picture["picture"])}" alt="{alternative}">'
         f"<figcaption><b>{escape(picture['name'])}</b>{lines}</figcaption></figure>"
     )
+
+
+def _word_record(word: Word) -> Record:
+    return {"word": word.word, "probability": _rounded(word.probability)}
 
 
 def _maps(attention: NDArray[np.floating]) -> list[list[list[float]]]:

@@ -20,7 +20,10 @@ from process_size import MIB, size_of
 from training_processes import CODE
 
 CLIENTS = 8
-FIELDS = ("beam_size", "num_captions", "max_words", "seed", "temperature", "top_p", "question")
+FIELDS = (
+    "beam_size", "num_captions", "max_words", "seed", "temperature", "top_p", "question",
+    "attention", "runners_up",
+)  # fmt: skip
 VALUES = ("", "-1", "0", "1e9", "9" * 5000, "nan", "\0", "\x1b[2J", "é" * 500, "true", "3")
 PATHS = ("/api/caption", "/api/answer", "/api/explorer", "/api/about", "/", "/docs", "/none")
 

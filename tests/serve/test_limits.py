@@ -92,10 +92,12 @@ class Slow:
         self.batches: list[int] = []
         real = inference.caption_records
 
-        def find(model: Captioner, features: Tensor, decoding: DecodingConfig) -> object:
+        def find(
+            model: Captioner, features: Tensor, decoding: DecodingConfig, **wanted: bool
+        ) -> object:
             self.batches.append(len(features))
             assert self.may.wait(30)
-            return real(model, features, decoding)
+            return real(model, features, decoding, **wanted)
 
         monkeypatch.setattr(inference, "caption_records", find)
 
@@ -219,6 +221,31 @@ def test_memory_stays_bounded(address: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert 0 < most <= Limits().decoders + Limits().slow_decoders
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 250_000  # KiB; all twenty at once in the server itself would take 700,000
+
+
+def test_a_batch_is_of_requests_that_want_the_same_captions() -> None:
+    picture, may = Image.new("RGB", (8, 8)), threading.Event()
+    batches: list[list[Request]] = []
+
+    def infer(requests: Sequence[Request]) -> list[Result]:
+        batches.append(list(requests))
+        assert may.wait(5)
+        return [Result([], []) for _ in requests]
+
+    worker = BatchWorker(infer, batch=9)
+    blocking = worker.submit(Request(picture, questions=("first",)))
+    wait_for(lambda: len(batches) == 1)
+    plain, maps, others = (
+        Request(picture),
+        Request(picture, attention=True),
+        Request(picture, runners_up=True),
+    )
+    asked = [worker.submit(one) for one in (plain, maps, others, plain, others)]
+    may.set()
+    for one in (blocking, *asked):
+        one.result(5)
+    worker.close()
+    assert batches[1:] == [[plain, plain], [maps], [others, others]]
 
 
 def test_a_batch_that_fails_takes_no_other_with_it() -> None:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,7 +18,9 @@ from helpers import make_picture, post
 from PIL import Image
 
 from captioner import Captioner
+from captioner.decoding.alternatives import find_alternatives
 from captioner.serve.app import create_app
+from captioner.visualization import explorer
 
 Serve = Callable[[object], str]
 MIB = 2**20
@@ -35,7 +38,8 @@ def address(model: Captioner, serve_app: Serve) -> str:
 
 def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
     content = make_picture(1, (300, 431), "JPEG")
-    answer = post(address, "/api/caption", content, num_captions=2, beam_size=3)
+    wanted = {"attention": True, "runners_up": True}
+    answer = post(address, "/api/caption", content, num_captions=2, beam_size=3, **wanted)
     assert answer.status_code == 200
     expected = model.caption(content, num_captions=2, beam_size=3)
     found = answer.json()["captions"]
@@ -48,6 +52,30 @@ def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
             assert word["word"] == own.word
             assert word["probability"] == pytest.approx(own.probability, rel=1e-3)
             assert len(word["runners_up"]) == 4
+
+
+@pytest.mark.parametrize("wanted", [(), ("attention",), ("runners_up",)])
+def test_the_reply_has_no_maps_and_no_other_words_unless_it_is_asked_for_them(
+    address: str, monkeypatch: pytest.MonkeyPatch, wanted: tuple[str, ...]
+) -> None:
+    content = make_picture(1)
+    both = {"attention": True, "runners_up": True}
+    everything = post(address, "/api/caption", content, **both).json()["captions"]
+    sought: list[int] = []
+
+    def find(*arguments: Any) -> Any:
+        sought.append(len(arguments[2]))
+        return find_alternatives(*arguments)
+
+    monkeypatch.setattr(explorer, "find_alternatives", find)
+    fields = dict.fromkeys(wanted, True)
+    found = post(address, "/api/caption", content, **fields).json()["captions"]
+    assert sought == [len(found)] * ("runners_up" in wanted)  # else no second pass of the decoder
+    for caption in everything:
+        caption["attention"] = caption["attention"] if "attention" in wanted else None
+        for word in caption["words"]:
+            word["runners_up"] = word["runners_up"] if "runners_up" in wanted else None
+    assert found == everything
 
 
 def test_settings_change_the_caption(address: str, model: Captioner) -> None:
@@ -97,7 +125,9 @@ def test_the_explorer_holds_what_the_api_says(address: str) -> None:
     page = post(address, "/api/explorer", content, **fields)
     assert page.headers["content-disposition"] == 'attachment; filename="explorer.html"'
     [shown] = json.loads(page.text.partition('type="application/json">')[2].partition("<")[0])
-    captions = post(address, "/api/caption", content, num_captions=2).json()["captions"]
+    wanted = {"attention": True, "runners_up": True}
+    reply = post(address, "/api/caption", content, num_captions=2, **wanted)
+    captions = reply.json()["captions"]
     assert shown["captions"] == captions
     assert [one["question"] for one in shown["answers"]] == fields["question"]
 

@@ -120,6 +120,9 @@ def test_caption_record() -> None:
         ],
         "attention": maps.tolist(),
     }
+    shorter = caption_record(caption, None, attention=False)
+    assert shorter["attention"] is None
+    assert [word["runners_up"] for word in shorter["words"]] == [None, None]
 
 
 def test_answer_record() -> None:
