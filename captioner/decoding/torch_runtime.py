@@ -21,8 +21,9 @@ class TorchRows:
     @torch.no_grad()
     def __init__(self, decoder: CaptionDecoder, features: Tensor) -> None:
         self.decoder = decoder
-        self.features = features  # (B, N, D)
-        self.keys = decoder.attention.project(features)  # (B, N, A)
+        attention = decoder.attention
+        self.keys = attention.by_head(attention.project(features))  # (B, N, A), or by head
+        self.features = attention.by_head(features)  # (B, N, D), or by head
         self.state: State = decoder.start(features)  # parts (B·G, H)
 
     @property

@@ -53,9 +53,10 @@ class SpatialAttention(nn.Module):
         """Keys or features (B, N, S) as (B, heads, N, S / heads), in memory head by head.
 
         It is worth its copy where many queries follow one another: all heads then take one product,
-        and in bfloat16 none copies its part of (B, N, S).
+        and in bfloat16 none copies its part of (B, N, S). For additive attention they stay as they
+        are.
         """
-        return self._heads(vectors).contiguous()
+        return self._heads(vectors).contiguous() if self.score is None else vectors
 
     def forward(
         self,
@@ -203,6 +204,10 @@ class FixedContext(nn.Module):
     def project(self, features: Tensor) -> Tensor:
         """The mean (B, 1, D) of features (B, N, D): once per picture."""
         return features.mean(1, keepdim=True)
+
+    def by_head(self, vectors: Tensor) -> Tensor:
+        """The keys or features as they are: there are no heads."""
+        return vectors
 
     def forward(self, query: Tensor, keys: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Context (B·G, D), the picture's mean, and weights (B·G, N), all 1 / N.

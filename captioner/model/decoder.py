@@ -145,8 +145,10 @@ class CaptionDecoder(nn.Module):
         output = embedded + self.hidden_output(hidden) + self.context_output(context)
         output = self.hidden_dropout(output)
         if not torch.compiler.is_exporting() and len(output) <= _FEW_ROWS:
-            columns = self.embedding.weight @ output.t()
-            return columns.t().contiguous() + self.output_bias
+            # A single column would be a matrix times a vector, which takes longer than two columns.
+            pair = output if len(output) > 1 else output.repeat(2, 1)
+            columns = self.embedding.weight @ pair.t()  # (V, rows)
+            return columns[:, : len(output)].t().contiguous() + self.output_bias
         return nn.functional.linear(output, self.embedding.weight, self.output_bias)
 
     def step(

@@ -41,6 +41,15 @@ def test_permuting_locations_permutes_weights_and_leaves_context(heads: int | No
 
 
 @pytest.mark.parametrize("heads", HEADS)
+def test_keys_and_features_by_head_give_the_same(heads: int | None) -> None:
+    attention, query, features = attention_and_inputs(heads)
+    keys = attention.project(features)
+    expected = attention(query, keys, features)
+    found = attention(query, attention.by_head(keys), attention.by_head(features))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("heads", HEADS)
 def test_a_masked_location_weighs_exactly_nothing(heads: int | None) -> None:
     attention, query, features = attention_and_inputs(heads)
     mask = torch.ones(B, N, dtype=torch.bool)
