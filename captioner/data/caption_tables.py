@@ -29,6 +29,8 @@ HUGGING_FACE_NAMES = ("metadata.jsonl", "metadata.csv")
 def _is_csv(source: CaptionSource) -> bool:
     if source.file.suffix.lower() in (".csv", ".tsv") and not _is_flickr30k(source):
         return True
+    if source.first_line.lstrip().startswith(("{", "[")):  # JSON: all of COCO's in one line, say
+        return False
     columns = {name.strip(' "') for name in re.split(r"[,;\t]", source.first_line.lower())}
     return not columns.isdisjoint(IMAGE_NAMES) and not columns.isdisjoint(CAPTION_NAMES)
 
@@ -171,7 +173,7 @@ def read_flickr8k(source: CaptionSource) -> CaptionFile:
 
 
 def _is_flickr30k(source: CaptionSource) -> bool:
-    return source.first_line.replace(" ", "").lower().startswith("image_name|comment_number|")
+    return bool(re.match(r" *image_name *\| *comment_number *\|", source.first_line, re.IGNORECASE))
 
 
 def read_flickr30k(source: CaptionSource) -> CaptionFile:

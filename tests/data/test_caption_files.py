@@ -1,6 +1,7 @@
 """Caption files of all forms say the same; a wrong one is one line with what and where."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from captioner.data.box_files import read_instances
-from captioner.data.caption_files import read_captions
+from captioner.data.caption_files import READERS, read_captions
+from captioner.data.caption_source import CaptionSource
 from captioner.errors import CaptionerError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -60,6 +62,19 @@ def test_coco(images: Path, write: Write, capsys: pytest.CaptureFixture[str]) ->
     assert (second.path, second.image_id) == (images / "a.png", 3)
     assert second.captions == ("a hat", "ein Hut über Wasser")
     assert capsys.readouterr().out == ""  # pycocotools prints; results alone belong on stdout
+
+
+def test_a_large_file_is_recognised_without_a_copy_of_its_text(write: Write) -> None:
+    captions = [{"image_id": 3, "caption": f"{number} hats, of felt"} for number in range(9999)]
+    file = write("captions.json", COCO | {"annotations": captions})
+    source = CaptionSource(file)
+    source.parsed_json()
+    tracemalloc.start()
+    recognised = [reader.name for reader in READERS if reader.recognises(source)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert recognised[0] == "COCO's JSON"
+    assert peak < file.stat().st_size
 
 
 def test_karpathy_splits(images: Path, write: Write) -> None:
