@@ -52,6 +52,7 @@ def step_seconds(shapes: Path, setting: dict[str, str]) -> float:
 def print_step_seconds(shapes: Path) -> None:
     """Take training steps on the set in `shapes`, which also holds its feature caches."""
     import torch
+    from quiet import Quiet
 
     from captioner.config.toml_file import read_stages
     from captioner.training.optimizer import make_optimizer
@@ -63,7 +64,7 @@ def print_step_seconds(shapes: Path) -> None:
         output=shapes,
         caches=shapes / "cache",
         device=torch.device("cpu"),
-        reporter=_Silent(),
+        reporter=Quiet(),
     )
     optimizer = make_optimizer(task.model, task.run.training)
     assert task.captions is not None
@@ -75,17 +76,6 @@ def print_step_seconds(shapes: Path) -> None:
             begun = time.perf_counter()
         train_step(task, optimizer, [captions], [questions], step)
     print((time.perf_counter() - begun) / STEPS)
-
-
-class _Silent:
-    def note(self, text: str) -> None:
-        pass
-
-    def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        pass
-
-    def interrupted(self) -> bool:
-        return False
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from quiet import Quiet
 
 from captioner.config.run import DataConfig, RunConfig, SplitConfig
 from captioner.config.settings import DecodingConfig, ModelConfig, TrainingConfig
@@ -57,19 +58,6 @@ class Member:
     layers: int
     seed: int
     epochs: int
-
-
-class Quiet:
-    """A reporter that prints nothing and never interrupts."""
-
-    def note(self, text: str) -> None:
-        pass
-
-    def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        pass
-
-    def interrupted(self) -> bool:
-        return False
 
 
 def members(shapes_epochs: int, flickr8k_epochs: int) -> list[Member]:

@@ -18,6 +18,8 @@ from torch.utils.flop_counter import flop_registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from quiet import Quiet
+
 from captioner.api import Captioner
 from captioner.config.run import RunConfig
 from captioner.config.settings import DecodingConfig, TrainingConfig
@@ -51,19 +53,6 @@ class Timed:
     seconds: float
     gigabytes: float
     tflop: float
-
-
-class Silent:
-    """A reporter that shows nothing."""
-
-    def note(self, text: str) -> None:
-        pass
-
-    def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        pass
-
-    def interrupted(self) -> bool:
-        return False
 
 
 class Flops(TorchDispatchMode):
@@ -151,7 +140,7 @@ def make_task(precision: str, device: torch.device, pictures: int, *, critic: bo
         val_questions=None,
         reward=reward,
         device=device,
-        reporter=Silent(),
+        reporter=Quiet(),
         log=TrainingLog(Path("log.jsonl")),
         data={},
         start=None,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from quiet import Quiet
 
 from captioner.config.run import RunConfig
 from captioner.config.toml_file import read_stages
@@ -33,19 +34,6 @@ from captioner.training.state import Position
 from captioner.training.step import answer_batch
 
 GLIMPSES = {"attention": 2, "mean feature": 1, "blind": 0}
-
-
-class Quiet:
-    """A reporter that prints nothing and never interrupts."""
-
-    def note(self, text: str) -> None:
-        pass
-
-    def progress(self, task: str, done: int, total: int, detail: str) -> None:
-        pass
-
-    def interrupted(self) -> bool:
-        return False
 
 
 def train(run: RunConfig, head: str, seed: int, work: Path) -> dict[str, Any]:
