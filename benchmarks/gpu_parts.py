@@ -144,6 +144,7 @@ def make_task(precision: str, device: torch.device, pictures: int, *, critic: bo
         log=TrainingLog(Path("log.jsonl")),
         data={},
         start=None,
+        confidence_curve=None,
     )
 
 
