@@ -27,6 +27,7 @@ class Caption(BaseModel):
 
     text: str
     log_probability: float = Field(description="natural logarithm, including the end")
+    confidence: float = Field(description="the expected share of right words")
     words: list[WrittenWord]
     attention: list[Map] | None = Field(
         description="with attention: one map per word, a list of rows; each sums to 1 and covers "
@@ -57,8 +58,8 @@ class Answer(BaseModel):
     text: str
     probability: float
     top: list[Choice] = Field(description="the likeliest answers, best first")
-    looked: list[str] = Field(description="where each glimpse looked most")
-    attention: list[Map] = Field(description="a map a glimpse, of rows of columns")
+    looked: list[str] = Field(description="where the attention of each look is greatest")
+    attention: list[Map] = Field(description="one map per look, a list of rows")
 
 
 class Decoding(BaseModel):

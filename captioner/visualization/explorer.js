@@ -24,25 +24,22 @@ const Explorer = (() => {
   // Captions and answers in one form: a text, and steps with a map each, which are the words of a
   // caption or the looks of an answer. An answer has a question.
   function sentences(picture) {
-    const captions = picture.captions.map(({ text, words, attention }) => {
-      const probability = words.reduce((sum, word) => sum + word.probability, 0) / words.length;
-      return {
-        text,
-        probability: probability || 0,
-        unit: " per word on average",
-        heading: "Other words it considered",
-        steps: words.map((word, index) => ({
-          label: word.word,
-          probability: word.probability,
-          looked: word.looked,
-          map: attention[index],
-          others: word.runners_up.map((other) => ({
-            text: other.word === "<end>" ? "(end of the sentence)" : other.word,
-            probability: other.probability,
-          })),
+    const captions = picture.captions.map(({ text, confidence, words, attention }) => ({
+      text,
+      probability: confidence,
+      unit: " of the words are expected to be right",
+      heading: "Other words it considered",
+      steps: words.map((word, index) => ({
+        label: word.word,
+        probability: word.probability,
+        looked: word.looked,
+        map: attention[index],
+        others: word.runners_up.map((other) => ({
+          text: other.word === "<end>" ? "(end of the sentence)" : other.word,
+          probability: other.probability,
         })),
-      };
-    });
+      })),
+    }));
     const answers = picture.answers.map((answer) => ({
       question: answer.question,
       text: answer.text,

@@ -55,9 +55,9 @@ def caption_record(
 ) -> Record:
     """A caption as a record, for the page and the web API.
 
-    {"text", "log_probability", "words": [{"word", "probability", "looked", "runners_up": [{"word",
-    "probability"}]}], "attention": T maps of rows of columns}. Without others "runners_up" is
-    None, and without attention "attention".
+    {"text", "log_probability", "confidence", "words": [{"word", "probability", "looked",
+    "runners_up": [{"word", "probability"}]}], "attention": T maps of rows of columns}. Without
+    others "runners_up" is None, and without attention "attention".
     """
     words = [
         _word_record(word) | {"looked": where(cells), "runners_up": None}
@@ -69,6 +69,7 @@ def caption_record(
     return {
         "text": caption.text,
         "log_probability": _rounded(caption.log_probability),
+        "confidence": _rounded(caption.confidence),
         "words": words,
         "attention": _maps(caption.attention) if attention else None,
     }

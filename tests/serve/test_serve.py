@@ -47,6 +47,7 @@ def test_the_caption_is_the_models_own(address: str, model: Captioner) -> None:
     for said, caption in zip(found, expected, strict=True):
         assert said["text"] == caption.text
         assert said["log_probability"] == pytest.approx(caption.log_probability, rel=1e-3)
+        assert said["confidence"] == pytest.approx(caption.confidence, rel=1e-3)
         np.testing.assert_allclose(said["attention"], caption.attention, atol=1e-4)
         for word, own in zip(said["words"], caption.words, strict=True):
             assert word["word"] == own.word

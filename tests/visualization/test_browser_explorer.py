@@ -102,7 +102,9 @@ def test_map_is_right_after_fading(visit: Visit, explorer: str) -> None:
 def test_a_caption_says_how_sure_it_is_and_can_be_copied(visit: Visit, explorer: str) -> None:
     page = visit.open(explorer)
     verdict = page.locator(".verdict")
-    expect(verdict).to_contain_text("Unsure: 47 % per word on average")  # (50 + 91.2 + 0.04) / 3
+    expect(verdict).to_contain_text(
+        "Unsure: 47 % of the words are expected to be right"
+    )  # (50 + 91.2 + 0.04) / 3
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()

@@ -104,6 +104,7 @@ def test_caption_record() -> None:
     assert caption_record(caption, others) == {
         "text": "a dog",
         "log_probability": -2.5,
+        "confidence": 0.31173,
         "words": [
             {
                 "word": "a",
