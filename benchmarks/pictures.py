@@ -3,7 +3,10 @@
     python benchmarks/pictures.py [FOLDER]
 
 Uses the bundled checkpoint on the pictures of the folder, or on the samples repeatedly. The tasks
-alternate in one process; medians of three rounds, in wall-clock and processor seconds.
+alternate in one process; medians of three rounds, in wall-clock and processor seconds. With two
+threads each has a batch of its own, and on a busy machine they wait for each other. With
+`--precision bf16` the encoder takes 11.9 ms per picture instead of 27.8 in batches, 16.3 instead of
+29.9 for one; float32 is the default, since captions differ.
 """
 
 import os
