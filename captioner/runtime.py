@@ -91,9 +91,11 @@ def move(values: "Tensor", device: "torch.device") -> "Tensor":
 
 
 def move_together(values: "Sequence[Tensor]", device: "torch.device") -> "list[Tensor]":
-    """Tensors of one type on this device, moved all at once."""
+    """Tensors of one type on this device, moved all at once; those already there stay."""
     import torch
 
+    if all(value.device == device for value in values):
+        return list(values)
     moved = move(torch.cat([value.flatten() for value in values]), device)
     pieces = moved.split([value.numel() for value in values])
     return [piece.view(value.shape) for piece, value in zip(pieces, values, strict=True)]

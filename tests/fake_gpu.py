@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -40,36 +41,99 @@ class Counted(TorchDispatchMode):
 
 
 class Watched(TorchDispatchMode):
-    """Refuses copies from the host to the GPU and back that one side waits for."""
+    """Refuses copies from the host to the GPU and back that one side waits for, and counts others.
+
+    to_gpu: copies to the GPU; to_host: those to the host, which `read_back` allows, though they
+    wait.
+    """
+
+    def __init__(self, *, read_back: bool = False) -> None:
+        super().__init__()
+        self.read_back = read_back
+        self.to_gpu = self.to_host = 0
 
     def __torch_dispatch__(
         self, function: Any, types: Any, arguments: Any = (), named: Any = None
     ) -> Any:
         named = named or {}
         result = function(*arguments, **named)
+        if function in _INDEXED and arguments[0].device.type == "cuda":
+            for index in arguments[1]:
+                elsewhere = index is not None and index.device.type != "cuda"
+                assert not elsewhere, f"{function} by indices on the {index.device} waits"
         if isinstance(result, Tensor) and function in (
             torch.ops.aten._to_copy.default,
             torch.ops.aten.copy_.default,
         ):
             source = arguments[-1] if function is torch.ops.aten.copy_.default else arguments[0]
-            waits = source.device.type != result.device.type and not named.get("non_blocking")
-            assert not waits, f"{function} from {source.device} to {result.device} waits"
+            self._see(f"{function}", source.device, result.device, named.get("non_blocking"))
         return result
+
+    def _see(self, name: str, source: torch.device, to: torch.device, non_blocking: Any) -> None:
+        if source.type == to.type:
+            return
+        read = to.type == "cpu" and self.read_back
+        assert non_blocking or read, f"{name} from {source} to {to} waits"
+        self.to_gpu += to.type == "cuda"
+        self.to_host += read
+
+
+_INDEXED = (
+    torch.ops.aten.index.Tensor,
+    torch.ops.aten.index_put.default,
+    torch.ops.aten.index_put_.default,
+)
+
+_numpy = Tensor.numpy
 
 
 @contextmanager
-def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let tensors be made on a GPU that is not there, and complain of waiting for it."""
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[NDArray[Any]]]:
+    """The arrays that tensors are made into, for a fake GPU to say them again."""
+    arrays: list[NDArray[Any]] = []
+
+    def record(tensor: Tensor) -> NDArray[Any]:
+        arrays.append(_numpy(tensor))
+        return arrays[-1].copy()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tensor, "numpy", record)
+        yield arrays
+
+
+def _said_again(arrays: Iterable[NDArray[Any]]) -> Callable[[Tensor], NDArray[Any]]:
+    waiting = iter(arrays)
+
+    def numpy(tensor: Tensor) -> NDArray[Any]:
+        if not isinstance(tensor, FakeTensor):
+            return _numpy(tensor)
+        array = next(waiting)
+        assert array.shape == tensor.shape and str(tensor.dtype) == f"torch.{array.dtype}"
+        return array.copy()
+
+    return numpy
+
+
+@contextmanager
+def fake_gpu(
+    monkeypatch: pytest.MonkeyPatch, read_back: Sequence[NDArray[Any]] = ()
+) -> Iterator[Watched]:
+    """Let tensors be made on a GPU that is not there, and complain of waiting for it.
+
+    read_back: what the tensors are that the host asks for, in order; else it may ask for none.
+    """
+    monkeypatch.setattr(Tensor, "numpy", _said_again(read_back))
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(Tensor, "backward", lambda loss: backward([loss], [torch.ones_like(loss)]))
     monkeypatch.setattr(torch.autograd, "grad", gradients)
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    for place, name in ((decoder, "_Plan"), (step, "_on_host")):
+    for place, name in ((decoder, "_Plan"), (step, "_on_host"), (torch, "from_numpy")):
         monkeypatch.setattr(place, name, _with_real_tensors(getattr(place, name)))
     # Fallbacks to real tensors would need a real GPU, too.
-    with FakeTensorMode(allow_non_fake_inputs=True), Watched():
-        yield
+    watched = Watched(read_back=bool(read_back))
+    with FakeTensorMode(allow_non_fake_inputs=True), watched:
+        yield watched
 
 
 def _with_real_tensors(function: Callable[..., Any]) -> Callable[..., Any]:

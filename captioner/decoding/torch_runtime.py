@@ -12,11 +12,17 @@ from captioner.decoding.runtime import Bans, Batch, Candidates, Done, Drawn, Fea
 from captioner.model.captioning_model import CaptioningModel
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import State
-from captioner.runtime import side_by_side
+from captioner.runtime import move, move_together, side_by_side
+
+_NONE = np.empty(0, np.int64)
 
 
 class TorchRows:
-    """Rows of unfinished captions, as ActiveRows says, of pictures of these features (B, N, D)."""
+    """Rows of unfinished captions, as ActiveRows says, of pictures of these features (B, N, D).
+
+    For each word, all that it needs is moved to the device at once, and its results come back at
+    once, since each copy from a GPU waits for it.
+    """
 
     @torch.no_grad()
     def __init__(self, decoder: CaptionDecoder, features: Tensor) -> None:
@@ -25,16 +31,14 @@ class TorchRows:
         self.keys = attention.by_head(attention.project(features))  # (B, N, A), or by head
         self.features = attention.by_head(features)  # (B, N, D), or by head
         self.state: State = decoder.start(features)  # parts (B·G, H)
-
-    @property
-    def pictures(self) -> int:
-        """The number of pictures."""
-        return len(self.features)
+        self.pictures = len(features)
+        self.selected: Ints = _NONE  # the rows that the next step continues; none: all as they are
+        self.continued: list[int] = []  # its pictures, likewise
 
     @torch.no_grad()
     def best(self, words: Ints, bans: Bans, count: int) -> Candidates:
         """The likeliest next words, `count` or all there are; banned ones have log prob -inf."""
-        log_probs, weights = self._step(words, bans)  # (rows, V), (rows, N)
+        log_probs, weights, _ = self._step(words, bans)  # (rows, V), (rows, N)
         best = log_probs.topk(min(count, log_probs.shape[1]), dim=1)  # (rows, C)
         return Candidates(*_to_arrays(best.values, best.indices, weights))
 
@@ -43,38 +47,62 @@ class TorchRows:
         self, words: Ints, bans: Bans, counts: Ints, uniforms: Floats, config: DecodingConfig
     ) -> Drawn:
         """Draw counts (rows,) next words of each row by these uniform numbers."""
-        log_probs, weights = self._step(words, bans)  # (rows, V), (rows, N)
-        rows, drawn, times = _draw_words(
-            _truncate(log_probs, config),
-            torch.from_numpy(counts).unsqueeze(1),
-            torch.from_numpy(uniforms),
+        wanted = np.arange(counts.max()) < counts[:, None]  # (rows, most)
+        table = np.zeros(wanted.shape, np.float32)
+        table[wanted] = uniforms
+        log_probs, weights, numbers = self._step(words, bans, table)  # (rows, V), (rows, N)
+        cumulative = _truncate(log_probs, config).cumsum(dim=-1)  # (rows, V)
+        drawn = torch.searchsorted(cumulative, numbers * cumulative[:, -1:])  # (rows, most)
+        chosen, indices, weights_there = _to_arrays(log_probs.gather(1, drawn), drawn, weights)
+        size = log_probs.shape[1]
+        codes = (indices + size * np.arange(len(indices))[:, None])[wanted]  # (draws,)
+        different, first, times = np.unique(codes, return_index=True, return_counts=True)  # (M,)
+        return Drawn(
+            different // size, different % size, times, chosen[wanted][first], weights_there
         )
-        chosen = log_probs[rows, drawn]  # (M,)
-        return Drawn(*(x.cpu().numpy() for x in (rows, drawn, times, chosen, weights.float())))
 
     def select(self, rows: Ints, pictures: list[int]) -> None:
         """Continue with these rows, equally many for each of these pictures, in their order."""
-        indices = torch.from_numpy(rows).to(self.features.device)
-        self.state = tuple(part[indices] for part in self.state)
-        if len(pictures) < len(self.keys):
-            self.features = self.features[pictures]
-            self.keys = self.keys[pictures]
+        assert not len(self.selected)
+        self.selected = rows
+        self.continued = pictures if len(pictures) < self.pictures else []
+        self.pictures = len(pictures)
 
-    def _step(self, words: Ints, bans: Bans) -> tuple[Tensor, Tensor]:
-        """Log probs (rows, V) of the next word, -inf where banned, and weights (rows, N)."""
-        device = self.features.device
-        logits, self.state, weights = self.decoder.step(
-            torch.from_numpy(words).to(device), self.state, self.features, self.keys
+    def _step(
+        self, words: Ints, bans: Bans, table: Floats | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Log probs (rows, V) of the next word, -inf where banned, and weights (rows, N).
+
+        table: of numbers that are wanted on the device; the third result.
+        """
+        numbers = np.empty(0, np.float32) if table is None else table
+        arrays = (
+            words,
+            np.array(bans.everywhere),
+            bans.rows,
+            bans.words,
+            self.selected,
+            np.array(self.continued, np.int64),
+            numbers.view(np.int32).astype(np.int64),
         )
+        read, nowhere, rows, banned, selected, continued, bits = move_together(
+            [torch.from_numpy(array) for array in arrays], self.features.device
+        )
+        if len(self.selected):
+            self.state = tuple(part[selected] for part in self.state)
+        if self.continued:
+            self.features, self.keys = self.features[continued], self.keys[continued]
+        self.selected, self.continued = _NONE, []
+        logits, self.state, weights = self.decoder.step(read, self.state, self.features, self.keys)
         logits = logits.float()
-        logits[:, bans.everywhere] = float("-inf")
+        logits.index_fill_(1, nowhere, float("-inf"))
         if len(bans.rows):
-            logits[torch.from_numpy(bans.rows), torch.from_numpy(bans.words)] = float("-inf")
-        return torch.log_softmax(logits, dim=-1), weights
+            logits[rows, banned] = float("-inf")
+        return torch.log_softmax(logits, dim=-1), weights, bits.int().view(torch.float32)
 
 
 def _to_arrays(values: Tensor, indices: Tensor, weights: Tensor) -> tuple[Floats, Ints, Floats]:
-    """Arrays of these, each (rows, ...), in one copy, since each copy from a GPU waits for it."""
+    """Arrays of these, each (rows, ...), in one copy."""
     words, size = indices.int().view(torch.float32), values.shape[1]
     together = torch.cat([values, words, weights.float()], dim=1).cpu().numpy()
     return (
@@ -82,22 +110,6 @@ def _to_arrays(values: Tensor, indices: Tensor, weights: Tensor) -> tuple[Floats
         together[:, size : 2 * size].copy().view(np.int32).astype(np.int64),
         together[:, 2 * size :],
     )
-
-
-def _draw_words(probs: Tensor, counts: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw counts (rows, 1) words from each row of probs (rows, V) by inverse transform sampling.
-
-    uniforms: one number in (0, 1] per word, row by row. Returns the different pairs of row and word
-    (both on the device of probs) and how often each was drawn, all (M,).
-    """
-    cumulative = probs.cumsum(dim=-1)  # (rows, V)
-    rows, size = cumulative.shape
-    wanted = torch.arange(int(counts.max())) < counts  # (rows, most)
-    table = torch.zeros(wanted.shape).masked_scatter(wanted, uniforms)  # (rows, most)
-    codes = torch.searchsorted(cumulative, table.to(cumulative.device) * cumulative[:, -1:])
-    codes += size * torch.arange(rows, device=cumulative.device).unsqueeze(1)  # (rows, most)
-    different, multiplicity = torch.unique(codes[wanted.to(codes.device)], return_counts=True)
-    return different // size, different % size, multiplicity.cpu()
 
 
 def _truncate(log_probs: Tensor, config: DecodingConfig) -> Tensor:
@@ -136,7 +148,7 @@ class TorchRuntime:
     @torch.no_grad()
     def encode(self, pixels: Floats) -> Tensor:
         """Features (B, N, D) of pixels (B, 3, S, S), float32 whatever the encoder computes in."""
-        inputs = torch.from_numpy(pixels).to(self.device)
+        inputs = move(torch.from_numpy(pixels), torch.device(self.device))
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.model.encoder(inputs).float()
 
@@ -153,14 +165,16 @@ class TorchRuntime:
         assert isinstance(features, Tensor)
         head, _ = self.model.answer_parts()
         answered = head(
-            torch.from_numpy(words).to(features.device),
+            torch.from_numpy(words),
             lengths.tolist(),
-            torch.from_numpy(pictures).to(features.device),
+            torch.from_numpy(pictures),
             features,
             head.attention.project(features),  # (B, N, A)
         )
-        probs = torch.softmax(answered.logits.float(), dim=-1)  # (R, answers)
-        return probs.cpu().numpy(), answered.weights.float().cpu().numpy()
+        probs, weights = torch.softmax(answered.logits.float(), dim=-1), answered.weights.float()
+        together = torch.cat([probs, weights.flatten(1)], dim=1).cpu().numpy()
+        answers = probs.shape[1]
+        return together[:, :answers], together[:, answers:].reshape(weights.shape)
 
     def map(self, batches: Iterable[Batch], work: Callable[[Batch], Done]) -> Iterator[Done]:
         """What `work` makes of each batch, in order, several at once on a processor."""

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from fake_gpu import CUDA, Counted, fake_gpu, move_to_gpu
+from fake_gpu import CUDA, Counted, fake_gpu, move_to_gpu, recorded
 from helpers import CPU, Quiet, settings
 
 from captioner.config.settings import DROPOUTS
 from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END
-from captioner.decoding.step import Hypothesis
 from captioner.errors import CaptionerError
 from captioner.training import step
 from captioner.training.loop import fit
@@ -98,25 +97,28 @@ def test_a_step_is_all_on_the_gpu_and_does_not_wait_for_it(
         assert all(p.grad is not None and p.grad.device == CUDA for p in trained)
 
 
-def test_a_self_critical_step_waits_for_nothing_but_the_sampling(
+def test_a_self_critical_step_waits_for_nothing_but_the_words_it_draws(
     asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make_task(asked, tmp_path, {"training": {"self_critical": True}})
     assert task.captions is not None
     batch = next(task.captions.epoch(0))
-    drawn = [Hypothesis((4, 5, 6)[: 1 + n], 0.0, (), torch.empty(0)) for n in range(2)]
-    monkeypatch.setattr(step, "draw", lambda *_: [drawn] * len(batch.indices))
-    with fake_gpu(monkeypatch):
+    with recorded(monkeypatch) as words:
+        step._draw(task, [batch], 0)
+    with fake_gpu(monkeypatch, words) as watched:
         move_to_gpu(task.model)
         there = dataclasses.replace(task, device=CUDA)
         measured = train_step(there, make_optimizer(there.model, task.run.training), [batch], [], 0)
         assert measured.names == ("loss", "reward", "gradient norm")
         assert measured.values.device == CUDA
+    assert watched.to_host == len(words) > 1
+    assert watched.to_gpu == len(words) + 3  # pictures, rewards, the captions drawn
 
 
 def test_the_fake_gpu_notices_waiting_and_tensors_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    elsewhere = torch.tensor([0])
     with fake_gpu(monkeypatch):
         there = torch.ones(3, device=CUDA, requires_grad=True)
         with pytest.raises(Exception, match="data-dependent|_local_scalar_dense"):
@@ -127,6 +129,10 @@ def test_the_fake_gpu_notices_waiting_and_tensors_elsewhere(
             torch.zeros(3).to(CUDA)
         with pytest.raises(AssertionError, match="from cuda:0 to cpu waits"):
             there.detach().cpu()
+        with pytest.raises(AssertionError, match="by indices on the cpu waits"):
+            there[elsewhere]
+        with pytest.raises(AssertionError, match="from cpu to cuda:0 waits"):
+            there.detach()[[0]] = 1.0
         with pytest.raises(RuntimeError, match="device"):
             there + torch.zeros(3)
         (there * there).sum().backward()
