@@ -34,8 +34,9 @@ from captioner.config.settings import DecodingConfig
 from captioner.data.vocabulary import END, PADDING, START
 from captioner.decoding.beam_search import decode
 from captioner.model.attention import SpatialAttention
-from captioner.model.decoder import CaptionDecoder, TeacherForced
+from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import LSTMCell
+from captioner.model.teacher_forcing import TeacherForced
 from captioner.runtime import has_bfloat16
 from captioner.training.losses import caption_loss
 

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from captioner.model import decoder
+from captioner.model import teacher_forcing
 from captioner.training import step
 
 CUDA = torch.device("cuda", 0)
@@ -128,7 +128,7 @@ def fake_gpu(
     monkeypatch.setattr(torch.autograd, "grad", gradients)
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    for place, name in ((decoder, "_Plan"), (step, "_on_host"), (torch, "from_numpy")):
+    for place, name in ((teacher_forcing, "Plan"), (step, "_on_host"), (torch, "from_numpy")):
         monkeypatch.setattr(place, name, _with_real_tensors(getattr(place, name)))
     # Fallbacks to real tensors would need a real GPU, too.
     watched = Watched(read_back=bool(read_back))

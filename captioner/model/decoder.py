@@ -1,40 +1,20 @@
 """The caption decoder: a recurrent network with attention to the picture before every word."""
 
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from captioner.model.attention import FixedContext, SpatialAttention
-from captioner.model.attention_gradient import WordByWordAttention
 from captioner.model.recurrence import Cell, StackedCells, State, start_biases
-from captioner.runtime import move_together
 
 if TYPE_CHECKING:
     from captioner.model.sentinel import AdaptiveAttention
+    from captioner.model.teacher_forcing import TeacherForced
     from captioner.model.top_down import AttentionCell
 
 # For so few rows the vocabulary's matrix times columns takes half as long as rows times it.
 _FEW_ROWS = 8
-
-
-@dataclass(frozen=True)
-class TeacherForced:
-    """Every word of a batch of captions, predicted from the words before it; M words in all.
-
-    logits (M, V), targets (M,), weights (M, N): step by step, the longest captions first, with
-    no padding between. captions (M,): which row of the batch a word belongs to; positions (M,):
-    which of its words it is, from 0. What a row of weights lacks to 1 went to the sentinel.
-    """
-
-    logits: Tensor
-    targets: Tensor
-    weights: Tensor
-    captions: Tensor
-    positions: Tensor
 
 
 class CaptionDecoder(nn.Module):
@@ -172,7 +152,7 @@ class CaptionDecoder(nn.Module):
         pictures: Tensor,
         features: Tensor,
         truncate_steps: int = 0,
-    ) -> TeacherForced:
+    ) -> "TeacherForced":
         """Teacher forcing over captions of many pictures; the recurrence shrinks as captions end.
 
         tokens (captions, 1 + longest): START, words, END, padding. lengths: words and END of each
@@ -180,98 +160,6 @@ class CaptionDecoder(nn.Module):
         truncate_steps: after so many words the state is carried on but no gradient flows back
         through it (truncated backpropagation through time, Williams and Peng 1990); 0: never.
         """
-        plan = _Plan(tokens, lengths, pictures)
-        inputs, pictures, first, targets, captions, numbers, *slots = move_together(
-            plan.indices, features.device
-        )
-        state: State = tuple(part[pictures] for part in self.start(features))
-        # The pictures of the longest captions come first: the others are cut off as theirs end.
-        attention = self._attention_to(
-            features.index_select(0, first), [rows.group for rows in plan.rows]
-        )
-        embedded = self.embedding_dropout(self.embedding(inputs))  # (captions, T, E)
-        # Taken apart at once: the gradient of a part of a tensor is as large as all of it, filled
-        # with zeros.
-        word_inputs, embedded_words = self.word_input(embedded).unbind(1), embedded.unbind(1)
-        steps = []
-        for position, active in enumerate(plan.rows):
-            count = active.captions
-            state = tuple(part[:count] for part in state)
-            if truncate_steps and position and position % truncate_steps == 0:
-                state = tuple(part.detach() for part in state)
-            word_input, words = word_inputs[position][:count], embedded_words[position][:count]
-            projected, query_state, state = self.attention_step(word_input, state)
-            query = self.query(words, query_state)  # (count, H)
-            queries = query.new_zeros(active.pictures * active.group, query.shape[1])
-            queries = queries.index_copy(0, slots[position], query)
-            attended = attention(queries, active.pictures)
-            context, weights = (part[slots[position]] for part in attended)
-            context, state = self.decoder_step(projected, context, query_state, state)
-            steps.append((words, context, state[0], weights))
-        words, contexts, hidden, weights = (torch.cat(parts) for parts in zip(*steps, strict=True))
-        return TeacherForced(
-            logits=self.logits(words, contexts, hidden),  # (M, V)
-            targets=targets,
-            weights=weights,
-            captions=captions,
-            positions=numbers,
-        )
+        from captioner.model.teacher_forcing import teach  # not needed for a caption
 
-    def _attention_to(self, features: Tensor, groups: list[int]) -> WordByWordAttention:
-        """The attention to features (B, N, D) for every word of a batch; groups: of each word."""
-        keys = self.attention.project(features)  # (B, N, A)
-        # Under autocast the keys are bfloat16; features as well then, converted once for all steps.
-        features = features.to(keys.dtype)
-        by_head = None
-        # To compute additive scores again costs more than it saves.
-        if isinstance(self.attention, SpatialAttention) and self.attention.score is None:
-            by_head = self.attention.by_head if keys.requires_grad else None
-        return WordByWordAttention(self.attend, keys, features, groups, by_head=by_head)
-
-
-@dataclass(frozen=True)
-class _ActiveRows:
-    """The rows of a word: of how many captions, of how many pictures, and how large a group is."""
-
-    captions: int
-    pictures: int
-    group: int
-
-
-class _Plan:
-    """What teacher forcing computes at which word: everything that follows from the lengths alone.
-
-    It is computed on the host, so that a GPU need not be waited for. The longest captions come
-    first. rows: of every word. indices: the words that are read (captions, T); the picture that
-    each caption describes (captions,); the different pictures; targets, captions and positions as
-    in TeacherForced, (M,) each; then the slots of every word.
-
-    Captions of the same picture form a group, so that attention reads its keys once for them. A
-    caption's slot is its picture's rank, by first appearance, times the size of a group, plus its
-    index among the picture's captions. The slots of captions that have ended are computed in vain,
-    which costs less than a copy of the keys for each caption.
-    """
-
-    def __init__(self, tokens: Tensor, lengths: list[int], pictures: Tensor) -> None:
-        order = np.argsort(-np.array(lengths), kind="stable")
-        written, described = tokens.cpu().numpy()[order], pictures.cpu().numpy()[order]
-        ranks: dict[int, int] = {}
-        counts: Counter[int] = Counter()
-        rank, index = np.empty_like(order), np.empty_like(order)
-        for row, picture in enumerate(described.tolist()):
-            rank[row] = ranks.setdefault(picture, len(ranks))
-            index[row] = counts[picture]
-            counts[picture] += 1
-        active = [sum(n > position for n in lengths) for position in range(max(lengths))]
-        groups, last = np.maximum.accumulate(index) + 1, np.maximum.accumulate(rank) + 1
-        self.rows = [_ActiveRows(n, int(last[n - 1]), int(groups[n - 1])) for n in active]
-        slots = [rank[: rows.captions] * rows.group + index[: rows.captions] for rows in self.rows]
-        words = (
-            np.concatenate([written[:n, position + 1] for position, n in enumerate(active)]),
-            np.concatenate([order[:n] for n in active]),
-            np.repeat(np.arange(len(active)), active),
-        )
-        self.indices = [
-            torch.from_numpy(array)
-            for array in (written[:, :-1], described, np.array(list(ranks)), *words, *slots)
-        ]
+        return teach(self, tokens, lengths, pictures, features, truncate_steps)

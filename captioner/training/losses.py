@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from captioner.data.vocabulary import END, NEVER_WRITTEN
-from captioner.model.decoder import TeacherForced
+from captioner.model.teacher_forcing import TeacherForced
 
 
 def caption_loss(

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END
+from captioner.model import teacher_forcing
 from captioner.model.attention import FixedContext, SpatialAttention
 from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import make_cell
 from captioner.model.sentinel import AdaptiveAttention
 from captioner.model.top_down import AttentionCell
+from captioner.training.losses import caption_loss
 
 N, D, A, H, E, V = 3, 10, 6, 7, 5, 13
 
@@ -110,6 +112,24 @@ def test_they_are_those_of_a_plain_loop_over_words(arrangement: dict[str, object
         decoder.attention.requires_grad_(False)
     expected = gradients(plain_loss, decoder)
     for actual, wanted in zip(gradients(forced_loss, decoder), expected, strict=True):
+        assert wanted.abs().sum() > 0
+        torch.testing.assert_close(actual, wanted, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("truncate_steps", [0, 2])
+@pytest.mark.parametrize("penalty", [0.0, 0.5])
+def test_those_written_out_are_those_of_the_words_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, truncate_steps: int, penalty: float
+) -> None:
+    def loss(decoder: CaptionDecoder, features: Tensor) -> Tensor:
+        forced = decoder(*pad_captions(CAPTIONS), PICTURES, features, truncate_steps)
+        return caption_loss(forced, label_smoothing=0.1, attention_penalty=penalty)
+
+    decoder = make_decoder()
+    assert teacher_forcing._written_out(decoder) is not None
+    at_once = gradients(loss, decoder)
+    monkeypatch.setattr(teacher_forcing, "_written_out", lambda decoder: None)
+    for actual, wanted in zip(at_once, gradients(loss, decoder), strict=True):
         assert wanted.abs().sum() > 0
         torch.testing.assert_close(actual, wanted, rtol=1e-5, atol=1e-9)
 

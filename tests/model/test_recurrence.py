@@ -15,8 +15,9 @@ from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END
 from captioner.decoding.beam_search import decode
 from captioner.model.attention import FixedContext, SpatialAttention
-from captioner.model.decoder import CaptionDecoder, TeacherForced
+from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import CELLS, HighwayCell, StackedCells, State, make_cell
+from captioner.model.teacher_forcing import TeacherForced
 
 H, X, V, D, N = 7, 5, 11, 6, 3
 TORCHS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}

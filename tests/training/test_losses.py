@@ -9,8 +9,9 @@ from captioner.data.padding import pad_captions
 from captioner.data.vocabulary import END
 from captioner.decoding.sampling import draw
 from captioner.model.attention import SpatialAttention
-from captioner.model.decoder import CaptionDecoder, TeacherForced
+from captioner.model.decoder import CaptionDecoder
 from captioner.model.recurrence import make_cell
+from captioner.model.teacher_forcing import TeacherForced
 from captioner.training.losses import caption_loss, leave_one_out_advantages, self_critical_loss
 
 
