@@ -54,6 +54,7 @@ ASKED = {"questions": "questions.json", "answers": "answers.json", "image_names"
     ("asks", "model", "training"),
     [
         (False, {}, {"attention_penalty": 0.5, "truncate_steps": 2}),
+        (False, {"attention_heads": 4}, {"full_precision": True}),
         (
             False,
             {"attention": "additive", "attention_heads": 1, "sentinel": True, "top_down": True},
@@ -68,7 +69,7 @@ ASKED = {"questions": "questions.json", "answers": "answers.json", "image_names"
         (True, {}, {"pair_weight": 0.5, "questions_per_batch": 8}),
         (True, {"glimpses": 0}, {}),
     ],
-    ids=["captions", "additive", "gru", "fine-tuned", "answers", "blind"],
+    ids=["captions", "float32", "additive", "gru", "fine-tuned", "answers", "blind"],
 )
 def test_a_step_is_all_on_the_gpu_and_does_not_wait_for_it(
     asked: Path,
