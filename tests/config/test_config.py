@@ -188,6 +188,7 @@ def test_the_recipe_of_what_ships_can_be_read() -> None:
     stages = read_stages(Path(__file__).parents[2] / "checkpoints" / "recipe.toml")
     assert list(stages) == [
         "words", "encoder", "balance", "critic", "critic_again", "answers",
+        "more", "consensus", "critic_3", "critic_4", "more_again", "critic_5", "answers_again",
     ]  # fmt: skip
-    named = {name.split("/")[0] for name in stages["answers"].training.average_of}
-    assert named == {"encoder", "balance", "critic", "critic_again"}
+    named = {name.split("/")[0] for name in stages["answers_again"].training.average_of}
+    assert named == {"more", "critic_3", "critic_4", "more_again", "critic_5"}
