@@ -4,8 +4,8 @@
 const Explorer = (() => {
   const WORD_MILLISECONDS = 1000;
   // Of the bundled model's captions of the validation pictures, 35 % are below the first and 31 %
-  // from the second on; their CIDEr is 0.44 and 1.01 (docs/serving.md). Of its answers below 0.5,
-  // as for `captioner ask`, 28 % are right, of the others 79 %.
+  // from the second on; their CIDEr is 0.44 and 1.01 (docs/serving.md). Answers are
+  // unsure where `captioner ask` says so.
   const CAPTION_BOUNDS = [0.65, 0.7], ANSWER_BOUNDS = [0.5, 0.65];
   // What a caption is not about: the first word that is none of these is shown first.
   const FUNCTION_WORDS = new Set((
