@@ -41,7 +41,7 @@ def run(arguments: list[str], setting: dict[str, str]) -> str:
 
 def folder_seconds(folder: Path, setting: dict[str, str]) -> float:
     begun = time.perf_counter()
-    run(["-m", "captioner", "caption", str(folder)], setting)
+    run(["-m", "captioner", "caption", "--runtime", "torch", str(folder)], setting)
     return time.perf_counter() - begun
 
 
