@@ -237,8 +237,8 @@ class Captioner:
         a man in a black shirt is holding a camera
         >>> for caption in model.caption("chelsea.jpg", num_captions=2):
         ...     print(f"{caption.confidence:.2f} {caption}")
-        0.59 a cat sitting on top of a wooden table
-        0.59 a cat sitting on top of a wooden bench
+        0.61 a cat sitting on top of a wooden table
+        0.60 a close up of a cat sitting on top of it
         """
         changes = {"beam_size": beam_size, "num_captions": num_captions, "max_words": max_words}
         given: dict[str, Any] = {k: value for k, value in changes.items() if value is not None}
