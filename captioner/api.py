@@ -336,7 +336,7 @@ class Captioner:
 
         >>> answer = model.answer("chelsea.jpg", "what animal is this?")
         >>> print(f"{answer.text} ({answer.probability:.0%}), or {answer.top[1].text}")
-        cat (49%), or bird
+        cat (70%), or bird
         """
         if not _several(pictures):
             self._check_asking(top, batch_size)
@@ -362,10 +362,10 @@ class Captioner:
         with the error in place of the answer. Raises CaptionerError for a top or a batch_size
         below 1 and for a checkpoint that cannot answer.
 
-        >>> asked = [("chelsea.jpg", ["what animal is this?", "is it raining?"])]
+        >>> asked = [("chelsea.jpg", ["what animal is this?", "is there a cat?"])]
         >>> for path, answers in model.answer_each(asked, top=1, batch_size=16):
         ...     print(path, *answers)
-        chelsea.jpg cat no
+        chelsea.jpg cat yes
         """
         self._check_asking(top, batch_size)
 

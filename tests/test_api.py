@@ -182,7 +182,7 @@ def test_match_is_teacher_forcing_of_the_captions() -> None:
     ]
     assert first.share == pytest.approx(1 / (1 + np.exp(gains[1] - gains[0])), abs=1e-4)
     assert first.share + second.share == pytest.approx(1)
-    fits = model.match(picture, ["a cat", "a dog on a beach"])
+    fits = model.match(picture, ["a cat", "a dog sitting on top of a table"])
     assert fits[0].share > fits[1].share  # though the longer one is likelier per word
     assert fits[0].mean_log_probability < fits[1].mean_log_probability
     assert model.match(picture, ["a dog xqz"])[0].unknown_words == ("xqz",)

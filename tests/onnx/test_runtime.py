@@ -24,7 +24,7 @@ DECODINGS = {
     "greedy": DecodingConfig(beam_size=1, max_words=9),
     "beam": DecodingConfig(beam_size=4, num_captions=3, max_words=9, block_ngrams=2),
     "penalty": DecodingConfig(beam_size=3, length_penalty=1.0, max_words=5, block_ngrams=1),
-    "sample": DecodingConfig(sample=True, num_captions=7, temperature=0.8, max_words=6, seed=5),
+    "sample": DecodingConfig(sample=True, num_captions=7, temperature=0.8, max_words=6, seed=6),
     "top": DecodingConfig(sample=True, num_captions=4, top_k=40, top_p=0.8, seed=2**32 - 1),
 }
 
