@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from helpers import Quiet
 
+from captioner.cli import end_process
 from captioner.config.toml_file import read_stages
 from captioner.training import distributed
 from captioner.training.setup import Interrupted
@@ -41,3 +42,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    end_process(0)  # as a command does: where gloo was used, taking torch apart sometimes aborts

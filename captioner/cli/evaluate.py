@@ -95,7 +95,8 @@ def captions(
     out, and the exit status is 1. Decoding options that are not given come from the checkpoint.
     """
     arguments = locals()
-    _check_outputs(results, checkpoint, {"--record": record, "--calibrate": calibrate})
+    changing = ["--record"] * (record is not None) + ["--calibrate"] * calibrate
+    _check_outputs(results, checkpoint, changing)
 
     from captioner.api import Captioner
     from captioner.data.caption_files import has_captions, locate_pictures, read_caption_file
@@ -109,11 +110,7 @@ def captions(
     content = read_caption_file(annotations, split)
     has_references = has_captions(content)
     if not has_references:
-        _require_unscored(
-            results,
-            {"--record": record, "--calibrate": calibrate},
-            f"{annotations} has no captions to compare with",
-        )
+        _require_unscored(results, changing, f"{annotations} has no captions to compare with")
     pictures = locate_pictures(
         content, images, annotations, skip_missing=skip_missing, uncaptioned=not has_references
     )
@@ -214,7 +211,8 @@ def answers(
     are written. Pictures that cannot be read are named, their questions are left out, and the exit
     status is 1.
     """
-    _check_outputs(results, checkpoint, {"--record": record})
+    changing = ["--record"] * (record is not None)
+    _check_outputs(results, checkpoint, changing)
 
     from captioner.api import Captioner
     from captioner.data.question_files import read_question_file, read_questions
@@ -226,9 +224,7 @@ def answers(
     asked = read_questions(questions, annotations, images, image_names, skip_missing=skip_missing)
     has_answers = any(question.answers for question in asked)
     if not has_answers:
-        _require_unscored(
-            results, {"--record": record}, f"{questions} has no answers without --annotations"
-        )
+        _require_unscored(results, changing, f"{questions} has no answers without --annotations")
     seen = None
     if training_questions:
         seen = [
@@ -305,28 +301,22 @@ def write_records(records: Sequence[Mapping[str, object]], file: Path) -> None:
     atomic_write(file, lambda partial: partial.write_text(json.dumps(records), encoding="utf-8"))
 
 
-def _check_outputs(
-    results: Path | None, checkpoint: Path | None, keeping: Mapping[str, str | bool | None]
-) -> None:
+def _check_outputs(results: Path | None, checkpoint: Path | None, changing: Sequence[str]) -> None:
     """Check that what the command makes can be written, before minutes of work.
 
-    keeping: the options that change the checkpoint, and what they were given.
+    changing: the options given that change the checkpoint.
     """
     if results is not None:
         check_output(results)
-    asked = [option for option, value in keeping.items() if value not in (None, False)]
-    if asked and checkpoint is None:
+    if changing and checkpoint is None:
         raise CaptionerError(
-            f"{asked[0]} keeps what it finds in the checkpoint; name that one with --checkpoint"
+            f"{changing[0]} keeps what it finds in the checkpoint; name that one with --checkpoint"
         )
 
 
-def _require_unscored(
-    results: Path | None, keeping: Mapping[str, str | bool | None], reason: str
-) -> None:
+def _require_unscored(results: Path | None, changing: Sequence[str], reason: str) -> None:
     """Check that a set which cannot be scored has a file for its results, and nothing is kept."""
     if results is None:
         raise CaptionerError(f"{reason}, so nothing can be scored; write results with --results")
-    asked = [option for option, value in keeping.items() if value not in (None, False)]
-    if asked:
-        raise CaptionerError(f"{reason}, so there is nothing to keep; leave {asked[0]} out")
+    if changing:
+        raise CaptionerError(f"{reason}, so there is nothing to keep; leave {changing[0]} out")

@@ -131,7 +131,7 @@ class Caption(_Result):
 
     @property
     def probabilities(self) -> list[float]:
-        """Those of the words."""
+        """The probabilities of the words."""
         return [word.probability for word in self.words]
 
     def to_dict(self, *, arrays: bool = False) -> dict[str, Any]:
