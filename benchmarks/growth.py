@@ -165,7 +165,7 @@ def estimate(measured: dict[str, tuple[list[int], list[tuple[float, float]]]]) -
     step = line.slope * WORDS + line.intercept
     map_bytes = make_map_source(
         load(default_checkpoint()).model.encoder, autocast=False
-    ).cache_size(1, mirrored=False)
+    ).cache_size(1, mirrored=False, crops=0)
     return "\n".join(
         [
             f"- A training step on {CAPTIONS} captions of {WORDS} words (by a line through the "

@@ -145,6 +145,7 @@ def make_cache(
         paths,
         folder,
         mirrored=mirrored,
+        crops=0,
         max_gib=9,
         progress=lambda done: None,
     )
@@ -157,10 +158,10 @@ def reading_table(folder: Path, rounds: int) -> str:
         paths = copy_pictures(folder, PICTURES, Path(to))
         cache = make_cache(encoder, paths, Path(to), mirrored=True)
         order = torch.randperm(len(paths), generator=torch.Generator().manual_seed(0)).tolist()
-        memory = [cache.read(index, False) for index in range(len(paths))]
+        memory = [cache.read(index, 0, False) for index in range(len(paths))]
         tasks: dict[str, Callable[[], object]] = {
             "a copy in memory": lambda: [memory[index].clone() for index in order],
-            "FeatureCache.read": lambda: [cache.read(index, False) for index in order],
+            "FeatureCache.read": lambda: [cache.read(index, 0, False) for index in order],
         }
         rows = ["| random access | GB/s of the processor | maps/s |", "| --- | --- | --- |"]
         for name, times in measure(tasks, rounds).items():
@@ -168,7 +169,7 @@ def reading_table(folder: Path, rounds: int) -> str:
             size = cache.maps[0].nbytes
             rows.append(f"| {name} | {size / per_map / 1e9:.2f} | {1 / per_map:.0f} |")
     for mirrored in (False, True):
-        size = make_map_source(encoder, autocast=False).cache_size(COCO, mirrored=mirrored)
+        size = make_map_source(encoder, autocast=False).cache_size(COCO, mirrored=mirrored, crops=0)
         rows.append(
             f"\n{COCO:,} pictures {'with' if mirrored else 'without'} mirror images: "
             f"{COCO:,} x {size // COCO:,} bytes = {size / 1e9:.1f} GB ({size / GIB:.1f} GiB)"

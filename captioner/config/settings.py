@@ -148,7 +148,9 @@ class TrainingConfig:
     average_of: such as "words/best" and "words/last"; empty: a stage goes on from the best of the
     one before. freeze_captioner: the captions stay as they are.
     update_batch_norm: needed from scratch, harmful with few pictures a batch on pretrained weights.
-    augment: every picture is decoded anew each time; otherwise the frozen stages' output is cached.
+    augment: every picture is decoded and cropped anew each time. With cached_crops, so many crops
+    are drawn once, and one of them or the whole picture is taken each time; the frozen stages'
+    output of all is cached, as it is of the picture without augment.
     learning_rate, encoder_learning_rate: after the warm-up a cosine to 0. truncate_steps: the state
     is carried on (truncated backpropagation). average_decay: the average is validated and saved.
     self_critical: with captions_per_picture samples drawn at sample_temperature, rewarded with
@@ -177,7 +179,12 @@ class TrainingConfig:
         values="a stage name or empty",
     )
     update_batch_norm: bool = setting(False, "trained stages update their batch-norm statistics")
-    augment: bool = setting(False, "random crops and colours, without feature cache")
+    augment: bool = setting(
+        False, "random crops and colours; without feature cache, unless cached_crops is set"
+    )
+    cached_crops: int = setting(
+        0, "with augment, keep so many crops of each picture in the feature cache", least=0
+    )
     mirror: bool = setting(
         True,
         "train on mirror images half of the time, except where a caption says left or right",
@@ -273,6 +280,11 @@ class TrainingConfig:
             raise CaptionerError(
                 "self_critical compares several samples of a picture: "
                 f"captions_per_picture is {self.captions_per_picture}; set it to 2 or more"
+            )
+        if self.cached_crops and not self.augment:
+            raise CaptionerError(
+                f"cached_crops is {self.cached_crops}, but augment, which draws crops, is false; "
+                "set augment to true or cached_crops to 0"
             )
         if self.autocast and self.full_precision:
             raise CaptionerError(

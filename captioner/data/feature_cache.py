@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captioner.data.augmentation import random_crop
 from captioner.data.images import open_picture, to_tensor
 from captioner.data.shards import size_and_time
 from captioner.errors import CaptionerError
@@ -25,12 +26,14 @@ GIB = 2**30
 _KEY_BYTES = 16
 _ENTRY = np.dtype([("key", f"V{_KEY_BYTES}"), ("checksum", "<u4")])
 
+Variant = tuple[int, bool]  # the number of a crop, 0 for the whole picture; whether it is mirrored
+
 
 class FeatureCache:
-    """The maps of pictures and of their mirror images, float16, on disk.
+    """The maps of pictures, of their mirror images and of crops of both, float16, on disk.
 
-    The maps of one encoder are in one file, each picture's and each mirror image's at a place of
-    its own, so that whoever needs more of them adds only those. The file's name holds a fingerprint
+    The maps of one encoder are in one file, each variant of each picture at a place of its own, so
+    that whoever needs more of them adds only those. The file's name holds a fingerprint
     of the frozen weights. Beside it, the index has an entry for each place in order: a key, made
     from the picture's path, size and time, and the checksum of the maps. The file is memory-mapped,
     so reading costs no more memory than a batch. Maps that are no longer needed stay until the file
@@ -41,17 +44,22 @@ class FeatureCache:
         self, file: Path, index: np.ndarray, places: np.ndarray, shape: tuple[int, ...]
     ) -> None:
         self.file = file
-        self.places = places  # (pictures, views)
+        self.places = places  # (pictures, 1 + crops, 1 or 2 with mirror images)
         self.maps = np.memmap(file, dtype=np.float16, mode="r", shape=(len(index), *shape))
         self.checksums = index["checksum"]  # (places,)
         self.verified = np.zeros(len(index), dtype=bool)
 
-    def read(self, picture: int, mirrored: bool) -> Tensor:
-        """One picture's maps, float16; CaptionerError where they are not those that were written.
+    @property
+    def crops(self) -> int:
+        """The number of crops of each picture, apart from the whole."""
+        return int(self.places.shape[1]) - 1
 
-        They are verified when they are first read.
+    def read(self, picture: int, crop: int, mirrored: bool) -> Tensor:
+        """Maps of one picture, float16; CaptionerError where they are not those that were written.
+
+        crop: 0 is the whole picture. The maps are verified when they are first read.
         """
-        place = self.places[picture, int(mirrored)]
+        place = self.places[picture, crop, int(mirrored)]
         maps = self.maps[place].copy()
         if not self.verified[place]:
             if zlib.crc32(maps) != self.checksums[place]:
@@ -78,9 +86,9 @@ class MapSource:
     map_shape: tuple[int, ...]
     device: torch.device
 
-    def cache_size(self, pictures: int, *, mirrored: bool) -> int:
+    def cache_size(self, pictures: int, *, mirrored: bool, crops: int) -> int:
         """Bytes that a cache of so many pictures takes on disk."""
-        return self.map_bytes * pictures * (2 if mirrored else 1)
+        return self.map_bytes * pictures * len(_variants(mirrored, crops))
 
     @property
     def map_bytes(self) -> int:
@@ -90,10 +98,20 @@ class MapSource:
 
 @dataclass(frozen=True)
 class _Missing:
-    """A picture of which the cache lacks maps; their keys, by whether they are mirrored."""
+    """A picture of which the cache lacks maps, and their keys."""
 
     path: Path
-    keys: dict[bool, bytes]
+    keys: dict[Variant, bytes]
+
+    def read(self, image_size: int) -> dict[int, Tensor]:
+        """The pixels (3, image_size, image_size) of each crop that is needed."""
+        picture = open_picture(self.path)
+        pixels = {}
+        for crop in dict.fromkeys(crop for crop, _ in self.keys):
+            seed = zlib.crc32(f"{self.path.name} {crop}".encode(errors="surrogateescape"))
+            part = random_crop(picture, image_size, seed) if crop else picture
+            pixels[crop] = to_tensor(part, image_size)
+        return pixels
 
 
 def build_cache(
@@ -102,29 +120,32 @@ def build_cache(
     folder: Path,
     *,
     mirrored: bool,
+    crops: int,
     max_gib: float,
     progress: Callable[[int], None],
 ) -> FeatureCache:
     """Compute what the cache lacks of these pictures; progress is called with how many it has.
 
-    mirrored: keep each picture's mirror image too. Raises CaptionerError before any work where
+    mirrored: keep mirror images too. crops: keep so many random crops of each picture, always the
+    same of a picture of the same name. Raises CaptionerError before any work where
     the maps of these pictures would take more than max_gib, or those to be added more than the
     free space, and for a picture that cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"features-{_fingerprint(layers)}.f16"
-    keys = _keys(pictures, mirrored=mirrored)
+    keys = _keys(pictures, _variants(mirrored, crops))
     with exclusive_lock(file.with_suffix(".lock"), wait=True):
         index = _read_index(file, layers.map_bytes)
         missing = _find_missing(pictures, keys, index)
         if missing:
-            _check_limit(layers.cache_size(len(pictures), mirrored=mirrored), max_gib)
+            _check_limit(layers.cache_size(len(pictures), mirrored=mirrored, crops=crops), max_gib)
             new = sum(len(item.keys) for item in missing)
             _make_room(file, len(index) * layers.map_bytes, new * layers.map_bytes)
             before = len(pictures) - len(missing)
             index = _complete(file, index, layers, missing, lambda done: progress(before + done))
     places = {key: place for place, key in enumerate(index["key"].tolist())}
-    found = np.array([[places[key] for key in views] for views in keys])
+    found = np.array([[places[key] for key in own.values()] for own in keys])
+    found = found.reshape(len(pictures), 1 + crops, 1 + mirrored)
     return FeatureCache(file, index, found, layers.map_shape)
 
 
@@ -157,30 +178,32 @@ def _complete(
 def _encode(layers: MapSource, missing: Sequence[_Missing]) -> Iterator[np.ndarray]:
     """The missing maps (views, *map_shape) of BATCH pictures at a time, in order, float16."""
 
-    def read(item: _Missing) -> Tensor:
-        return to_tensor(open_picture(item.path), layers.image_size)
+    def read(item: _Missing) -> dict[int, Tensor]:
+        return item.read(layers.image_size)
 
-    def encode(batch: list[tuple[_Missing, Tensor]]) -> np.ndarray:
+    def encode(batch: list[tuple[_Missing, dict[int, Tensor]]]) -> np.ndarray:
         maps: dict[bytes, Tensor] = {}
-        for mirrored in (False, True):
-            views = {item.keys[mirrored]: pixels for item, pixels in batch if mirrored in item.keys}
-            if views:
-                pixels = torch.stack(list(views.values())).to(layers.device)
-                encoded = layers.encode(pixels.flip(3) if mirrored else pixels)
-                maps |= zip(views, encoded.to(torch.float16).cpu(), strict=True)
+        for variant in sorted({variant for item, _ in batch for variant in item.keys}):
+            crop, mirrored = variant
+            views = {
+                item.keys[variant]: pixels[crop] for item, pixels in batch if variant in item.keys
+            }
+            stacked = torch.stack(list(views.values())).to(layers.device)
+            encoded = layers.encode(stacked.flip(3) if mirrored else stacked)
+            maps |= zip(views, encoded.to(torch.float16).cpu(), strict=True)
         return torch.stack([maps[key] for item, _ in batch for key in item.keys.values()]).numpy()
 
     return side_by_side(read_ahead(missing, read, BATCH), encode, layers.device)
 
 
 def _find_missing(
-    pictures: Sequence[Path], keys: Sequence[Sequence[bytes]], index: np.ndarray
+    pictures: Sequence[Path], keys: Sequence[dict[Variant, bytes]], index: np.ndarray
 ) -> list[_Missing]:
-    """The pictures with views that the index does not have, each once."""
+    """The pictures with variants that the index does not have, each once."""
     known = set(index["key"].tolist())
     missing: dict[Path, _Missing] = {}
-    for path, views in zip(pictures, keys, strict=True):
-        lacking = {bool(view): key for view, key in enumerate(views) if key not in known}
+    for path, own in zip(pictures, keys, strict=True):
+        lacking = {variant: key for variant, key in own.items() if key not in known}
         if lacking:
             missing[path] = _Missing(path, lacking)
     return list(missing.values())
@@ -245,8 +268,13 @@ def _fingerprint(layers: MapSource) -> str:
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
-def _keys(pictures: Sequence[Path], *, mirrored: bool) -> list[tuple[bytes, ...]]:
-    """The keys of each picture's views: of its path, size and time, and whether it is mirrored."""
+def _variants(mirrored: bool, crops: int) -> list[Variant]:
+    """The variants of each picture that a cache keeps, in order."""
+    return [(crop, side) for crop in range(1 + crops) for side in (False, True)[: 1 + mirrored]]
+
+
+def _keys(pictures: Sequence[Path], variants: Sequence[Variant]) -> list[dict[Variant, bytes]]:
+    """The keys of each picture's variants: of its path, size and time, and the variant."""
     folders: dict[Path, Path] = {}  # to resolve every file would take seconds
     keys = []
     for path in pictures:
@@ -254,7 +282,12 @@ def _keys(pictures: Sequence[Path], *, mirrored: bool) -> list[tuple[bytes, ...]
         if folder not in folders:
             folders[folder] = folder.resolve()
         about = f"{folders[folder]}/{path.name} {size} {time}"
-        keys.append(tuple(_key(f"{about} {view}") for view in (False, True)[: 1 + mirrored]))
+        keys.append(
+            {
+                (crop, mirrored): _key(f"{about} {mirrored}" + (f" crop {crop}" if crop else ""))
+                for crop, mirrored in variants
+            }
+        )
     return keys
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from captioner.config.settings import TrainingConfig
+from captioner.data.augmentation import random_crop
 from captioner.data.feature_cache import FeatureCache
-from captioner.data.images import IMAGENET_MEAN, IMAGENET_STD, open_picture, to_tensor
+from captioner.data.images import open_picture, to_tensor
 from captioner.errors import CaptionerError, LostWorker
 
 Batch = TypeVar("Batch")
@@ -24,7 +25,7 @@ Rest = TypeVar("Rest")
 class View:
     """A picture by its index in the source, and how it is changed.
 
-    seed: of the random crop and colours, where the source augments.
+    seed: of the random crop and colours, or of the choice among cached crops.
     """
 
     index: int
@@ -43,9 +44,10 @@ class Views:
 class PictureSource(Dataset[Any]):
     """Pictures by their views; gives those of a batch with what else the batch is made of.
 
-    cache: the frozen stages' maps of these paths; without one the pictures are decoded anew, and
-    with config.augment cropped and coloured. A picture that cannot be read gives the error itself:
-    raised in a worker process it would arrive with that process's traceback.
+    cache: the frozen stages' maps of these paths, and of crops of them; without one the pictures
+    are decoded anew, and with config.augment cropped and coloured. A picture that cannot be read
+    gives the error itself: raised in a worker process it would arrive with that process's
+    traceback.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class PictureSource(Dataset[Any]):
         self.cache = cache
         self.workers = 0 if cache else config.workers
         self.image_size = image_size
-        self.augmentation = _augmentation(image_size) if config.augment else None
+        self.augment = config.augment
 
     def __getitems__(
         self, group: tuple[Sequence[View], Any]
@@ -72,18 +74,15 @@ class PictureSource(Dataset[Any]):
 
     def _picture(self, view: View) -> Tensor | CaptionerError:
         if self.cache is not None:
-            return self.cache.read(view.index, view.mirrored)
+            crop = view.seed % (1 + self.cache.crops)
+            return self.cache.read(view.index, crop, view.mirrored)
         try:
             picture = open_picture(self.paths[view.index])
         except CaptionerError as error:
             return error
-        if self.augmentation is None:
-            pixels = to_tensor(picture, self.image_size)
-        else:
-            # The transforms draw from torch's global state; the training's own stays as it was.
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(view.seed)
-                pixels = self.augmentation(picture)
+        if self.augment:
+            picture = random_crop(picture, self.image_size, view.seed)
+        pixels = to_tensor(picture, self.image_size)
         return pixels.flip(2) if view.mirrored else pixels
 
     def load(
@@ -153,20 +152,6 @@ class _Collate:
             pictures.append(picture)
         stacked = torch.stack(pictures) if pictures else torch.empty(0)
         return self.collate(Views(stacked, self.cached), rest)
-
-
-def _augmentation(image_size: int) -> Any:
-    from torchvision.transforms import v2  # all of torchvision: only when needed
-
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(image_size, scale=(0.7, 1.0), ratio=(0.85, 1.18), antialias=True),
-            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(IMAGENET_MEAN), list(IMAGENET_STD)),
-        ]
-    )
 
 
 def _leave_signals(worker: int) -> None:

@@ -134,6 +134,7 @@ def prepare(
         accumulate=1,
         mirror=False,
         augment=False,
+        cached_crops=0,
         self_critical=False,
         captions_per_picture=0,
         pair_weight=0.0,
@@ -241,7 +242,7 @@ def _batches(
     """Batches of both tasks over the same pictures, cached once; mirrored: both ways round."""
     paths = texts.paths()
     cache = None
-    if model.encoder.frozen_count and not config.augment:
+    if model.encoder.frozen_count and (config.cached_crops or not config.augment):
         cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)
     source = PictureSource(paths, config, image_size=model.config.image_size, cache=cache)
     parts = distributed.own_parts(config.accumulate)
@@ -270,7 +271,7 @@ def _cache(
     check_precision(config.cache_precision, device)
     in_bfloat16 = config.cache_precision == "bf16" or uses_bfloat16(config, device)
     layers = make_map_source(model.encoder, autocast=in_bfloat16)
-    size = layers.cache_size(len(paths), mirrored=mirrored)
+    size = layers.cache_size(len(paths), mirrored=mirrored, crops=config.cached_crops)
     reporter.note(f"feature cache of {len(paths)} pictures: {size / GIB:.2f} GiB in {caches}")
 
     reporter.progress("encoding pictures", 0, len(paths), "")
@@ -286,6 +287,7 @@ def _cache(
             paths,
             caches,
             mirrored=mirrored,
+            crops=config.cached_crops,
             max_gib=config.max_cache_gib,
             progress=progress,
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from captioner.data.augmentation import random_crop
 from captioner.data.feature_cache import BATCH, FeatureCache, build_cache
 from captioner.data.images import open_picture, to_tensor
 from captioner.errors import CaptionerError
@@ -51,6 +53,7 @@ def build(
     progress: list[int] | Callable[[int], None],
     max_gib: float = 1.0,
     mirrored: bool = True,
+    crops: int = 0,
     encoded: list[int] | None = None,
 ) -> FeatureCache:
     """Build a cache; encoded: gets how many pictures the encoder was given, batch by batch."""
@@ -66,6 +69,7 @@ def build(
         pictures,
         folder,
         mirrored=mirrored,
+        crops=crops,
         max_gib=max_gib,
         progress=progress.append if isinstance(progress, list) else progress,
     )
@@ -82,11 +86,11 @@ def test_it_holds_the_frozen_stages_output_of_each_picture_and_its_mirror_image(
         for mirrored in (False, True):
             expected = encoder.trunk(pixels.flip(3) if mirrored else pixels)[0]
             torch.testing.assert_close(
-                cache.read(index, mirrored).float(), expected, rtol=2e-3, atol=2e-3
+                cache.read(index, 0, mirrored).float(), expected, rtol=2e-3, atol=2e-3
             )
     [file] = tmp_path.glob("*.f16")
     assert file.stat().st_size == make_map_source(encoder, autocast=False).cache_size(
-        len(pictures), mirrored=True
+        len(pictures), mirrored=True, crops=0
     )
 
 
@@ -114,7 +118,7 @@ def assert_same_maps(cache: FeatureCache, pictures: list[int], whole: FeatureCac
     """The cache holds, in its order, these pictures of another one, both ways round."""
     for index, picture in enumerate(pictures):
         for mirrored in (False, True):
-            assert torch.equal(cache.read(index, mirrored), whole.read(picture, mirrored))
+            assert torch.equal(cache.read(index, 0, mirrored), whole.read(picture, 0, mirrored))
 
 
 def test_another_list_of_pictures_encodes_only_what_is_new(
@@ -130,7 +134,7 @@ def test_another_list_of_pictures_encodes_only_what_is_new(
     assert_same_maps(second, chosen, whole)
     assert_same_maps(first, [3, 4, 5], whole)  # opened before the file grew
     [file] = tmp_path.glob("*.f16")
-    one = make_map_source(encoder, autocast=False).cache_size(1, mirrored=True)
+    one = make_map_source(encoder, autocast=False).cache_size(1, mirrored=True, crops=0)
     assert file.stat().st_size == 6 * one
 
 
@@ -143,10 +147,29 @@ def test_mirror_images_are_added_to_what_was_kept_without(
     both = build(encoder, pictures[2:7], tmp_path, [], encoded=encoded)
     assert encoded == [3, 5]  # as they are, and mirrored
     assert_same_maps(both, [2, 3, 4, 5, 6], whole)
-    assert torch.equal(plain.read(3, False), whole.read(3, False))
+    assert torch.equal(plain.read(3, 0, False), whole.read(3, 0, False))
     encoded.clear()
     build(encoder, pictures[:7], tmp_path, [], mirrored=False, encoded=encoded)
     assert encoded == []
+
+
+def test_crops_are_added_to_what_was_kept_without(
+    encoder: Encoder, pictures: list[Path], tmp_path: Path
+) -> None:
+    plain = build(encoder, pictures[:5], tmp_path, [])
+    encoded: list[int] = []
+    cropped = build(encoder, pictures[:5], tmp_path, [], crops=2, encoded=encoded)
+    assert encoded == [5, 5, 5, 5]  # two crops, as they are and mirrored
+    assert (plain.crops, cropped.crops) == (0, 2)
+    assert_same_maps(cropped, [0, 1, 2, 3, 4], plain)
+    for crop in (1, 2):
+        part = random_crop(open_picture(pictures[3]), 33, zlib.crc32(f"3.png {crop}".encode()))
+        pixels = to_tensor(part, 33).unsqueeze(0)
+        for mirrored in (False, True):
+            expected = encoder.trunk(pixels.flip(3) if mirrored else pixels)[0]
+            found = cropped.read(3, crop, mirrored).float()
+            torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
+    assert not torch.equal(cropped.read(3, 1, False), cropped.read(3, 2, False))
 
 
 @pytest.mark.parametrize("change", ["size", "time"])
@@ -164,8 +187,8 @@ def test_a_picture_that_changed_is_encoded_again(
     encoded: list[int] = []
     after = build(encoder, files, tmp_path, [], encoded=encoded)
     assert encoded == [1, 1]
-    assert torch.equal(after.read(1, True), before.read(1, True)) == (change == "time")
-    assert torch.equal(after.read(2, True), before.read(2, True))
+    assert torch.equal(after.read(1, 0, True), before.read(1, 0, True)) == (change == "time")
+    assert torch.equal(after.read(2, 0, True), before.read(2, 0, True))
 
 
 @pytest.mark.parametrize("damage", ["cut index", "short file", "long index"])
@@ -196,7 +219,7 @@ def test_a_flipped_bit_is_found_when_it_is_first_read(
     whole = build(encoder, pictures, tmp_path / "whole", [])
     cache = build(encoder, pictures, tmp_path, [])
     [file] = tmp_path.glob("*.f16")
-    byte_index = int(cache.places[3, 1]) * cache.maps[0].nbytes  # of picture 3's mirror image
+    byte_index = int(cache.places[3, 0, 1]) * cache.maps[0].nbytes  # of picture 3's mirror image
     with file.open("r+b") as opened:
         opened.seek(byte_index)
         [byte] = opened.read(1)
@@ -204,11 +227,11 @@ def test_a_flipped_bit_is_found_when_it_is_first_read(
         opened.write(bytes([byte ^ 4]))
     damaged = build(encoder, pictures, tmp_path, [])
     for picture, mirrored in ((2, True), (3, False), (4, False), (4, True)):
-        assert torch.equal(damaged.read(picture, mirrored), whole.read(picture, mirrored))
+        assert torch.equal(damaged.read(picture, 0, mirrored), whole.read(picture, 0, mirrored))
     with pytest.raises(
         CaptionerError, match=r"damaged \(the maps of picture 3.*delete it and go on"
     ):
-        damaged.read(3, True)
+        damaged.read(3, 0, True)
     file.unlink()
     assert (build(encoder, pictures, tmp_path, []).maps == whole.maps).all()
 
@@ -240,7 +263,7 @@ def test_room_is_needed_for_what_is_new_alone(
 ) -> None:
     if kept:
         build(encoder, pictures[:kept], tmp_path, [])
-    size = make_map_source(encoder, autocast=False).cache_size(1, mirrored=True)
+    size = make_map_source(encoder, autocast=False).cache_size(1, mirrored=True, crops=0)
     disk = 6 * size + 1000
 
     def usage(folder: Path) -> SimpleNamespace:

@@ -11,7 +11,7 @@ from helpers import make_picture
 from captioner.data import shards
 from captioner.data.addresses import expand
 from captioner.data.caption_files import read_captions
-from captioner.data.feature_cache import _keys
+from captioner.data.feature_cache import _keys, _variants
 from captioner.data.images import open_picture
 from captioner.data.shard_writing import make_shards
 from captioner.errors import CaptionerError
@@ -107,14 +107,15 @@ def test_shards_in_a_store(folder: Path):
     assert [item.captions for item in found] == [item.captions for item in there]
     for one, other in zip(found, there, strict=True):
         assert open_picture(one.path).tobytes() == open_picture(other.path).tobytes()
-    assert len(set(_keys([item.path for item in found], mirrored=False))) == 3
+    keys = _keys([item.path for item in found], _variants(False, 0))
+    assert len({key for own in keys for key in own.values()}) == 3
 
 
 def test_a_cache_tells_the_pictures_of_a_shard_apart(folder: Path):
     paths = [item.path for item in read_captions(folder, [folder])]
-    keys = _keys(paths, mirrored=True)
-    assert len({key for views in keys for key in views}) == 6
-    assert keys == _keys(paths, mirrored=True)
+    keys = _keys(paths, _variants(True, 0))
+    assert len({key for own in keys for key in own.values()}) == 6
+    assert keys == _keys(paths, _variants(True, 0))
 
 
 def test_a_shard_that_was_replaced_is_read_anew(tmp_path: Path):

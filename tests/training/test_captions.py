@@ -118,10 +118,11 @@ def test_character_model_writes_words(pictures: Path, tmp_path: Path) -> None:
         {"average_decay": 0.9, "attention_penalty": 0.5},
         {"fine_tune_from": "features.3", "update_batch_norm": True},
         {"augment": True, "workers": 2},
+        {"augment": True, "cached_crops": 1},
         {"self_critical": True, "truncate_steps": 2, "autocast": True},
         {"truncate_steps": 2},
     ],
-    ids=["cached", "fine-tuned", "augmented", "self-critical", "truncated"],
+    ids=["cached", "fine-tuned", "augmented", "cached-crops", "self-critical", "truncated"],
 )
 def test_resumed_equals_uninterrupted_to_the_bit(
     pictures: Path, tmp_path: Path, changes: dict[str, object]
@@ -453,7 +454,7 @@ def test_a_cache_in_bfloat16_is_another_one(
         run = settings(pictures, cache_precision=precision)
         task = prepare(run, output=tmp_path, caches=tmp_path, device=CPU, reporter=Quiet())
         assert task.captions is not None and task.captions.source.cache is not None
-        maps.append(task.captions.source.cache.read(0, mirrored=False).float())
+        maps.append(task.captions.source.cache.read(0, 0, mirrored=False).float())
     assert 0 < (maps[1] - maps[0]).norm() < 0.1 * maps[0].norm()
     assert len(list(tmp_path.glob("*.f16"))) == 2
 
