@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,14 +36,21 @@ def caption_with_features(
         yield from zip((best for best, *_ in captions), features, strict=True)
 
 
+class Reply(NamedTuple):
+    """An answer and how sure the model is of it, from 0 to 1."""
+
+    text: str
+    confidence: float
+
+
 def answer_questions(
     model: Captioner,
     pictures: Sequence[tuple[Path | Image, Sequence[AskedQuestion]]],
     batch_size: int,
-) -> Iterator[dict[Id, str] | CaptionerError]:
-    """For each picture, the answers to its questions by their ids, or why it cannot be read.
+) -> Iterator[dict[Id, Reply] | CaptionerError]:
+    """For each picture, the replies to its questions by their ids, or why it cannot be read.
 
-    A question without any known word has the answer "".
+    A question without any known word has the answer "", of which the model is not sure at all.
     """
     asked = ((picture, [item.text for item in questions]) for picture, questions in pictures)
     replies = model.answer_each(asked, top=1, batch_size=batch_size)
@@ -56,7 +64,9 @@ def answer_questions(
             unreadable[0]
             if unreadable
             else {
-                question.question_id: "" if isinstance(result, CaptionerError) else result.text
+                question.question_id: Reply("", 0.0)
+                if isinstance(result, CaptionerError)
+                else Reply(result.text, result.confidence)
                 for question, result in zip(questions, results, strict=True)
             }
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from captioner.api import Captioner
     from captioner.data.question_files import AskedQuestion
     from captioner.decoding.outputs import Caption
+    from captioner.evaluation import Reply
 
 app = typer.Typer(
     help="Decode a data set and score the result.",
@@ -218,6 +219,7 @@ def answers(
     from captioner.data.question_files import read_question_file, read_questions
     from captioner.evaluation import answer_questions, group_by_picture
     from captioner.files import default_checkpoint
+    from captioner.metrics.calibration import calibration
     from captioner.metrics.vqa_accuracy import score_answers
     from captioner.model.checkpoint import add_score
 
@@ -232,14 +234,15 @@ def answers(
         ]
     model = Captioner.load(checkpoint, device, precision=precision)
     groups = group_by_picture(asked)
-    said: dict[int | str, str] = {}
+    replies: dict[int | str, Reply] = {}
     failed = 0
     for found in show_progress(answer_questions(model, groups, batch_size), total=len(groups)):
         if isinstance(found, CaptionerError):
             failed += 1
             print_error(found)
         else:
-            said |= found
+            replies |= found
+    said = {key: reply.text for key, reply in replies.items()}
     if results is not None:
         write_records([{"question_id": key, "answer": text} for key, text in said.items()], results)
     if not said or not has_answers:
@@ -256,7 +259,10 @@ def answers(
         )
         for given in (said, said_blind)
     )
-    show_answers(scores, {GREY_PICTURE: blind}, as_json=as_json)
+    sure = calibration(
+        [replies[key].confidence for key in scores.questions], scores.per_question.tolist()
+    )
+    show_answers(scores, {GREY_PICTURE: blind}, sure, as_json=as_json)
     if record is not None and checkpoint is not None:
         kept = {
             "set": record,
@@ -292,7 +298,7 @@ def _answer_blind(model: "Captioner", asked: "Sequence[AskedQuestion]") -> dict[
     for found in show_progress(answered, total=len(parts), unit="batches"):
         if isinstance(found, CaptionerError):
             raise found
-        said |= found
+        said |= {key: reply.text for key, reply in found.items()}
     return said
 
 

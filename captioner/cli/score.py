@@ -241,4 +241,4 @@ def answers(
         allow_partial=allow_partial,
         seen=seen,
     )
-    show_answers(scores, {}, as_json=as_json)
+    show_answers(scores, {}, None, as_json=as_json)

@@ -37,16 +37,20 @@ def show_captions(
 
 
 def show_answers(
-    scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]", *, as_json: bool
+    scores: "AnswerScores",
+    baselines: "Mapping[str, AnswerScores]",
+    calibration: "Calibration | None",
+    *,
+    as_json: bool,
 ) -> None:
     """Print scores of answers as JSON or as a table, and what is suspicious on stderr.
 
     baselines: as in answers_record; the warnings are those of the scores alone.
     """
     if as_json:
-        print(json.dumps(answers_record(scores, baselines)))
+        print(json.dumps(answers_record(scores, baselines, calibration)))
     else:
-        print_answers(scores, baselines)
+        print_answers(scores, baselines, calibration)
     for warning in scores.warnings:
         print_warning(warning)
 
@@ -109,7 +113,9 @@ def print_captions(
 
 
 def answers_record(
-    scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]"
+    scores: "AnswerScores",
+    baselines: "Mapping[str, AnswerScores]",
+    calibration: "Calibration | None",
 ) -> dict[str, object]:
     """Return all accuracies, those of each question type and question too, ready for JSON.
 
@@ -128,7 +134,7 @@ def answers_record(
     def named(part: str) -> dict[str, object]:
         return {name: group for (key, name), group in groups.items() if key == part}
 
-    return {
+    record: dict[str, object] = {
         "accuracy": scores.overall.accuracy,
         "interval": [scores.interval.low, scores.interval.high],
         "questions": scores.overall.questions,
@@ -143,9 +149,16 @@ def answers_record(
             for question, accuracy in zip(scores.questions, scores.per_question, strict=True)
         ],
     }
+    if calibration is not None:
+        record["calibration"] = dataclasses.asdict(calibration)
+    return record
 
 
-def print_answers(scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]") -> None:
+def print_answers(
+    scores: "AnswerScores",
+    baselines: "Mapping[str, AnswerScores]",
+    calibration: "Calibration | None",
+) -> None:
     """Print accuracies as fractions, a row per group, a column per baseline, and the signature.
 
     baselines: as in answers_record.
@@ -172,6 +185,11 @@ def print_answers(scores: "AnswerScores", baselines: "Mapping[str, AnswerScores]
     if hidden > 0:
         print(f"{hidden} more question types: --json has all")
     print(f"{COMMONEST}: {printable(scores.commonest_answer)}")
+    if calibration is not None:
+        print(
+            f"confidence: {calibration.confidence:.4f}, mean over answers; "
+            f"its gap to the accuracy: {calibration.error:.4f}, expected calibration error"
+        )
     print(scores.signature)
 
 

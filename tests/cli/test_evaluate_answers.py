@@ -79,6 +79,21 @@ def test_the_result_file_holds_what_was_scored(run, tiny_checkpoint):
     assert f"model:{tiny_checkpoint.name}" in found["signature"]
 
 
+def test_the_calibration_compares_how_sure_the_answers_are_with_how_right(run, tiny_checkpoint):
+    _, as_json, _ = run(*NAMED, "--json")
+    printed = json.loads(as_json)
+    found = printed["calibration"]
+    model = Captioner.load(tiny_checkpoint, "cpu")
+    sure = [
+        model.answer(Path("photos", f"{image}.png"), text).probability
+        for image, text, _ in ASKED.values()
+        if text != "Pourquoi?"
+    ]
+    assert found["confidence"] == pytest.approx(sum(sure) / 5, abs=1e-5)
+    assert found["accuracy"] == pytest.approx(printed["accuracy"])
+    assert f"{found['error']:.4f}, expected calibration error" in run(*NAMED)[1]
+
+
 def test_the_table_and_questions_that_training_does_not_hold(run):
     training = [{"question_id": 1, "image_id": 1, "question": "what COLOR is it"}]
     Path("training.json").write_text(json.dumps({"questions": training}))

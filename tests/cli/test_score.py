@@ -258,11 +258,11 @@ def test_a_baseline_is_a_column_of_the_table_and_stands_in_every_group(
     questions = read_question_file(Path(asked["questions"]), Path(asked["annotations"]))
     right = score_answers(dict.fromkeys(range(20), "dog"), questions)
     blind = score_answers({n: "dog" if n < 6 else "cat" for n in range(20)}, questions)
-    print_answers(right, {"picture removed": blind})
+    print_answers(right, {"picture removed": blind}, None)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("questions  commonest answer  picture removed")
     assert re.fullmatch(r"answer type: other +1\.0000 +15 +1\.0000 +0\.4000", lines[2])
-    record: dict = answers_record(right, {"picture removed": blind})
+    record: dict = answers_record(right, {"picture removed": blind}, None)
     assert record["baselines"] == {"commonest answer": 1.0, "picture removed": 0.3}
     assert record["answer_types"]["number"]["baselines"]["picture removed"] == 0.0
 
