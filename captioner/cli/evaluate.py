@@ -206,7 +206,8 @@ def answers(
 ) -> None:
     """Answer every question of a set and score the answers.
 
-    The score is the VQA accuracy. Also scores two baselines that do not see the picture: always
+    The score is the VQA accuracy; the expected calibration error says how far the probabilities of
+    answers are from it. Also scores two baselines that do not see the picture: always
     giving the one best answer, and the same model given an empty grey picture. A model trained with
     --glimpses 0 is a stronger baseline. Without --annotations, as for a test set, only the results
     are written. Pictures that cannot be read are named, their questions are left out, and the exit

@@ -188,7 +188,7 @@ def print_answers(
     if calibration is not None:
         print(
             f"confidence: {calibration.confidence:.4f}, mean over answers; "
-            f"its gap to the accuracy: {calibration.error:.4f}, expected calibration error"
+            f"expected calibration error: {calibration.error:.4f}"
         )
     print(scores.signature)
 

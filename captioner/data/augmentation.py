@@ -4,6 +4,7 @@ import random
 
 from PIL import Image, ImageEnhance
 
+CROPS = 1  # the version of what follows: another one makes other crops of the same seed
 _AREA = (0.7, 1.0)  # share of the picture that is kept
 _STRETCH = (0.85, 1.18)  # width over height of what is kept, relative to the picture
 _COLOUR = (0.8, 1.2)  # factor of brightness, contrast and saturation

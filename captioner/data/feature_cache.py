@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captioner.data.augmentation import random_crop
+from captioner.data.augmentation import CROPS, random_crop
 from captioner.data.images import open_picture, to_tensor
 from captioner.data.shards import size_and_time
 from captioner.errors import CaptionerError
@@ -33,11 +33,11 @@ class FeatureCache:
     """The maps of pictures, of their mirror images and of crops of both, float16, on disk.
 
     The maps of one encoder are in one file, each variant of each picture at a place of its own, so
-    that whoever needs more of them adds only those. The file's name holds a fingerprint
-    of the frozen weights. Beside it, the index has an entry for each place in order: a key, made
-    from the picture's path, size and time, and the checksum of the maps. The file is memory-mapped,
-    so reading costs no more memory than a batch. Maps that are no longer needed stay until the file
-    is deleted.
+    that whoever needs more of them adds only those. The file's name holds a fingerprint of the
+    frozen weights. Beside it, the index has an entry for each place in order: a key, made from the
+    picture's path, size and time and the variant, and the checksum of the maps. The file is
+    memory-mapped, so reading costs no more memory than a batch. Maps that are no longer needed stay
+    until the file is deleted.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ def build_cache(
     """Compute what the cache lacks of these pictures; progress is called with how many it has.
 
     mirrored: keep mirror images too. crops: keep so many random crops of each picture, always the
-    same of a picture of the same name. Raises CaptionerError before any work where
-    the maps of these pictures would take more than max_gib, or those to be added more than the
-    free space, and for a picture that cannot be read.
+    same of a picture of the same name. Raises CaptionerError before any work where the maps of
+    these pictures would take more than max_gib, or those to be added more than the free space, and
+    for a picture that cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"features-{_fingerprint(layers)}.f16"
@@ -161,11 +161,11 @@ def _complete(
     total = start + sum(len(item.keys) for item in missing)
     maps = np.memmap(file, np.float16, "r+", shape=(total, *layers.map_shape))
     new: list[tuple[bytes, int]] = []
-    for number, encoded in enumerate(_encode(layers, missing), start=1):
-        keys = [key for item in missing[done : done + BATCH] for key in item.keys.values()]
+    for number, (batch, encoded) in enumerate(_encode(layers, missing), start=1):
+        keys = [key for item in batch for key in item.keys.values()]
         new += [(key, zlib.crc32(view)) for key, view in zip(keys, encoded, strict=True)]
         maps[start : start + len(encoded)] = encoded
-        start, done = start + len(encoded), min(done + BATCH, len(missing))
+        start, done = start + len(encoded), done + len(batch)
         if number % SAVE_BATCHES == 0 or done == len(missing):
             maps.flush()  # before the index says that they are there
             index = np.concatenate([index, np.array(new, _ENTRY)])
@@ -175,13 +175,21 @@ def _complete(
     return index
 
 
-def _encode(layers: MapSource, missing: Sequence[_Missing]) -> Iterator[np.ndarray]:
-    """The missing maps (views, *map_shape) of BATCH pictures at a time, in order, float16."""
+def _encode(
+    layers: MapSource, missing: Sequence[_Missing]
+) -> Iterator[tuple[list[_Missing], np.ndarray]]:
+    """Some pictures at a time, in order, with their missing maps (variants, *map_shape), float16.
+
+    Those of BATCH pictures, or of fewer with crops: each crop takes as much memory.
+    """
+    most = max((len({crop for crop, _ in item.keys}) for item in missing), default=1)
 
     def read(item: _Missing) -> dict[int, Tensor]:
         return item.read(layers.image_size)
 
-    def encode(batch: list[tuple[_Missing, dict[int, Tensor]]]) -> np.ndarray:
+    def encode(
+        batch: list[tuple[_Missing, dict[int, Tensor]]],
+    ) -> tuple[list[_Missing], np.ndarray]:
         maps: dict[bytes, Tensor] = {}
         for variant in sorted({variant for item, _ in batch for variant in item.keys}):
             crop, mirrored = variant
@@ -191,9 +199,13 @@ def _encode(layers: MapSource, missing: Sequence[_Missing]) -> Iterator[np.ndarr
             stacked = torch.stack(list(views.values())).to(layers.device)
             encoded = layers.encode(stacked.flip(3) if mirrored else stacked)
             maps |= zip(views, encoded.to(torch.float16).cpu(), strict=True)
-        return torch.stack([maps[key] for item, _ in batch for key in item.keys.values()]).numpy()
+        items = [item for item, _ in batch]
+        return items, torch.stack(
+            [maps[key] for item in items for key in item.keys.values()]
+        ).numpy()
 
-    return side_by_side(read_ahead(missing, read, BATCH), encode, layers.device)
+    batches = read_ahead(missing, read, max(1, BATCH // most))
+    return side_by_side(batches, encode, layers.device)
 
 
 def _find_missing(
@@ -254,8 +266,8 @@ def _check_limit(size: int, max_gib: float) -> None:
     if size > max_gib * GIB:
         raise CaptionerError(
             f"the feature cache would take {_size(size)}, more than max_cache_gib "
-            f"{max_gib:g}; raise that, use fewer pictures or a smaller image_size, or set augment, "
-            "which keeps no cache"
+            f"{max_gib:g}; raise that, use fewer pictures, fewer cached_crops or a smaller "
+            "image_size, or set augment without cached_crops, which keeps no cache"
         )
 
 
@@ -275,6 +287,10 @@ def _variants(mirrored: bool, crops: int) -> list[Variant]:
 
 def _keys(pictures: Sequence[Path], variants: Sequence[Variant]) -> list[dict[Variant, bytes]]:
     """The keys of each picture's variants: of its path, size and time, and the variant."""
+    names = {
+        (crop, mirrored): f"{mirrored} crop {crop} {CROPS}" if crop else f"{mirrored}"
+        for crop, mirrored in variants
+    }
     folders: dict[Path, Path] = {}  # to resolve every file would take seconds
     keys = []
     for path in pictures:
@@ -282,12 +298,7 @@ def _keys(pictures: Sequence[Path], variants: Sequence[Variant]) -> list[dict[Va
         if folder not in folders:
             folders[folder] = folder.resolve()
         about = f"{folders[folder]}/{path.name} {size} {time}"
-        keys.append(
-            {
-                (crop, mirrored): _key(f"{about} {mirrored}" + (f" crop {crop}" if crop else ""))
-                for crop, mirrored in variants
-            }
-        )
+        keys.append({variant: _key(f"{about} {names[variant]}") for variant in variants})
     return keys
 
 

@@ -241,6 +241,11 @@ def _batches(
 ) -> tuple[CaptionBatches | None, QuestionBatches | None]:
     """Batches of both tasks over the same pictures, cached once; mirrored: both ways round."""
     paths = texts.paths()
+    if config.cached_crops and not model.encoder.frozen_count:
+        raise CaptionerError(
+            f"cached_crops is {config.cached_crops}, but the whole encoder is trained, so that "
+            "there is nothing to cache; set it to 0, or fine_tune_from to a later stage"
+        )
     cache = None
     if model.encoder.frozen_count and (config.cached_crops or not config.augment):
         cache = _cache(paths, model, config, caches, reporter, mirrored=mirrored)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from captioner import Captioner
 from captioner.data.images import grey_picture
+from captioner.metrics.calibration import calibration
 from captioner.model import checkpoint
 
 Run = Callable[..., tuple[int, str, str]]
@@ -84,14 +85,16 @@ def test_the_calibration_compares_how_sure_the_answers_are_with_how_right(run, t
     printed = json.loads(as_json)
     found = printed["calibration"]
     model = Captioner.load(tiny_checkpoint, "cpu")
-    sure = [
-        model.answer(Path("photos", f"{image}.png"), text).probability
-        for image, text, _ in ASKED.values()
-        if text != "Pourquoi?"
-    ]
+    sure, right = [0.0], [0.0]  # of the question without a known word
+    for image, text, answer in ASKED.values():
+        if text != "Pourquoi?":
+            reply = model.answer(Path("photos", f"{image}.png"), text)
+            sure.append(reply.probability)
+            right.append(float(reply.text == answer))
     assert found["confidence"] == pytest.approx(sum(sure) / 5, abs=1e-5)
     assert found["accuracy"] == pytest.approx(printed["accuracy"])
-    assert f"{found['error']:.4f}, expected calibration error" in run(*NAMED)[1]
+    assert found["error"] == pytest.approx(calibration(sure, right).error, abs=1e-5)
+    assert f"expected calibration error: {found['error']:.4f}" in run(*NAMED)[1]
 
 
 def test_the_table_and_questions_that_training_does_not_hold(run):

@@ -55,6 +55,7 @@ from captioner.errors import CaptionerError
         (TrainingConfig, {"epochs": 0}, "epochs is 0"),
         (TrainingConfig, {"self_critical": True, "captions_per_picture": 1}, "2 or more"),
         (TrainingConfig, {"learning_rate": float("nan")}, "learning_rate is nan"),
+        (TrainingConfig, {"cached_crops": 2}, "but augment, which draws crops, is false"),
     ],
 )
 def test_settings_that_make_no_sense(kind: Any, settings: dict[str, Any], message: str) -> None:

@@ -13,6 +13,7 @@ from captioner.config.run import RunConfig
 from captioner.config.settings import ModelConfig
 from captioner.config.toml_file import read_stages
 from captioner.data.caption_files import read_captions
+from captioner.data.picture_loading import View
 from captioner.errors import CaptionerError
 from captioner.metrics.cider import cider_d
 from captioner.metrics.ptb_tokenizer import tokenize
@@ -457,6 +458,30 @@ def test_a_cache_in_bfloat16_is_another_one(
         maps.append(task.captions.source.cache.read(0, 0, mirrored=False).float())
     assert 0 < (maps[1] - maps[0]).norm() < 0.1 * maps[0].norm()
     assert len(list(tmp_path.glob("*.f16"))) == 2
+
+
+def test_training_takes_the_whole_picture_or_one_of_its_cached_crops(
+    pictures: Path, tmp_path: Path
+) -> None:
+    run = settings(pictures, augment=True, cached_crops=2, mirror=False)
+    task = prepare(run, output=tmp_path, caches=tmp_path, device=CPU, reporter=Quiet())
+    assert task.captions is not None and task.val_captions is not None
+    source, seen = task.captions.source, task.val_captions.source
+    assert source.cache is not None and source.cache.crops == 2
+    assert seen.cache is not None and seen.cache.crops == 0  # validation sees whole pictures
+    views = [View(0, seed, mirrored=False) for seed in range(6)]
+    shown, _ = source.__getitems__((views, None))
+    for seed, maps in enumerate(shown):
+        assert isinstance(maps, torch.Tensor)
+        assert torch.equal(maps, source.cache.read(0, seed % 3, False))
+
+
+def test_crops_are_not_cached_where_the_whole_encoder_is_trained(
+    pictures: Path, tmp_path: Path
+) -> None:
+    run = settings(pictures, augment=True, cached_crops=2, fine_tune_from="features.0")
+    with pytest.raises(CaptionerError, match="cached_crops is 2, but the whole encoder is trained"):
+        prepare(run, output=tmp_path, caches=tmp_path, device=CPU, reporter=Quiet())
 
 
 def test_log_of_a_resumed_run_has_no_duplicates(tmp_path: Path) -> None:
