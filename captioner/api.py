@@ -234,11 +234,11 @@ class Captioner:
         >>> for caption in model.caption(["chelsea.jpg", "camera.jpg"]):
         ...     print(caption)
         a cat sitting on top of a wooden table
-        a man in a black shirt is holding a camera
+        a man in a black jacket is holding a camera
         >>> for caption in model.caption("chelsea.jpg", num_captions=2):
         ...     print(f"{caption.confidence:.2f} {caption}")
-        0.61 a cat sitting on top of a wooden table
-        0.60 a close up of a cat sitting on top of it
+        0.59 a cat sitting on top of a wooden table
+        0.62 a close up of a cat on top of it
         """
         changes = {"beam_size": beam_size, "num_captions": num_captions, "max_words": max_words}
         given: dict[str, Any] = {k: value for k, value in changes.items() if value is not None}

@@ -190,6 +190,10 @@ def test_the_recipe_of_what_ships_can_be_read() -> None:
     assert list(stages) == [
         "words", "encoder", "balance", "critic", "critic_again", "answers",
         "more", "consensus", "critic_3", "critic_4", "more_again", "critic_5", "answers_again",
+        "whole", "cropped", "critic_6", "critic_7", "cropped_again", "critic_8", "critic_9",
+        "critic_10", "answers_3",
     ]  # fmt: skip
-    named = {name.split("/")[0] for name in stages["answers_again"].training.average_of}
-    assert named == {"more", "critic_3", "critic_4", "more_again", "critic_5"}
+    named = {name.split("/")[0] for name in stages["answers_3"].training.average_of}
+    assert named == {
+        "cropped", "critic_6", "cropped_again", "critic_8", "critic_9", "critic_10",
+    }  # fmt: skip
