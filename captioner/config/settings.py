@@ -145,8 +145,8 @@ class TrainingConfig:
     does not count, and of [model] only the dropouts do. A task that it has not learned yet is added
     to it. Settings that are not given are then those for fine-tuning: a tenth of the learning
     rates, 8 pictures_per_batch, patience 5, and the decoding of the checkpoint.
-    average_of: such as "words/best" and "words/last"; empty: a stage goes on from the best of the
-    one before. freeze_captioner: the captions stay as they are.
+    average_of: such as "words/best" and "words/last", or one of them; empty: a stage goes on from
+    the best of the one before. freeze_captioner: the captions stay as they are.
     update_batch_norm: needed from scratch, harmful with few pictures a batch on pretrained weights.
     augment: every picture is decoded and cropped anew each time. With cached_crops, so many crops
     are drawn once, and one of them or the whole picture is taken each time; the frozen stages'

@@ -147,7 +147,11 @@ def _check_inputs(runs: dict[str, RunConfig], finished: set[str]) -> None:
 
 def _save_average(averaged: Sequence[str], stage: str, output: Path) -> None:
     """Save the mean weights of these checkpoints, from which a stage starts."""
-    mean = averaging.average([output / f"{name}.safetensors" for name in averaged])
+    files = [output / f"{name}.safetensors" for name in averaged]
+    if len(files) == 1:  # the mean of one is itself
+        mean = dataclasses.replace(checkpoint.load(files[0]), scores=[])
+    else:
+        mean = averaging.average(files)
     mean = dataclasses.replace(mean, data=mean.data | {"average of": list(averaged)})
     make_folder(output / stage)
     checkpoint.save(mean, output / stage / "start.safetensors", half=False)
@@ -165,11 +169,10 @@ def _checkpoints_of(stages: Sequence[str]) -> list[str]:
 
 
 def _require_checkpoints(stage: str, names: Sequence[str], earlier: Sequence[str]) -> None:
-    """Raise CaptionerError unless these are two or more checkpoints of earlier stages."""
+    """Raise CaptionerError unless these are checkpoints of earlier stages."""
     known = _checkpoints_of(earlier)
-    wrong = [name for name in names if name not in known]
-    if wrong or len(set(names)) < 2:
+    if not set(names) <= set(known):
         raise CaptionerError(
             f"average_of is {', '.join(names)}{f' in the stage {stage}' * bool(stage)}; expected "
-            f"two or more checkpoints of earlier stages: {', '.join(known) or 'there is none'}"
+            f"checkpoints of earlier stages: {', '.join(known) or 'there is none'}"
         )

@@ -235,14 +235,26 @@ def test_stage_starts_from_the_mean_of_earlier_checkpoints(pictures: Path, tmp_p
     assert_equal(weights(tmp_path / "whole" / "mean"), weights(parts / "mean"))
 
 
-@pytest.mark.parametrize(
-    "named", [("words/best",), ("words/best", "words/best"), ("words/best", "mean/best")]
-)
-def test_average_of_needs_two_checkpoints_of_earlier_stages(
+def test_a_stage_may_start_from_one_checkpoint_of_any_earlier_stage(
+    pictures: Path, tmp_path: Path
+) -> None:
+    stages = {name: settings(pictures, epochs=1, seed=3) for name in ("words", "more")}
+    stages["again"] = settings(pictures, epochs=1, average_of=("words/last",))
+    fit_stages(stages, tmp_path, device=CPU, resume=False, reporter=Quiet())
+    start, words, more = (
+        checkpoint.named_tensors(checkpoint.load(tmp_path / f"{name}.safetensors").model)
+        for name in ("again/start", "words/last", "more/last")
+    )
+    assert_equal(start, words)
+    assert any(not torch.equal(start[name], more[name]) for name in start)
+
+
+@pytest.mark.parametrize("named", [("mean/best",), ("words/best", "mean/best")])
+def test_average_of_needs_checkpoints_of_earlier_stages(
     pictures: Path, tmp_path: Path, named: tuple[str, ...]
 ) -> None:
     stages = {"words": settings(pictures), "mean": settings(pictures, average_of=named)}
-    with pytest.raises(CaptionerError, match="expected two or more checkpoints of earlier stages"):
+    with pytest.raises(CaptionerError, match="expected checkpoints of earlier stages"):
         fit_stages(stages, tmp_path / "run", device=CPU, resume=False, reporter=Quiet())
     assert not (tmp_path / "run").exists()
 
